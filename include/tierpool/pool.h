@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pools of byte buffers: where buffers are borrowed from and put back to.
+ *
+ * Threads: every function may be called from any thread at any time. Get in one thread and put in
+ * another is normal. Thread exit needs nothing. Signals: none of these functions is
+ * async-signal-safe, but a signal never corrupts a pool. fork: the child may use every pool at
+ * once; buffers that other threads of the parent held are lost to it, never given twice.
+ *
+ * When not to use a pool: where one thread reuses one buffer at one level of nesting, a
+ * thread-local buffer serves as well; below a few hundred bytes a modern malloc is as fast.
+ */
+#ifndef TIERPOOL_POOL_H
+#define TIERPOOL_POOL_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tierpool/buffer.h>
+#include <tierpool/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tierpool tierpool;
+typedef struct tierpool_budget tierpool_budget;
+
+/* A place in a program that borrows. Private; one static object a place, see tierpool_get. */
+typedef struct tierpool_site {
+	const char *tp_file;
+	const char *tp_label;
+	uint64_t tp_state;
+	unsigned tp_line;
+} tierpool_site;
+
+/*
+ * Where blocks and a pool's own tables come from. Must be callable, from any thread, until the last
+ * buffer of the last pool that uses it is put and that pool is destroyed. No lock of the library is
+ * held while it is called.
+ */
+struct tierpool_backing {
+	size_t size; /* sizeof(struct tierpool_backing) */
+	void *(*alloc)(void *context, size_t n, size_t alignment); /* NULL: out of memory */
+	void (*free)(void *context, void *block, size_t n);
+	void *context;
+};
+
+/* In every field but size, 0 and NULL mean the default. Sizes are in bytes. */
+struct tierpool_options {
+	size_t size;      /* sizeof(struct tierpool_options); TIERPOOL_OPTIONS_INIT sets it */
+	const char *name; /* in reports; copied; default "tierpool" */
+	size_t min_size;  /* smallest tier; default 64 */
+	size_t max_size;  /* largest tier, default 1 MiB; larger requests are served, never kept */
+	unsigned steps;   /* tiers per doubling: 1 (default), 2 or 4 */
+	const size_t *tiers; /* or an ascending list; copied; excludes min_size, max_size, steps */
+	size_t tier_count;   /* entries of tiers; 254 tiers at the most, however they are given */
+	size_t retain;       /* hard bound on this pool's idle bytes; default 64 MiB */
+	tierpool_budget *budget; /* hard bound shared by several pools, on top of retain; none */
+	size_t max_idle;         /* bound on idle buffers per tier; default: bytes alone bound */
+	unsigned decay_ms; /* milliseconds that jemalloc keeps freed pages; 10000; UINT_MAX: for
+			      ever */
+	unsigned calibrate_every; /* puts between calibrations; without effect as yet */
+	const struct tierpool_backing *backing; /* default: jemalloc where the process has it, */
+						/* else libc; copied */
+};
+
+/* clang-format off */
+#ifdef __cplusplus
+#define TIERPOOL_OPTIONS_INIT {sizeof(struct tierpool_options), nullptr, 0, 0, 0, nullptr, 0, 0, nullptr, 0, 0, 0, nullptr}
+#else
+#define TIERPOOL_OPTIONS_INIT {.size = sizeof(struct tierpool_options)}
+#endif
+/* clang-format on */
+
+/* As a retain: keep nothing; every put gives its block back. */
+#define TIERPOOL_RETAIN_NONE ((size_t)1)
+
+/*
+ * Makes a pool. options NULL: all defaults. *out is the caller's, to be given to tierpool_destroy;
+ * NULL on failure. The pool's tables come from its backing.
+ * 0; -EINVAL: out is NULL, options->size is 0, min_size > max_size, a list that does not ascend or
+ * begins with 0 or stands beside min_size, max_size or steps, steps other than 1, 2, 4, more than
+ * 254 tiers, sizes that overflow, a backing without alloc or free; -E2BIG: options (or its backing)
+ * are larger than this library knows, with a tail that is not zero; -ENOMEM.
+ */
+TIERPOOL_API int tierpool_create(tierpool **out, const struct tierpool_options *options);
+
+/*
+ * Destroys a pool: what is idle is freed at once. Buffers still borrowed stay good, may grow, and
+ * must still be put; the last put frees the rest. No get may be under way or follow; puts, ticks,
+ * trims and statistics may. On the default pool: trims it.
+ * The number of buffers still borrowed; 0 for NULL.
+ */
+TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
+
+/* The process's own pool, with all defaults, created at first use; NULL with errno ENOMEM. */
+TIERPOOL_API tierpool *tierpool_default(void);
+
+/*
+ * Borrows a buffer with len 0 and the capacity calibrated for this place in the source; until
+ * calibration exists that is 1 KiB, rounded to a tier. The caller owns it until tierpool_put.
+ * NULL with errno: ENOMEM; EINVAL when pool is NULL.
+ *
+ * In C, tierpool_get and tierpool_get_sized are macros as well, whose each use is a site of its
+ * own. (tierpool_get)(pool) is the function, which uses the pool's own site: for inline functions,
+ * and for wrappers that would otherwise be one site.
+ */
+TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
+
+/* As tierpool_get, with cap >= n bytes; n 0: as tierpool_get. Does not train the calibration. */
+TIERPOOL_API tierpool_buf *tierpool_get_sized(tierpool *pool, size_t n);
+
+/*
+ * Both of them, with a site made by hand, which must live as long as its program or plugin; NULL:
+ * the pool's own. n 0: the calibrated capacity.
+ */
+TIERPOOL_API tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site);
+
+/* A site made by hand: static tierpool_site parse = TIERPOOL_SITE_INIT("parse"); */
+#define TIERPOOL_SITE_INIT(label)            \
+	{                                    \
+		__FILE__, label, 0, __LINE__ \
+	}
+
+/* Private: a static site for the place where this stands. */
+#define TIERPOOL_SITE_HERE                                                                   \
+	(__extension__({                                                                     \
+		static tierpool_site tierpool_site_here = {__FILE__, __func__, 0, __LINE__}; \
+		&tierpool_site_here;                                                         \
+	}))
+
+/* The macros for C++, where tierpool_get and tierpool_get_sized are functions only. */
+#define TIERPOOL_GET(pool) tierpool_get_at((pool), 0, TIERPOOL_SITE_HERE)
+#define TIERPOOL_GET_SIZED(pool, n) tierpool_get_at((pool), (n), TIERPOOL_SITE_HERE)
+
+#ifndef __cplusplus
+#define tierpool_get(pool) TIERPOOL_GET(pool)
+#define tierpool_get_sized(pool, n) TIERPOOL_GET_SIZED(pool, n)
+#endif
+
+/*
+ * Gives a buffer back to its pool, from any thread; NULL: nothing. The buffer is the pool's from
+ * here on. A buffer above max_size, or one for which the bounds leave no room, is freed.
+ * A second put of the same buffer is misuse, certain to be found while nobody has borrowed it in
+ * between and the two puts do not race.
+ */
+TIERPOOL_API void tierpool_put(tierpool_buf *b);
+
+/*
+ * One decay step of the pool, to its end: a buffer that lay idle through two of them is freed. A
+ * pool that nobody touches decays only by this call or by tierpool_trim.
+ * pool NULL: every pool. The number of bytes released.
+ */
+TIERPOOL_API size_t tierpool_tick(tierpool *pool);
+
+/*
+ * Brings the idle bytes to at most keep, buffers idle longest and the largest first, and has the
+ * backing give its pages back to the system. pool NULL: every pool, each down to keep.
+ * The number of bytes released.
+ */
+TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
+
+/*
+ * Sets the bound on idle bytes, which holds when the call returns; 0 is taken as
+ * TIERPOOL_RETAIN_NONE. NULL: nothing.
+ */
+TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
+
+/*
+ * A bound on idle bytes for several pools together, on top of each one's retain.
+ * 0; -EINVAL: out is NULL or bytes is 0; -ENOMEM. *out is NULL on failure.
+ */
+TIERPOOL_API int tierpool_budget_create(tierpool_budget **out, size_t bytes);
+
+/* Gives the budget up; pools that use it keep it alive. NULL: nothing. */
+TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget);
+
+/*
+ * What is told of a misuse: the pool's name, what was done, and the buffer (only its tp_pool has
+ * been found good; where the header was overwritten not even that).
+ * When no handler is installed the report goes to stderr and the process ends by SIGABRT. After a
+ * handler returns, the call that was misuse did nothing and gave -EINVAL or NULL.
+ */
+typedef void tierpool_misuse_handler(const char *pool, const char *what, const tierpool_buf *b);
+
+/* Installs a handler for the process; NULL: print and abort. The previous one. */
+TIERPOOL_API tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *handler);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
