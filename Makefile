@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+# tierpool. `make help` says what there is; V=1 shows the commands.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# One folder a variant: `make test VARIANT=asan SANITIZE=address,undefined CC=clang`.
+VARIANT ?= release
+SANITIZE ?=
+# yes: programs are linked with jemalloc, and blocks come from it.
+JEMALLOC ?= no
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+
+VERSION := $(shell sed -n 's/.*TIERPOOL_VERSION "\(.*\)"/\1/p' include/tierpool/version.h)
+BUILD := build/$(VARIANT)
+
+OPT ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wconversion -Werror
+CFLAGS ?=
+override CFLAGS += -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -pthread -fPIC -fno-omit-frame-pointer
+CPPFLAGS += -Iinclude -MMD -MP
+LDFLAGS += -pthread
+ifneq ($(SANITIZE),)
+override CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=$(SANITIZE)
+endif
+ifeq ($(JEMALLOC),yes)
+LDLIBS += -ljemalloc
+endif
+
+LIB_SOURCES := $(wildcard lib/*.c)
+LIB_OBJECTS := $(LIB_SOURCES:lib/%.c=$(BUILD)/lib/%.o)
+STATIC := $(BUILD)/libtierpool.a
+SHARED := $(BUILD)/libtierpool.so.0
+UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/test_*.c))
+STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress_*.c))
+BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%,$(wildcard benchmarks/*.c))
+HEADERS := $(wildcard include/*.h include/tierpool/*.h)
+SOURCES := $(wildcard include/*.h include/*/*.h lib/*.[ch] lib/*/*.h test/*.[ch] \
+	test/examples/*.c test/examples/*.cpp benchmarks/*.[ch])
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+.DELETE_ON_ERROR:
+.PHONY: all demo test check bench lint install uninstall deps clean help stress
+
+all: $(STATIC) $(SHARED)
+
+help:
+	@echo 'make demo       encode a real file out of pooled buffers, and compare'
+	@echo 'make test       the tests;  make check  every variant of them;  make lint'
+	@echo 'make all install uninstall   PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make bench deps clean'
+
+# ---- library ----
+
+$(BUILD)/lib/%.o: lib/%.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fvisibility=hidden -c $< -o $@
+
+$(STATIC): $(LIB_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(SHARED): $(LIB_OBJECTS) lib/tierpool.map
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -Wl,-soname,libtierpool.so.0 -Wl,--version-script=lib/tierpool.map \
+		-Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(LIB_OBJECTS)
+	$(Q)ln -sf libtierpool.so.0 $(BUILD)/libtierpool.so
+
+# ---- programs ----
+
+$(BUILD)/test/test_encode_control: CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
+$(BUILD)/test/test_encode_control: $(BUILD)/benchmarks/encode_control
+$(BUILD)/benchmarks/%: CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"'
+
+$(BUILD)/test/test_%: test/test_%.c $(STATIC)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ilib $(CFLAGS) $(LDFLAGS) $< $(STATIC) -lcriterion $(LDLIBS) -o $@
+
+$(BUILD)/test/stress_%: test/stress_%.c $(STATIC)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ilib $(CFLAGS) $(LDFLAGS) $< $(STATIC) $(LDLIBS) -o $@
+
+$(BUILD)/benchmarks/%: benchmarks/%.c $(STATIC)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(STATIC) $(LDLIBS) -o $@
+
+-include $(wildcard $(BUILD)/*/*.d)
+
+# ---- the two commands ----
+
+demo:
+	@.ci/deps demo
+	$(Q)$(MAKE) --no-print-directory demo-run VARIANT=jemalloc JEMALLOC=yes
+
+.PHONY: demo-run test-run
+demo-run: $(BUILD)/benchmarks/encode_control
+	$(Q)$(BUILD)/benchmarks/encode_control
+
+test:
+	@.ci/deps test
+	$(Q)$(MAKE) --no-print-directory test-run
+
+test-run: all $(UNIT) $(STRESS) $(BENCH)
+	$(Q)CC='$(CC)' test/run.sh $(BUILD) $(if $(SANITIZE),,test/installed.sh)
+
+stress: all $(STRESS)
+	$(Q)test/run.sh $(BUILD)
+
+bench: $(BENCH)
+	$(Q)for b in $(BENCH); do $$b || exit; done
+
+# ---- every variant ----
+
+VARIANT_RUN = $(Q)echo "== $(1)" && $(MAKE) --no-print-directory
+check:
+	@.ci/deps check
+	$(call VARIANT_RUN,gcc libc) test-run
+	$(call VARIANT_RUN,gcc jemalloc) test-run VARIANT=jemalloc JEMALLOC=yes
+	$(call VARIANT_RUN,clang libc) test-run VARIANT=clang CC=clang
+	$(call VARIANT_RUN,ASan and UBSan) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
+	$(call VARIANT_RUN,TSan) stress VARIANT=tsan OPT='-O1 -g' SANITIZE=thread
+	$(call VARIANT_RUN,Valgrind) valgrind
+	$(call VARIANT_RUN,musl) stress VARIANT=musl CC=musl-gcc LDFLAGS=-static UNIT=
+
+.PHONY: valgrind
+valgrind: $(STRESS)
+	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' SECONDS_EACH=2 \
+		test/run.sh $(BUILD)
+
+lint:
+	@.ci/deps lint
+	$(Q)CC='$(CC)' .ci/lint $(SOURCES)
+
+# ---- installing ----
+
+LIBDIR = $(DESTDIR)$(PREFIX)/lib
+INCLUDEDIR = $(DESTDIR)$(PREFIX)/include
+
+install: all
+	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
+	$(Q)install -d $(LIBDIR)/pkgconfig $(INCLUDEDIR)/tierpool
+	$(Q)install -m 644 include/tierpool.h $(INCLUDEDIR)
+	$(Q)install -m 644 include/tierpool/*.h $(INCLUDEDIR)/tierpool
+	$(Q)install -m 644 $(STATIC) $(LIBDIR)
+	$(Q)install -m 755 $(SHARED) $(LIBDIR)
+	$(Q)ln -sf libtierpool.so.0 $(LIBDIR)/libtierpool.so
+	$(Q)for pc in tierpool tierpool-jemalloc; do \
+		sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/$$pc.pc.in \
+			>$(LIBDIR)/pkgconfig/$$pc.pc || exit; done
+
+uninstall:
+	$(Q)rm -f $(LIBDIR)/libtierpool.a $(LIBDIR)/libtierpool.so $(LIBDIR)/libtierpool.so.0 \
+		$(LIBDIR)/pkgconfig/tierpool.pc $(LIBDIR)/pkgconfig/tierpool-jemalloc.pc \
+		$(HEADERS:include/%=$(INCLUDEDIR)/%)
+	$(Q)rmdir $(INCLUDEDIR)/tierpool 2>/dev/null || true
+
+deps:
+	@.ci/deps demo test check lint
+
+clean:
+	$(Q)rm -rf build

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include "header.h"
+
+#include <string.h>
+
+#include "atomic.h"
+#include "control.h"
+
+#define HEADERS_PER_PAGE 63
+
+struct tp_header_page {
+	struct tp_header_page *next;
+	tierpool_buf header[HEADERS_PER_PAGE] __attribute__((aligned(TP_LINE)));
+};
+
+_Static_assert(sizeof(tierpool_buf) == TP_LINE, "a header is one cache line");
+_Static_assert(sizeof(struct tp_header_page) == 4096, "a page of headers is one of memory");
+
+void tp_headers_init(struct tp_headers *headers)
+{
+	memset(headers, 0, sizeof *headers);
+	pthread_mutex_init(&headers->lock, NULL);
+}
+
+void tp_headers_fini(struct tp_headers *headers, const struct tp_backing *backing)
+{
+	for (struct tp_header_page *page = headers->pages, *next; page; page = next) {
+		next = page->next;
+		tp_backing_free(backing, page, sizeof *page);
+	}
+	pthread_mutex_destroy(&headers->lock);
+}
+
+static tierpool_buf *spare_pop(struct tp_headers *headers)
+{
+	tierpool_buf *b;
+
+	pthread_mutex_lock(&headers->lock);
+	b = tp_list_pop(&headers->spare);
+	pthread_mutex_unlock(&headers->lock);
+	return b;
+}
+
+tierpool_buf *tp_header_alloc(struct tp_headers *headers, const struct tp_backing *backing)
+{
+	tierpool_buf *b = spare_pop(headers);
+	struct tp_header_page *page;
+
+	if (b)
+		return b;
+	page = tp_backing_alloc(backing, sizeof *page);
+	if (!page)
+		return NULL;
+	memset(page, 0, sizeof *page);
+	for (unsigned i = 0; i < HEADERS_PER_PAGE; i++)
+		page->header[i].tp_control = tp_control(TP_STATE_RELEASED);
+	pthread_mutex_lock(&headers->lock);
+	for (unsigned i = 1; i < HEADERS_PER_PAGE; i++)
+		tp_list_push(&headers->spare, &page->header[i]);
+	page->next = headers->pages;
+	headers->pages = page;
+	tp_add_relaxed(&headers->bytes, sizeof *page);
+	pthread_mutex_unlock(&headers->lock);
+	return &page->header[0];
+}
+
+void tp_header_free(struct tp_headers *headers, tierpool_buf *b)
+{
+	b->tp_control = tp_control(TP_STATE_RELEASED);
+	pthread_mutex_lock(&headers->lock);
+	tp_list_push(&headers->spare, b);
+	pthread_mutex_unlock(&headers->lock);
+}

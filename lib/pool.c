@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "atomic.h"
+#include "buffer.h"
+#include "control.h"
+#include "cpucache.h"
+#include "misuse.h"
+#include "shadow.h"
+
+#define DEFAULT_NAME "tierpool"
+#define DEFAULT_MIN_SIZE ((size_t)64)
+#define DEFAULT_MAX_SIZE ((size_t)1 << 20)
+#define DEFAULT_RETAIN ((size_t)64 << 20)
+#define DEFAULT_DECAY_MS 10000
+#define DEFAULT_SIZE ((size_t)1 << 10) /* what get lends, until a place has been calibrated */
+
+/* Gets between two strikes of a stack, on average. Nothing but the arming hangs on it as yet. */
+#define STRIKE_MEAN 4096
+
+static void count(uint64_t *counter)
+{
+	tp_add_relaxed(counter, 1u);
+}
+
+/* ---- buffers: from the backing and back to it ---- */
+
+/* A buffer in state idle, with a block of its own. NULL: out of memory. */
+static tierpool_buf *buffer_alloc(tierpool *pool, unsigned tier, size_t n)
+{
+	size_t cap = tier == TP_TIER_NONE ? n : pool->sizes.size[tier];
+	tierpool_buf *b = tp_header_alloc(&pool->headers, &pool->backing);
+	char *block;
+
+	if (!b)
+		return NULL;
+	block = tp_backing_alloc(&pool->backing, cap);
+	if (!block) {
+		tp_header_free(&pool->headers, b);
+		return NULL;
+	}
+	tp_registry_retain(&pool->registered);
+	count(&pool->counters.allocs);
+	*b = (tierpool_buf){.data = block,
+		.cap = cap,
+		.tp_pool = pool,
+		.tp_control = tp_control(TP_STATE_IDLE),
+		.tp_block = block,
+		.tp_tier = (uint8_t)tier};
+	if (tier != TP_TIER_NONE)
+		b->tp_word = pool->idle.at[tier];
+	return b;
+}
+
+/* Frees a buffer in state idle, and ends the lease that came with it. The pool may be gone then. */
+static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased)
+{
+	unsigned tier = b->tp_tier;
+
+	tp_shadow_show(b->tp_block, b->cap);
+	tp_backing_free(&pool->backing, b->tp_block, b->cap);
+	/* Not before the block is free: the bound counts memory, not intentions. */
+	if (leased)
+		tp_idle_unlease(&pool->idle, tier);
+	count(&pool->counters.frees);
+	count(&pool->counters.drops[why]);
+	tp_header_free(&pool->headers, b);
+	tp_registry_drop(&pool->registered);
+}
+
+/* Frees all of a list of victims, which come with their leases. The bytes that were theirs. */
+static size_t victims_release(tierpool *pool, struct tp_list *victims, enum tp_drop why)
+{
+	size_t bytes = 0;
+
+	for (tierpool_buf *b; (b = tp_list_pop(victims));) {
+		bytes += pool->idle.tiers[b->tp_tier].cost;
+		buffer_release(pool, b, why, true);
+	}
+	return bytes;
+}
+
+static tierpool_buf *idle_take(tierpool *pool, unsigned tier)
+{
+	struct tp_list victims = {NULL, 0};
+	tierpool_buf *b = tp_idle_take(&pool->idle, tier, &victims);
+
+	victims_release(pool, &victims, TP_DROP_DESTROY);
+	return b;
+}
+
+/* Keeps a buffer in state idle, at the price of a larger idle one if need be, or frees it. */
+static void buffer_stow(tierpool *pool, tierpool_buf *b)
+{
+	static const enum tp_drop why[] = {[TP_NO_BYTES] = TP_DROP_RETAIN,
+		[TP_NO_COUNT] = TP_DROP_IDLE_COUNT,
+		[TP_CLOSED] = TP_DROP_DESTROY};
+	struct tp_list victims = {NULL, 0};
+	enum tp_kept kept;
+
+	if (b->tp_tier == TP_TIER_NONE) {
+		buffer_release(pool, b, TP_DROP_OVERSIZE, false);
+		return;
+	}
+	tp_shadow_hide(b->tp_block, b->cap);
+	kept = tp_idle_keep(&pool->idle, b, &victims);
+	if (kept == TP_NO_BYTES) {
+		tierpool_buf *victim = tp_idle_evict(&pool->idle, b->tp_tier);
+
+		if (victim) {
+			buffer_release(pool, victim, TP_DROP_RETAIN, true);
+			kept = tp_idle_keep(&pool->idle, b, &victims);
+		}
+	}
+	if (kept != TP_KEPT)
+		buffer_release(pool, b, why[kept], false);
+	victims_release(pool, &victims, TP_DROP_DESTROY);
+}
+
+/* ---- get ---- */
+
+static inline tierpool_buf *lend(tierpool_buf *b)
+{
+	tp_shadow_show(b->data, b->cap);
+	b->len = 0;
+	b->tp_control = TIERPOOL_BUF_PLAIN;
+	return b;
+}
+
+/* The caller's CPU may be another one than where the strike was: then that one strikes again. */
+static void rearm(tierpool *pool, unsigned tier)
+{
+	unsigned cpu = tp_percpu_current(pool->idle.cache.count);
+	uint64_t *slab = tp_cpucache_stop(&pool->idle.cache, cpu);
+
+	if (slab && tp_word_countdown(slab[pool->idle.at[tier]]) < 0)
+		tp_cpucache_arm(
+			&pool->idle.cache.doors[cpu], slab + pool->idle.at[tier], STRIKE_MEAN);
+	tp_cpucache_publish(&pool->idle.cache, cpu);
+}
+
+static tp_cold tierpool_buf *get_slow(tierpool *pool, unsigned tier, size_t n)
+{
+	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
+
+	if (!b) {
+		b = buffer_alloc(pool, tier, n);
+		if (!b) {
+			errno = ENOMEM;
+			return NULL;
+		}
+		count(&pool->counters.misses);
+	}
+	/* Release: whoever sees this get sees its miss. Partner: hits in stats.c. */
+	tp_add_release(&pool->counters.slow_gets, 1u);
+	lend(b);
+	if (tier == TP_TIER_NONE)
+		tp_control_add(b, TP_STATE_OVERSIZE);
+	return b;
+}
+
+tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
+{
+	bool strike = false;
+	tierpool_buf *b;
+	unsigned tier;
+
+	if (tp_unlikely(!pool)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (tp_unlikely(!tp_site_is_known(site, pool->id)))
+		tp_site_enter(&pool->sites, &pool->backing, site, pool->id);
+	tier = n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
+	if (tp_unlikely(tier == TP_TIER_NONE))
+		return get_slow(pool, tier, n);
+	b = tp_cpucache_pop(&pool->idle.cache, pool->idle.at[tier], &strike);
+	if (tp_unlikely(!b))
+		return get_slow(pool, tier, n);
+	if (tp_unlikely(strike))
+		rearm(pool, tier);
+	return lend(b);
+}
+
+tierpool_buf *(tierpool_get)(tierpool *pool)
+{
+	return tierpool_get_at(pool, 0, NULL);
+}
+
+tierpool_buf *(tierpool_get_sized)(tierpool *pool, size_t n)
+{
+	return tierpool_get_at(pool, n, NULL);
+}
+
+/* ---- put ---- */
+
+/* A buffer whose state is more than borrowed: false when it may not be put. */
+static bool put_special(tierpool_buf *b)
+{
+	if (!tp_misuse_check(b, true))
+		return false;
+	if (tp_control_has(b, TP_STATE_STREAM)) {
+		tp_misuse(b, "put while its stream is open");
+		return false;
+	}
+	if (tp_control_has(b, TP_STATE_SECRET))
+		tp_buffer_wipe(b);
+	return true;
+}
+
+static tp_cold void put_slow(tierpool_buf *b)
+{
+	tierpool *pool = b->tp_pool;
+
+	/* Once b is kept, another thread may destroy the pool and free it: not under our feet. */
+	tp_registry_retain(&pool->registered);
+	count(&pool->counters.slow_puts);
+	buffer_stow(pool, b);
+	tp_registry_drop(&pool->registered);
+}
+
+void tierpool_put(tierpool_buf *b)
+{
+	if (tp_unlikely(!b))
+		return;
+	if (tp_unlikely(b->tp_control != TIERPOOL_BUF_PLAIN)) {
+		if (!put_special(b))
+			return;
+		b->tp_control = tp_control(TP_STATE_IDLE);
+		put_slow(b);
+		return;
+	}
+	b->tp_control = tp_control(TP_STATE_IDLE);
+	tp_shadow_hide(b->data, b->cap);
+	/* Nothing of b or of the pool is touched after a push: they may be gone. */
+	if (tp_unlikely(!tp_cpucache_push(&b->tp_pool->idle.cache, b->tp_word, b)))
+		put_slow(b);
+}
+
+/* ---- growth ---- */
+
+static void swap_blocks(tierpool_buf *a, tierpool_buf *b)
+{
+	tierpool_buf was_a;
+
+	memcpy(&was_a, a, sizeof was_a);
+	a->data = b->data;
+	a->cap = b->cap;
+	a->tp_block = b->tp_block;
+	a->tp_word = b->tp_word;
+	a->tp_tier = b->tp_tier;
+	b->data = was_a.data;
+	b->cap = was_a.cap;
+	b->tp_block = was_a.tp_block;
+	b->tp_word = was_a.tp_word;
+	b->tp_tier = was_a.tp_tier;
+}
+
+tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t cap)
+{
+	tierpool *pool = b->tp_pool;
+	unsigned tier = tp_sizeclass_of(&pool->sizes, cap);
+	tierpool_buf *other = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
+
+	if (other)
+		count(&pool->counters.grows_pooled);
+	else
+		other = buffer_alloc(pool, tier, cap);
+	if (!other)
+		return NULL;
+	count(&pool->counters.grows);
+	tp_shadow_show(other->data, other->cap);
+	swap_blocks(b, other);
+	if (tier == TP_TIER_NONE)
+		tp_control_add(b, TP_STATE_OVERSIZE);
+	return other;
+}
+
+void tp_pool_retire(tierpool_buf *displaced)
+{
+	buffer_stow(displaced->tp_pool, displaced);
+}
+
+/* ---- tick, trim, retain ---- */
+
+static tierpool *pool_of(struct tp_registered *entry)
+{
+	return (tierpool *)entry;
+}
+
+static size_t tick(tierpool *pool, size_t unused)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t bytes;
+
+	(void)unused;
+	tp_idle_tick(&pool->idle, &victims);
+	bytes = victims_release(pool, &victims, TP_DROP_DECAY);
+	count(&pool->counters.ticks);
+	if (bytes)
+		tp_backing_give_back(&pool->backing, false);
+	return bytes;
+}
+
+static size_t trim(tierpool *pool, size_t keep)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t idle, released, bytes = 0;
+
+	tp_idle_room_drop(&pool->idle);
+	/* Again while others put: what is found above keep at the last look is gone. */
+	while ((idle = tp_idle_bytes(&pool->idle)) > keep) {
+		tp_idle_strip(&pool->idle, idle - keep, &victims);
+		released = victims_release(pool, &victims, TP_DROP_TRIM);
+		if (!released)
+			break;
+		bytes += released;
+	}
+	tp_backing_give_back(&pool->backing, true);
+	return bytes;
+}
+
+/* Calls step for one pool, if it exists still, or for every one. The sum of what step gives. */
+static size_t each_pool(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
+{
+	size_t sum = 0;
+
+	if (pool) {
+		if (tp_registry_hold(pool)) {
+			sum = step(pool, argument);
+			tp_registry_drop(&pool->registered);
+		}
+		return sum;
+	}
+	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
+		sum += step(pool_of(entry), argument);
+	return sum;
+}
+
+size_t tierpool_tick(tierpool *pool)
+{
+	return each_pool(pool, tick, 0);
+}
+
+size_t tierpool_trim(tierpool *pool, size_t keep)
+{
+	return each_pool(pool, trim, keep);
+}
+
+static size_t retain_set(tierpool *pool, size_t bytes)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t leased, sum = 0;
+
+	tp_idle_retain_set(&pool->idle, bytes);
+	/* Until no lease is above the bound, or another call has raised it meanwhile. */
+	while ((leased = tp_load_relaxed(&pool->idle.retain.leased)) >
+		tp_load_relaxed(&pool->idle.retain.limit)) {
+		size_t released;
+
+		tp_idle_room_drop(&pool->idle);
+		tp_idle_strip(&pool->idle, leased - bytes, &victims);
+		released = victims_release(pool, &victims, TP_DROP_TRIM);
+		sum += released;
+		/* Then the rest is in the hands of a slow call in another thread. */
+		if (!released)
+			sched_yield();
+	}
+	return sum;
+}
+
+void tierpool_retain_set(tierpool *pool, size_t bytes)
+{
+	if (pool)
+		each_pool(pool, retain_set, bytes ? bytes : TIERPOOL_RETAIN_NONE);
+}
+
+/* ---- create and destroy ---- */
+
+static void pool_free(struct tp_registered *entry)
+{
+	tierpool *pool = pool_of(entry);
+	struct tp_backing backing = pool->backing;
+
+	tp_idle_fini(&pool->idle);
+	tp_headers_fini(&pool->headers, &backing);
+	tp_sites_fini(&pool->sites, &backing);
+	tierpool_budget_destroy(pool->budget);
+	tp_backing_free(&backing, pool, sizeof *pool + strlen(pool->name) + 1);
+}
+
+static int sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_options *options)
+{
+	size_t min = options->min_size, max = options->max_size;
+
+	if (options->tiers || options->tier_count) {
+		if (!options->tiers || min || max || options->steps)
+			return -EINVAL;
+		return tp_sizeclass_list(sizes, options->tiers, options->tier_count);
+	}
+	/* One of the two alone may lie beyond the other's default, which then gives way. */
+	if (!min)
+		min = max ? tp_min(max, DEFAULT_MIN_SIZE) : DEFAULT_MIN_SIZE;
+	if (!max)
+		max = tp_max(min, DEFAULT_MAX_SIZE);
+	return tp_sizeclass_steps(sizes, min, max, options->steps ? options->steps : 1);
+}
+
+/* A tier of which one buffer could not be counted in a size_t is no tier. */
+static bool sizes_overflow(const struct tp_sizeclass *sizes)
+{
+	return sizes->size[sizes->count - 1] > PTRDIFF_MAX;
+}
+
+static void fork_register(void);
+
+int tierpool_create(tierpool **out, const struct tierpool_options *options)
+{
+	static pthread_once_t forks = PTHREAD_ONCE_INIT;
+	static uint32_t last_id;
+	struct tierpool_options chosen = {0};
+	struct tp_backing backing;
+	struct tp_sizeclass sizes;
+	const char *name;
+	tierpool *pool;
+	int error;
+
+	if (!out)
+		return -EINVAL;
+	*out = NULL;
+	error = options ? tp_copy_sized(&chosen, sizeof chosen, options) : 0;
+	if (!error)
+		error = sizes_choose(&sizes, &chosen);
+	if (!error && sizes_overflow(&sizes))
+		error = -EINVAL;
+	if (!error)
+		error = tp_backing_init(&backing, chosen.backing,
+			chosen.decay_ms ? chosen.decay_ms : DEFAULT_DECAY_MS);
+	if (error)
+		return error;
+	name = chosen.name ? chosen.name : DEFAULT_NAME;
+	pool = tp_backing_alloc(&backing, sizeof *pool + strlen(name) + 1);
+	if (!pool)
+		return -ENOMEM;
+	memset(pool, 0, sizeof *pool);
+	strcpy(pool->name, name);
+	pool->backing = backing;
+	pool->sizes = sizes;
+	error = tp_idle_init(&pool->idle, &pool->sizes, &pool->backing,
+		chosen.retain ? chosen.retain : DEFAULT_RETAIN,
+		chosen.budget ? &chosen.budget->budget : NULL,
+		chosen.max_idle ? chosen.max_idle : SIZE_MAX);
+	if (error) {
+		tp_backing_free(&backing, pool, sizeof *pool + strlen(name) + 1);
+		return error;
+	}
+	pool->default_tier =
+		tp_sizeclass_of(&sizes, tp_min(DEFAULT_SIZE, sizes.size[sizes.count - 1]));
+	pool->budget = chosen.budget;
+	if (pool->budget)
+		tp_budget_share(pool->budget);
+	tp_headers_init(&pool->headers);
+	tp_sites_init(&pool->sites);
+	do
+		pool->id = tp_add_relaxed(&last_id, 1u) + 1;
+	while (!pool->id);
+	pool->registered.name = pool->name;
+	pool->registered.dead = pool_free;
+	pthread_once(&forks, fork_register);
+	tp_registry_add(&pool->registered);
+	*out = pool;
+	return 0;
+}
+
+static tierpool *default_pool;
+
+tierpool *tierpool_default(void)
+{
+	/* Acquire: pairs with the publication below; whoever sees the pool sees it whole. */
+	tierpool *pool = tp_load_acquire(&default_pool), *published = NULL;
+	int error;
+
+	if (tp_likely(pool))
+		return pool;
+	error = tierpool_create(&pool, NULL);
+	if (error) {
+		errno = -error;
+		return NULL;
+	}
+	if (tp_publish(&default_pool, &published, pool))
+		return pool;
+	/* Another thread was first. No lock: a fork would leave the child with it. */
+	tierpool_destroy(pool);
+	return published;
+}
+
+/* At rest. */
+static size_t borrowed(tierpool *pool)
+{
+	uint64_t frees = tp_load_relaxed(&pool->counters.frees);
+	uint64_t out = tp_load_relaxed(&pool->counters.allocs) - frees;
+
+	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
+		out -= tp_idle_count(&pool->idle, tier);
+	return (int64_t)out > 0 ? (size_t)out : 0;
+}
+
+static size_t destroy(tierpool *pool, size_t unused)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t out;
+
+	(void)unused;
+	if (pool == tp_load_acquire(&default_pool)) {
+		trim(pool, 0);
+		return borrowed(pool);
+	}
+	if (tp_exchange_acq_rel(&pool->closing, 1u))
+		return 0;
+	tp_idle_close(&pool->idle, &victims);
+	victims_release(pool, &victims, TP_DROP_DESTROY);
+	out = borrowed(pool);
+	tp_registry_drop(&pool->registered); /* the handle's */
+	return out;
+}
+
+size_t tierpool_destroy(tierpool *pool)
+{
+	return pool ? each_pool(pool, destroy, 0) : 0;
+}
+
+/* ---- fork ---- */
+
+/* Takes every lock that a get, put, tick or destroy may hold: the child finds all of them whole. */
+static void fork_prepare(void)
+{
+	tp_registry_lock();
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
+		pthread_mutex_lock(&pool_of(e)->sites.lock);
+		tp_idle_lock(&pool_of(e)->idle);
+		pthread_mutex_lock(&pool_of(e)->headers.lock);
+	}
+}
+
+static void fork_release(void)
+{
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
+		pthread_mutex_unlock(&pool_of(e)->headers.lock);
+		tp_idle_unlock(&pool_of(e)->idle);
+		pthread_mutex_unlock(&pool_of(e)->sites.lock);
+	}
+	tp_registry_unlock();
+}
+
+/* What slow calls of the parent's other threads had leased is lost with them: lease it anew. */
+static void fork_child(void)
+{
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+		if (pool_of(e)->budget)
+			pool_of(e)->budget->budget.leased = 0;
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+		tp_idle_recount(&pool_of(e)->idle);
+	fork_release();
+}
+
+/* By the first pool, and so after jemalloc's own: prepare handlers run in reverse order. */
+static void fork_register(void)
+{
+	pthread_atfork(fork_prepare, fork_release, fork_child);
+}

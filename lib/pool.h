@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool: get, put, grow, tick, trim, create and destroy. Owns a buffer's way from its allocation
+ * to its release, and what is counted on that way. Layer 5; this header is for stats, above it.
+ */
+#ifndef TP_POOL_H
+#define TP_POOL_H
+
+#include <tierpool/pool.h>
+
+#include "backing.h"
+#include "header.h"
+#include "idle.h"
+#include "registry.h"
+#include "site.h"
+#include "sizeclass.h"
+
+/* Why a block was given back to the backing. */
+enum tp_drop {
+	TP_DROP_OVERSIZE,
+	TP_DROP_RETAIN,
+	TP_DROP_IDLE_COUNT,
+	TP_DROP_DECAY,
+	TP_DROP_TRIM,
+	TP_DROP_DESTROY,
+	TP_DROPS,
+};
+
+/*
+ * What the slow paths count; the fast path counts in the words. Each only grows. A miss is counted
+ * before its get: so gets read before misses never leave more hits than there were.
+ */
+struct tp_counters {
+	uint64_t slow_gets, slow_puts, misses;
+	uint64_t allocs, frees;
+	uint64_t grows, grows_pooled;
+	uint64_t ticks;
+	uint64_t drops[TP_DROPS];
+	/* The highest sums that statistics have told of: what they tell next is not below. */
+	uint64_t told_gets, told_puts, told_hits;
+};
+
+struct tierpool {
+	struct tp_registered registered; /* first: a tierpool is found as one of these */
+	uint32_t id;                     /* of this pool in this process; never 0 */
+	uint32_t closing;                /* set once, by destroy */
+	unsigned default_tier;
+	struct tp_sizeclass sizes;
+	struct tp_idle idle;
+	struct tp_headers headers;
+	struct tp_sites sites;
+	tierpool_budget *budget;
+	struct tp_backing backing;
+	struct tp_counters counters __attribute__((aligned(TP_LINE)));
+	char name[]; /* and its NUL */
+};
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "registry.h"
+
+#include <pthread.h>
+
+#include "atomic.h"
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tp_registered *registry_first;
+
+void tp_registry_add(struct tp_registered *entry)
+{
+	entry->references = 1;
+	pthread_mutex_lock(&registry_lock);
+	entry->next = registry_first;
+	entry->link = &registry_first;
+	if (entry->next)
+		entry->next->link = &entry->next;
+	registry_first = entry;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+/* In the lock. A pool whose last reference is gone waits for the lock to leave the list: not it. */
+static bool retain_if_alive(struct tp_registered *entry)
+{
+	size_t references = tp_load_relaxed(&entry->references);
+
+	do {
+		if (!references)
+			return false;
+	} while (!tp_cas_relaxed(&entry->references, &references, references + 1));
+	return true;
+}
+
+bool tp_registry_hold(const void *candidate)
+{
+	bool held = false;
+
+	pthread_mutex_lock(&registry_lock);
+	for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
+		if (entry == candidate) {
+			held = retain_if_alive(entry);
+			break;
+		}
+	pthread_mutex_unlock(&registry_lock);
+	return held;
+}
+
+struct tp_registered *tp_registry_next(struct tp_registered *entry)
+{
+	struct tp_registered *next;
+
+	pthread_mutex_lock(&registry_lock);
+	next = entry ? entry->next : registry_first;
+	while (next && !retain_if_alive(next))
+		next = next->next;
+	pthread_mutex_unlock(&registry_lock);
+	if (entry)
+		tp_registry_drop(entry);
+	return next;
+}
+
+void tp_registry_retain(struct tp_registered *entry)
+{
+	/* Relaxed: the caller's own reference keeps the entry alive meanwhile. */
+	tp_add_relaxed(&entry->references, 1u);
+}
+
+void tp_registry_drop(struct tp_registered *entry)
+{
+	/* Acquire and release: what each dropper did to the pool comes before its end. */
+	if (tp_sub_acq_rel(&entry->references, 1u) != 1)
+		return;
+	pthread_mutex_lock(&registry_lock);
+	*entry->link = entry->next;
+	if (entry->next)
+		entry->next->link = entry->link;
+	pthread_mutex_unlock(&registry_lock);
+	entry->dead(entry);
+}
+
+void tp_registry_lock(void)
+{
+	pthread_mutex_lock(&registry_lock);
+}
+
+void tp_registry_unlock(void)
+{
+	pthread_mutex_unlock(&registry_lock);
+}
+
+struct tp_registered *tp_registry_first_locked(void)
+{
+	return registry_first;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "sizeclass.h"
+
+#include <errno.h>
+
+static int add(struct tp_sizeclass *table, size_t size)
+{
+	if (table->count == TP_TIERS_MAX)
+		return -EINVAL;
+	table->size[table->count++] = size;
+	return 0;
+}
+
+static void index_by_width(struct tp_sizeclass *table)
+{
+	unsigned tier = 0;
+
+	for (unsigned width = 0; width <= 8 * sizeof(size_t); width++) {
+		size_t smallest = width ? ((size_t)1 << (width - 1)) + 1 : 1;
+
+		while (tier < table->count - 1 && table->size[tier] < smallest)
+			tier++;
+		table->first[width] = (uint8_t)tier;
+	}
+}
+
+int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsigned steps)
+{
+	if (!min || min > max || (steps != 1 && steps != 2 && steps != 4))
+		return -EINVAL;
+	table->count = 0;
+	for (size_t base = min; base < max; base *= 2) {
+		for (size_t step = 0; step < steps; step++) {
+			/* base * step / steps, with no overflow on the way; base < max = SIZE_MAX
+			 * fits. */
+			size_t part = base / steps * step + base % steps * step / steps;
+
+			if (part >= max - base)
+				break;
+			/* Below 4 bytes the steps of a doubling fall together. */
+			if (step && base + part == table->size[table->count - 1])
+				continue;
+			if (add(table, base + part))
+				return -EINVAL;
+		}
+		if (base > max / 2)
+			break;
+	}
+	if (add(table, max))
+		return -EINVAL;
+	index_by_width(table);
+	return 0;
+}
+
+int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t count)
+{
+	if (!count || count > TP_TIERS_MAX)
+		return -EINVAL;
+	table->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (sizes[i] <= (i ? sizes[i - 1] : 0))
+			return -EINVAL;
+		table->size[table->count++] = sizes[i];
+	}
+	index_by_width(table);
+	return 0;
+}
