@@ -7,6 +7,7 @@
 #include <tierpool/pool.h>
 
 #include "atomic.h"
+#include "inject.h"
 
 bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 {
@@ -19,7 +20,7 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 	do {
 		size_t limit = tp_load_relaxed(&budget->limit);
 
-		if (leased > limit || bytes > limit - leased)
+		if ((leased > limit || bytes > limit - leased) && !tp_fault(TP_FAULT_UNBOUNDED))
 			return false;
 	} while (!tp_cas_relaxed(&budget->leased, &leased, leased + bytes));
 	tp_raise_relaxed(&budget->peak, leased + bytes);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "inject.h"
+
 uint64_t *tp_cpucache_stop(const struct tp_cpucache *cache, unsigned cpu)
 {
 	tp_locked_enter(&cache->doors[cpu].lock);
@@ -47,7 +49,9 @@ void *tp_cpucache_move_out(struct tp_door *door, uint64_t *stack, unsigned slot)
 	uint64_t word = tp_load_relaxed(stack);
 	void *item = (void *)(uintptr_t)stack[slot];
 
-	memmove(stack + slot, stack + slot + 1, (tp_word_depth(word) - slot) * sizeof *stack);
+	if (!tp_fault(TP_FAULT_UNSHIFTED))
+		memmove(stack + slot, stack + slot + 1,
+			(tp_word_depth(word) - slot) * sizeof *stack);
 	tp_store_relaxed(stack, word - TP_WORD_DEPTH);
 	tp_add_release(&door->moved_out, 1u);
 	return item;

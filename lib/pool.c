@@ -11,6 +11,7 @@
 #include "buffer.h"
 #include "control.h"
 #include "cpucache.h"
+#include "inject.h"
 #include "misuse.h"
 #include "shadow.h"
 
@@ -66,7 +67,7 @@ static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bo
 	tp_shadow_show(b->tp_block, b->cap);
 	tp_backing_free(&pool->backing, b->tp_block, b->cap);
 	/* Not before the block is free: the bound counts memory, not intentions. */
-	if (leased)
+	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
 		tp_idle_unlease(&pool->idle, tier);
 	count(&pool->counters.frees);
 	count(&pool->counters.drops[why]);

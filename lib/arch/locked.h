@@ -16,6 +16,7 @@
 
 #include "../atomic.h"
 #include "../base.h"
+#include "../inject.h"
 
 /* A holder is off its CPU when this many looks find the lock still taken. */
 #define TP_LOCKED_LOOKS 64
@@ -23,7 +24,8 @@
 static inline bool tp_locked_try(uint32_t *lock)
 {
 	/* Acquire: pairs with the release in tp_locked_leave of the last holder. */
-	return !tp_load_relaxed(lock) && !tp_exchange_acquire(lock, 1u);
+	return (!tp_load_relaxed(lock) && !tp_exchange_acquire(lock, 1u)) ||
+		tp_fault(TP_FAULT_OPEN_DOOR);
 }
 
 static inline void tp_locked_leave(uint32_t *lock)

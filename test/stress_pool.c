@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One pool under everything at once, for argv[1] seconds: 8 threads that borrow all sizes and beyond,
+ * grow, hold several at a time, hand buffers over to each other and change CPUs; a timer's signals;
+ * ticks and trims; and a watcher who reads the statistics. Holds: no buffer has two owners, idle bytes
+ * stay within retain and counters only grow at every reading, all identities are exact at the end.
+ *
+ * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this with
+ * faults in the library and requires that.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <tierpool.h>
+
+#include "atomic.h"
+#include "base.h"
+#include "pool.h"
+
+#define THREADS 8
+#define HELD 6
+#define SLOTS 16
+#define RETAIN ((size_t)8 << 20)
+#define LARGEST ((size_t)3 << 20) /* thrice the largest tier */
+
+static tierpool *pool;
+static int stop, broken;
+static tierpool_buf *handed_over[SLOTS];
+
+static void broke(const char *format, ...)
+{
+	va_list args;
+
+	tp_store_relaxed(&broken, 1);
+	tp_store_relaxed(&stop, 1);
+	va_start(args, format);
+	fprintf(stderr, "stress_pool: ");
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+	va_end(args);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state * UINT64_C(0x2545f4914f6cdd1d) >> 11;
+}
+
+/* Every magnitude as often as any other. */
+static size_t random_size(uint64_t *random)
+{
+	size_t most = (size_t)1 << next_random(random) % 22;
+
+	return tp_min(most + next_random(random) % most, LARGEST);
+}
+
+/* Whose buffer it is stands in its first and last bytes, as far as it is long. */
+static void stamp(tierpool_buf *b, uint64_t owner)
+{
+	size_t n = tp_min(b->cap, sizeof owner);
+
+	memcpy(b->data + b->cap - n, &owner, n);
+	memcpy(b->data, &owner, n);
+}
+
+static void stamp_check(const tierpool_buf *b, uint64_t owner)
+{
+	uint64_t first = owner, last = owner;
+
+	memcpy(&first, b->data, tp_min(b->cap, sizeof first));
+	if (b->cap >= 2 * sizeof last)
+		memcpy(&last, b->data + b->cap - sizeof last, sizeof last);
+	if (first != owner || last != owner)
+		broke("buffer %p of owner %lx is stamped %lx … %lx", (const void *)b,
+			(unsigned long)owner, (unsigned long)first, (unsigned long)last);
+}
+
+/* Appends pieces; what was there is there afterwards. */
+static void grow(tierpool_buf *b, uint64_t *random)
+{
+	static const char piece[4096];
+	size_t n = random_size(random), before = b->cap;
+
+	b->len = tp_min(b->cap, 16);
+	while (b->len < n && !tierpool_buf_error(b))
+		tierpool_buf_append(b, piece, tp_min(n - b->len, sizeof piece));
+	if (tierpool_buf_error(b))
+		broke("append to %zu bytes: %s", n, strerror(-tierpool_buf_error(b)));
+	if (b->cap < before)
+		broke("growth made %zu bytes of %zu", b->cap, before);
+}
+
+static void migrate(uint64_t *random)
+{
+	cpu_set_t set;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	CPU_ZERO(&set);
+	CPU_SET(next_random(random) % (uint64_t)cpus, &set);
+	sched_setaffinity(0, sizeof set, &set);
+}
+
+static void *borrower(void *argument)
+{
+	uint64_t me = (uintptr_t)argument, random = me * UINT64_C(0x9e3779b97f4a7c15);
+	tierpool_buf *held[HELD] = {0};
+
+	while (!tp_load_relaxed(&stop)) {
+		tierpool_buf **place = &held[next_random(&random) % HELD];
+		uint64_t dice = next_random(&random);
+
+		if (dice % 512 == 0)
+			migrate(&random);
+		if (!*place) {
+			*place = dice & 1 ? tierpool_get(pool)
+					  : tierpool_get_sized(pool, random_size(&random));
+			if (!*place) {
+				broke("get: %s", strerror(errno));
+				break;
+			}
+			stamp(*place, me);
+			continue;
+		}
+		stamp_check(*place, me);
+		if (dice % 16 == 1) {
+			grow(*place, &random);
+		} else if (dice % 16 == 2) {
+			tierpool_buf **slot = &handed_over[next_random(&random) % SLOTS];
+
+			tierpool_put(tp_exchange_acq_rel(slot, *place));
+			*place = NULL;
+			continue;
+		} else {
+			tierpool_put(*place);
+			*place = NULL;
+			continue;
+		}
+		stamp(*place, me);
+	}
+	for (unsigned i = 0; i < HELD; i++)
+		tierpool_put(held[i]);
+	return NULL;
+}
+
+static void *disturber(void *unused)
+{
+	uint64_t random = 88172645463325252;
+
+	while (!tp_load_relaxed(&stop)) {
+		if (next_random(&random) % 4)
+			tierpool_tick(pool);
+		else
+			tierpool_trim(next_random(&random) & 1 ? pool : NULL,
+				next_random(&random) % RETAIN);
+		usleep((useconds_t)(next_random(&random) % 2000));
+	}
+	return unused;
+}
+
+static struct tierpool_stats read_statistics(void)
+{
+	struct tierpool_stats s = {.size = sizeof s};
+	int error = tierpool_stats_read(pool, &s);
+
+	if (error)
+		broke("tierpool_stats_read: %s", strerror(-error));
+	return s;
+}
+
+static void *watcher(void *unused)
+{
+	struct tierpool_stats before = read_statistics(), now;
+
+	for (; !tp_load_relaxed(&stop); before = now) {
+		/* gets to drops_destroy are one run of counters (tierpool/stats.h). */
+		const uint64_t *was = &before.gets, *is = &now.gets;
+
+		now = read_statistics();
+		for (; is <= &now.drops_destroy; was++, is++)
+			if (*is < *was)
+				broke("counter %td went back from %lu to %lu", is - &now.gets,
+					(unsigned long)*was, (unsigned long)*is);
+		if (now.idle_bytes > RETAIN || now.idle_bytes_peak > RETAIN)
+			broke("%zu idle bytes, %zu at peak, above %zu", now.idle_bytes,
+				now.idle_bytes_peak, RETAIN);
+		if (now.gets < now.hits)
+			broke("%lu hits in %lu gets", (unsigned long)now.hits,
+				(unsigned long)now.gets);
+		sched_yield();
+	}
+	return unused;
+}
+
+static void identities(const char *when)
+{
+	struct tierpool_stats s = read_statistics();
+	uint64_t drops = s.drops_oversize + s.drops_retain + s.drops_idle_count + s.drops_decay +
+		s.drops_trim + s.drops_destroy;
+
+	if (s.gets != s.puts || s.borrowed || s.allocs - s.frees != s.idle || s.frees != drops)
+		broke("%s: %lu gets, %lu puts, %zu borrowed, %lu allocs, %lu frees, %lu drops, "
+		      "%zu idle",
+			when, (unsigned long)s.gets, (unsigned long)s.puts, s.borrowed,
+			(unsigned long)s.allocs, (unsigned long)s.frees, (unsigned long)drops,
+			s.idle);
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+static void run(unsigned seconds)
+{
+	pthread_t threads[THREADS + 2];
+	struct itimerval timer = {{0, 200}, {0, 200}};
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, borrower, (void *)(i + 1));
+	pthread_create(&threads[THREADS], NULL, disturber, NULL);
+	pthread_create(&threads[THREADS + 1], NULL, watcher, NULL);
+	for (struct timespec left = {seconds, 0}; nanosleep(&left, &left) && !tp_load_relaxed(&stop);)
+		;
+	tp_store_relaxed(&stop, 1);
+	for (unsigned i = 0; i < THREADS + 2; i++)
+		pthread_join(threads[i], NULL);
+	timer = (struct itimerval){0};
+	setitimer(ITIMER_REAL, &timer, NULL);
+	for (unsigned i = 0; i < SLOTS; i++)
+		tierpool_put(handed_over[i]);
+}
+
+int main(int argc, char **argv)
+{
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+	struct tierpool_stats s;
+	int error;
+
+	options.retain = RETAIN;
+	options.name = "stress";
+	error = tierpool_create(&pool, &options);
+	if (error) {
+		fprintf(stderr, "stress_pool: tierpool_create: %s\n", strerror(-error));
+		return 2;
+	}
+	run(argc > 1 ? (unsigned)atoi(argv[1]) : 4);
+	identities("at the end");
+	s = read_statistics();
+	tierpool_trim(pool, 0);
+	identities("after a trim to nothing");
+	if (read_statistics().idle)
+		broke("%zu buffers are idle after a trim to nothing", read_statistics().idle);
+	if (pool->idle.retain.leased)
+		broke("%zu bytes are leased for nothing", pool->idle.retain.leased);
+	if (tierpool_destroy(pool))
+		broke("buffers are borrowed at destroy");
+	printf("%s  stress_pool: %lu gets, %lu hits, %lu growths (%lu pooled), %lu ticks, %s, %s\n",
+		broken ? "FAILED" : "ok", (unsigned long)s.gets, (unsigned long)s.hits,
+		(unsigned long)s.grows, (unsigned long)s.grows_pooled, (unsigned long)s.ticks,
+		s.percpu, s.backing);
+	return broken;
+}
