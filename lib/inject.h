@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Faults that are built in on purpose, for the negative controls of the stress programs: one compiled
- * with -DTP_FAULT=TP_FAULT_... must fail. In every other build tp_fault is 0 and leaves nothing
- * behind. Layer 0.
+ * Faults that are built in on purpose, for the negative controls of the stress programs: one
+ * compiled with -DTP_FAULT=TP_FAULT_... must fail. In every other build tp_fault is 0 and leaves
+ * nothing behind. Layer 0.
  */
 #ifndef TP_INJECT_H
 #define TP_INJECT_H

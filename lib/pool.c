@@ -15,13 +15,6 @@
 #include "misuse.h"
 #include "shadow.h"
 
-#define DEFAULT_NAME "tierpool"
-#define DEFAULT_MIN_SIZE ((size_t)64)
-#define DEFAULT_MAX_SIZE ((size_t)1 << 20)
-#define DEFAULT_RETAIN ((size_t)64 << 20)
-#define DEFAULT_DECAY_MS 10000
-#define DEFAULT_SIZE ((size_t)1 << 10) /* what get lends, until a place has been calibrated */
-
 /* Gets between two strikes of a stack, on average. Nothing but the arming hangs on it as yet. */
 #define STRIKE_MEAN 4096
 
@@ -75,8 +68,7 @@ static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bo
 	tp_registry_drop(&pool->registered);
 }
 
-/* Frees all of a list of victims, which come with their leases. The bytes that were theirs. */
-static size_t victims_release(tierpool *pool, struct tp_list *victims, enum tp_drop why)
+size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why)
 {
 	size_t bytes = 0;
 
@@ -92,7 +84,7 @@ static tierpool_buf *idle_take(tierpool *pool, unsigned tier)
 	struct tp_list victims = {NULL, 0};
 	tierpool_buf *b = tp_idle_take(&pool->idle, tier, &victims);
 
-	victims_release(pool, &victims, TP_DROP_DESTROY);
+	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 	return b;
 }
 
@@ -121,7 +113,7 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 	}
 	if (kept != TP_KEPT)
 		buffer_release(pool, b, why[kept], false);
-	victims_release(pool, &victims, TP_DROP_DESTROY);
+	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 }
 
 /* ---- get ---- */
@@ -290,11 +282,6 @@ void tp_pool_retire(tierpool_buf *displaced)
 
 /* ---- tick, trim, retain ---- */
 
-static tierpool *pool_of(struct tp_registered *entry)
-{
-	return (tierpool *)entry;
-}
-
 static size_t tick(tierpool *pool, size_t unused)
 {
 	struct tp_list victims = {NULL, 0};
@@ -302,14 +289,14 @@ static size_t tick(tierpool *pool, size_t unused)
 
 	(void)unused;
 	tp_idle_tick(&pool->idle, &victims);
-	bytes = victims_release(pool, &victims, TP_DROP_DECAY);
+	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
 	count(&pool->counters.ticks);
 	if (bytes)
 		tp_backing_give_back(&pool->backing, false);
 	return bytes;
 }
 
-static size_t trim(tierpool *pool, size_t keep)
+size_t tp_pool_trim(tierpool *pool, size_t keep)
 {
 	struct tp_list victims = {NULL, 0};
 	size_t idle, released, bytes = 0;
@@ -318,7 +305,7 @@ static size_t trim(tierpool *pool, size_t keep)
 	/* Again while others put: what is found above keep at the last look is gone. */
 	while ((idle = tp_idle_bytes(&pool->idle)) > keep) {
 		tp_idle_strip(&pool->idle, idle - keep, &victims);
-		released = victims_release(pool, &victims, TP_DROP_TRIM);
+		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		if (!released)
 			break;
 		bytes += released;
@@ -327,8 +314,7 @@ static size_t trim(tierpool *pool, size_t keep)
 	return bytes;
 }
 
-/* Calls step for one pool, if it exists still, or for every one. The sum of what step gives. */
-static size_t each_pool(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
+size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
 {
 	size_t sum = 0;
 
@@ -340,18 +326,18 @@ static size_t each_pool(tierpool *pool, size_t (*step)(tierpool *, size_t), size
 		return sum;
 	}
 	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
-		sum += step(pool_of(entry), argument);
+		sum += step(tp_pool_of(entry), argument);
 	return sum;
 }
 
 size_t tierpool_tick(tierpool *pool)
 {
-	return each_pool(pool, tick, 0);
+	return tp_pool_each(pool, tick, 0);
 }
 
 size_t tierpool_trim(tierpool *pool, size_t keep)
 {
-	return each_pool(pool, trim, keep);
+	return tp_pool_each(pool, tp_pool_trim, keep);
 }
 
 static size_t retain_set(tierpool *pool, size_t bytes)
@@ -367,7 +353,7 @@ static size_t retain_set(tierpool *pool, size_t bytes)
 
 		tp_idle_room_drop(&pool->idle);
 		tp_idle_strip(&pool->idle, leased - bytes, &victims);
-		released = victims_release(pool, &victims, TP_DROP_TRIM);
+		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		sum += released;
 		/* Then the rest is in the hands of a slow call in another thread. */
 		if (!released)
@@ -379,199 +365,5 @@ static size_t retain_set(tierpool *pool, size_t bytes)
 void tierpool_retain_set(tierpool *pool, size_t bytes)
 {
 	if (pool)
-		each_pool(pool, retain_set, bytes ? bytes : TIERPOOL_RETAIN_NONE);
-}
-
-/* ---- create and destroy ---- */
-
-static void pool_free(struct tp_registered *entry)
-{
-	tierpool *pool = pool_of(entry);
-	struct tp_backing backing = pool->backing;
-
-	tp_idle_fini(&pool->idle);
-	tp_headers_fini(&pool->headers, &backing);
-	tp_sites_fini(&pool->sites, &backing);
-	tierpool_budget_destroy(pool->budget);
-	tp_backing_free(&backing, pool, sizeof *pool + strlen(pool->name) + 1);
-}
-
-static int sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_options *options)
-{
-	size_t min = options->min_size, max = options->max_size;
-
-	if (options->tiers || options->tier_count) {
-		if (!options->tiers || min || max || options->steps)
-			return -EINVAL;
-		return tp_sizeclass_list(sizes, options->tiers, options->tier_count);
-	}
-	/* One of the two alone may lie beyond the other's default, which then gives way. */
-	if (!min)
-		min = max ? tp_min(max, DEFAULT_MIN_SIZE) : DEFAULT_MIN_SIZE;
-	if (!max)
-		max = tp_max(min, DEFAULT_MAX_SIZE);
-	return tp_sizeclass_steps(sizes, min, max, options->steps ? options->steps : 1);
-}
-
-/* A tier of which one buffer could not be counted in a size_t is no tier. */
-static bool sizes_overflow(const struct tp_sizeclass *sizes)
-{
-	return sizes->size[sizes->count - 1] > PTRDIFF_MAX;
-}
-
-static void fork_register(void);
-
-int tierpool_create(tierpool **out, const struct tierpool_options *options)
-{
-	static pthread_once_t forks = PTHREAD_ONCE_INIT;
-	static uint32_t last_id;
-	struct tierpool_options chosen = {0};
-	struct tp_backing backing;
-	struct tp_sizeclass sizes;
-	const char *name;
-	tierpool *pool;
-	int error;
-
-	if (!out)
-		return -EINVAL;
-	*out = NULL;
-	error = options ? tp_copy_sized(&chosen, sizeof chosen, options) : 0;
-	if (!error)
-		error = sizes_choose(&sizes, &chosen);
-	if (!error && sizes_overflow(&sizes))
-		error = -EINVAL;
-	if (!error)
-		error = tp_backing_init(&backing, chosen.backing,
-			chosen.decay_ms ? chosen.decay_ms : DEFAULT_DECAY_MS);
-	if (error)
-		return error;
-	name = chosen.name ? chosen.name : DEFAULT_NAME;
-	pool = tp_backing_alloc(&backing, sizeof *pool + strlen(name) + 1);
-	if (!pool)
-		return -ENOMEM;
-	memset(pool, 0, sizeof *pool);
-	strcpy(pool->name, name);
-	pool->backing = backing;
-	pool->sizes = sizes;
-	error = tp_idle_init(&pool->idle, &pool->sizes, &pool->backing,
-		chosen.retain ? chosen.retain : DEFAULT_RETAIN,
-		chosen.budget ? &chosen.budget->budget : NULL,
-		chosen.max_idle ? chosen.max_idle : SIZE_MAX);
-	if (error) {
-		tp_backing_free(&backing, pool, sizeof *pool + strlen(name) + 1);
-		return error;
-	}
-	pool->default_tier =
-		tp_sizeclass_of(&sizes, tp_min(DEFAULT_SIZE, sizes.size[sizes.count - 1]));
-	pool->budget = chosen.budget;
-	if (pool->budget)
-		tp_budget_share(pool->budget);
-	tp_headers_init(&pool->headers);
-	tp_sites_init(&pool->sites);
-	do
-		pool->id = tp_add_relaxed(&last_id, 1u) + 1;
-	while (!pool->id);
-	pool->registered.name = pool->name;
-	pool->registered.dead = pool_free;
-	pthread_once(&forks, fork_register);
-	tp_registry_add(&pool->registered);
-	*out = pool;
-	return 0;
-}
-
-static tierpool *default_pool;
-
-tierpool *tierpool_default(void)
-{
-	/* Acquire: pairs with the publication below; whoever sees the pool sees it whole. */
-	tierpool *pool = tp_load_acquire(&default_pool), *published = NULL;
-	int error;
-
-	if (tp_likely(pool))
-		return pool;
-	error = tierpool_create(&pool, NULL);
-	if (error) {
-		errno = -error;
-		return NULL;
-	}
-	if (tp_publish(&default_pool, &published, pool))
-		return pool;
-	/* Another thread was first. No lock: a fork would leave the child with it. */
-	tierpool_destroy(pool);
-	return published;
-}
-
-/* At rest. */
-static size_t borrowed(tierpool *pool)
-{
-	uint64_t frees = tp_load_relaxed(&pool->counters.frees);
-	uint64_t out = tp_load_relaxed(&pool->counters.allocs) - frees;
-
-	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		out -= tp_idle_count(&pool->idle, tier);
-	return (int64_t)out > 0 ? (size_t)out : 0;
-}
-
-static size_t destroy(tierpool *pool, size_t unused)
-{
-	struct tp_list victims = {NULL, 0};
-	size_t out;
-
-	(void)unused;
-	if (pool == tp_load_acquire(&default_pool)) {
-		trim(pool, 0);
-		return borrowed(pool);
-	}
-	if (tp_exchange_acq_rel(&pool->closing, 1u))
-		return 0;
-	tp_idle_close(&pool->idle, &victims);
-	victims_release(pool, &victims, TP_DROP_DESTROY);
-	out = borrowed(pool);
-	tp_registry_drop(&pool->registered); /* the handle's */
-	return out;
-}
-
-size_t tierpool_destroy(tierpool *pool)
-{
-	return pool ? each_pool(pool, destroy, 0) : 0;
-}
-
-/* ---- fork ---- */
-
-/* Takes every lock that a get, put, tick or destroy may hold: the child finds all of them whole. */
-static void fork_prepare(void)
-{
-	tp_registry_lock();
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
-		pthread_mutex_lock(&pool_of(e)->sites.lock);
-		tp_idle_lock(&pool_of(e)->idle);
-		pthread_mutex_lock(&pool_of(e)->headers.lock);
-	}
-}
-
-static void fork_release(void)
-{
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
-		pthread_mutex_unlock(&pool_of(e)->headers.lock);
-		tp_idle_unlock(&pool_of(e)->idle);
-		pthread_mutex_unlock(&pool_of(e)->sites.lock);
-	}
-	tp_registry_unlock();
-}
-
-/* What slow calls of the parent's other threads had leased is lost with them: lease it anew. */
-static void fork_child(void)
-{
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
-		if (pool_of(e)->budget)
-			pool_of(e)->budget->budget.leased = 0;
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
-		tp_idle_recount(&pool_of(e)->idle);
-	fork_release();
-}
-
-/* By the first pool, and so after jemalloc's own: prepare handlers run in reverse order. */
-static void fork_register(void)
-{
-	pthread_atfork(fork_prepare, fork_release, fork_child);
+		tp_pool_each(pool, retain_set, bytes ? bytes : TIERPOOL_RETAIN_NONE);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: get, put, grow, tick, trim, create and destroy. Owns a buffer's way from its allocation
- * to its release, and what is counted on that way. Layer 5; this header is for stats, above it.
+ * The pool: get, put, grow, tick, trim. Owns a buffer's way from its allocation to its release, and
+ * what is counted on that way. Layer 5; this header is for the layers above it.
  */
 #ifndef TP_POOL_H
 #define TP_POOL_H
@@ -54,5 +54,22 @@ struct tierpool {
 	struct tp_counters counters __attribute__((aligned(TP_LINE)));
 	char name[]; /* and its NUL */
 };
+
+static inline tierpool *tp_pool_of(struct tp_registered *entry)
+{
+	return (tierpool *)entry;
+}
+
+/*
+ * Calls step for a pool, if it exists still, or, for NULL, for every one; with a reference held.
+ * The sum of what step gives.
+ */
+size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument);
+
+/* As tierpool_trim, for a pool that the caller knows to exist. */
+size_t tp_pool_trim(tierpool *pool, size_t keep);
+
+/* Frees all of a list of victims, which come with their leases. The bytes that were theirs. */
+size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why);
 
 #endif

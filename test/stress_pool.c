@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One pool under everything at once, for argv[1] seconds: 8 threads that borrow all sizes and beyond,
- * grow, hold several at a time, hand buffers over to each other and change CPUs; a timer's signals;
- * ticks and trims; and a watcher who reads the statistics. Holds: no buffer has two owners, idle bytes
- * stay within retain and counters only grow at every reading, all identities are exact at the end.
+ * One pool under everything at once, for argv[1] seconds: 8 threads that borrow all sizes and
+ * beyond, grow, hold several at a time, hand buffers over to each other and change CPUs; a timer's
+ * signals; ticks and trims; and a watcher who reads the statistics. Holds: no buffer has two
+ * owners, idle bytes stay within retain and counters only grow at every reading, all identities are
+ * exact at the end.
  *
- * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this with
- * faults in the library and requires that.
+ * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this
+ * with faults in the library and requires that.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -203,7 +204,7 @@ static void identities(const char *when)
 {
 	struct tierpool_stats s = read_statistics();
 	uint64_t drops = s.drops_oversize + s.drops_retain + s.drops_idle_count + s.drops_decay +
-		s.drops_trim + s.drops_destroy;
+			 s.drops_trim + s.drops_destroy;
 
 	if (s.gets != s.puts || s.borrowed || s.allocs - s.frees != s.idle || s.frees != drops)
 		broke("%s: %lu gets, %lu puts, %zu borrowed, %lu allocs, %lu frees, %lu drops, "
@@ -230,7 +231,8 @@ static void run(unsigned seconds)
 		pthread_create(&threads[i], NULL, borrower, (void *)(i + 1));
 	pthread_create(&threads[THREADS], NULL, disturber, NULL);
 	pthread_create(&threads[THREADS + 1], NULL, watcher, NULL);
-	for (struct timespec left = {seconds, 0}; nanosleep(&left, &left) && !tp_load_relaxed(&stop);)
+	for (struct timespec left = {seconds, 0};
+		nanosleep(&left, &left) && !tp_load_relaxed(&stop);)
 		;
 	tp_store_relaxed(&stop, 1);
 	for (unsigned i = 0; i < THREADS + 2; i++)

@@ -25,7 +25,7 @@ static inline bool tp_locked_try(uint32_t *lock)
 {
 	/* Acquire: pairs with the release in tp_locked_leave of the last holder. */
 	return (!tp_load_relaxed(lock) && !tp_exchange_acquire(lock, 1u)) ||
-		tp_fault(TP_FAULT_OPEN_DOOR);
+	       tp_fault(TP_FAULT_OPEN_DOOR);
 }
 
 static inline void tp_locked_leave(uint32_t *lock)

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From tierpool_create to the end of a pool: its options, its destruction, the default pool, and
+ * what a fork makes of all of them. Layer 6.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "atomic.h"
+#include "pool.h"
+
+#define DEFAULT_NAME "tierpool"
+#define DEFAULT_MIN_SIZE ((size_t)64)
+#define DEFAULT_MAX_SIZE ((size_t)1 << 20)
+#define DEFAULT_RETAIN ((size_t)64 << 20)
+#define DEFAULT_DECAY_MS 10000
+#define DEFAULT_SIZE ((size_t)1 << 10) /* what get lends, until a place has been calibrated */
+
+static void pool_free(struct tp_registered *entry)
+{
+	tierpool *pool = tp_pool_of(entry);
+	struct tp_backing backing = pool->backing;
+
+	tp_idle_fini(&pool->idle);
+	tp_headers_fini(&pool->headers, &backing);
+	tp_sites_fini(&pool->sites, &backing);
+	tierpool_budget_destroy(pool->budget);
+	tp_backing_free(&backing, pool, sizeof *pool + strlen(pool->name) + 1);
+}
+
+static int sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_options *options)
+{
+	size_t min = options->min_size, max = options->max_size;
+
+	if (options->tiers || options->tier_count) {
+		if (!options->tiers || min || max || options->steps)
+			return -EINVAL;
+		return tp_sizeclass_list(sizes, options->tiers, options->tier_count);
+	}
+	/* One of the two alone may lie beyond the other's default, which then gives way. */
+	if (!min)
+		min = max ? tp_min(max, DEFAULT_MIN_SIZE) : DEFAULT_MIN_SIZE;
+	if (!max)
+		max = tp_max(min, DEFAULT_MAX_SIZE);
+	return tp_sizeclass_steps(sizes, min, max, options->steps ? options->steps : 1);
+}
+
+/* A tier of which one buffer could not be counted in a size_t is no tier. */
+static bool sizes_overflow(const struct tp_sizeclass *sizes)
+{
+	return sizes->size[sizes->count - 1] > PTRDIFF_MAX;
+}
+
+/* What the options come to: 0, or what tierpool_create has to answer. */
+static int options_read(const struct tierpool_options *options, struct tierpool_options *chosen,
+	struct tp_sizeclass *sizes, struct tp_backing *backing)
+{
+	int error = options ? tp_copy_sized(chosen, sizeof *chosen, options) : 0;
+
+	if (!error)
+		error = sizes_choose(sizes, chosen);
+	if (!error && sizes_overflow(sizes))
+		error = -EINVAL;
+	if (error)
+		return error;
+	if (!chosen->name)
+		chosen->name = DEFAULT_NAME;
+	if (!chosen->retain)
+		chosen->retain = DEFAULT_RETAIN;
+	if (!chosen->max_idle)
+		chosen->max_idle = SIZE_MAX;
+	return tp_backing_init(
+		backing, chosen->backing, chosen->decay_ms ? chosen->decay_ms : DEFAULT_DECAY_MS);
+}
+
+static tierpool *pool_make(const struct tierpool_options *chosen, const struct tp_sizeclass *sizes,
+	const struct tp_backing *backing)
+{
+	static uint32_t last_id;
+	size_t length = strlen(chosen->name) + 1;
+	tierpool *pool = tp_backing_alloc(backing, sizeof *pool + length);
+
+	if (!pool)
+		return NULL;
+	memset(pool, 0, sizeof *pool);
+	memcpy(pool->name, chosen->name, length);
+	pool->backing = *backing;
+	pool->sizes = *sizes;
+	if (tp_idle_init(&pool->idle, &pool->sizes, &pool->backing, chosen->retain,
+		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle)) {
+		tp_backing_free(backing, pool, sizeof *pool + length);
+		return NULL;
+	}
+	pool->default_tier =
+		tp_sizeclass_of(sizes, tp_min(DEFAULT_SIZE, sizes->size[sizes->count - 1]));
+	pool->budget = chosen->budget;
+	if (pool->budget)
+		tp_budget_share(pool->budget);
+	tp_headers_init(&pool->headers);
+	tp_sites_init(&pool->sites);
+	do
+		pool->id = tp_add_relaxed(&last_id, 1u) + 1;
+	while (!pool->id);
+	pool->registered.name = pool->name;
+	pool->registered.dead = pool_free;
+	return pool;
+}
+
+static void fork_register(void);
+
+int tierpool_create(tierpool **out, const struct tierpool_options *options)
+{
+	static pthread_once_t forks = PTHREAD_ONCE_INIT;
+	struct tierpool_options chosen = {0};
+	struct tp_backing backing;
+	struct tp_sizeclass sizes;
+	int error;
+
+	if (!out)
+		return -EINVAL;
+	*out = NULL;
+	error = options_read(options, &chosen, &sizes, &backing);
+	if (error)
+		return error;
+	*out = pool_make(&chosen, &sizes, &backing);
+	if (!*out)
+		return -ENOMEM;
+	pthread_once(&forks, fork_register);
+	tp_registry_add(&(*out)->registered);
+	return 0;
+}
+
+static tierpool *default_pool;
+
+tierpool *tierpool_default(void)
+{
+	/* Acquire: pairs with the publication below; whoever sees the pool sees it whole. */
+	tierpool *pool = tp_load_acquire(&default_pool), *published = NULL;
+	int error;
+
+	if (tp_likely(pool))
+		return pool;
+	error = tierpool_create(&pool, NULL);
+	if (error) {
+		errno = -error;
+		return NULL;
+	}
+	if (tp_publish(&default_pool, &published, pool))
+		return pool;
+	/* Another thread was first. No lock: a fork would leave the child with it. */
+	tierpool_destroy(pool);
+	return published;
+}
+
+/* At rest. */
+static size_t borrowed(tierpool *pool)
+{
+	uint64_t frees = tp_load_relaxed(&pool->counters.frees);
+	uint64_t out = tp_load_relaxed(&pool->counters.allocs) - frees;
+
+	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
+		out -= tp_idle_count(&pool->idle, tier);
+	return (int64_t)out > 0 ? (size_t)out : 0;
+}
+
+static size_t destroy(tierpool *pool, size_t unused)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t out;
+
+	(void)unused;
+	if (pool == tp_load_acquire(&default_pool)) {
+		tp_pool_trim(pool, 0);
+		return borrowed(pool);
+	}
+	if (tp_exchange_acq_rel(&pool->closing, 1u))
+		return 0;
+	tp_idle_close(&pool->idle, &victims);
+	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
+	out = borrowed(pool);
+	tp_registry_drop(&pool->registered); /* the handle's */
+	return out;
+}
+
+size_t tierpool_destroy(tierpool *pool)
+{
+	return pool ? tp_pool_each(pool, destroy, 0) : 0;
+}
+
+/* ---- fork ---- */
+
+/* Takes every lock that a get, put, tick or destroy may hold: the child finds all of them whole. */
+static void fork_prepare(void)
+{
+	tp_registry_lock();
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
+		pthread_mutex_lock(&tp_pool_of(e)->sites.lock);
+		tp_idle_lock(&tp_pool_of(e)->idle);
+		pthread_mutex_lock(&tp_pool_of(e)->headers.lock);
+	}
+}
+
+static void fork_release(void)
+{
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
+		pthread_mutex_unlock(&tp_pool_of(e)->headers.lock);
+		tp_idle_unlock(&tp_pool_of(e)->idle);
+		pthread_mutex_unlock(&tp_pool_of(e)->sites.lock);
+	}
+	tp_registry_unlock();
+}
+
+/* What slow calls of the parent's other threads had leased is lost with them: lease it anew. */
+static void fork_child(void)
+{
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+		if (tp_pool_of(e)->budget)
+			tp_pool_of(e)->budget->budget.leased = 0;
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+		tp_idle_recount(&tp_pool_of(e)->idle);
+	fork_release();
+}
+
+/* By the first pool, and so after jemalloc's own: prepare handlers run in reverse order. */
+static void fork_register(void)
+{
+	pthread_atfork(fork_prepare, fork_release, fork_child);
+}
