@@ -38,7 +38,7 @@ STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress_*.c))
 BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%,$(wildcard benchmarks/*.c))
 HEADERS := $(wildcard include/*.h include/tierpool/*.h)
 SOURCES := $(wildcard include/*.h include/*/*.h lib/*.[ch] lib/*/*.h test/*.[ch] \
-	test/examples/*.c test/examples/*.cpp benchmarks/*.[ch])
+	test/examples/*.[ch] test/examples/*.cpp benchmarks/*.[ch])
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')

@@ -3,6 +3,7 @@
  * From tierpool_create to the end of a pool: its options, its destruction, the default pool, and
  * what a fork makes of all of them. Layer 6.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -10,6 +11,10 @@
 
 #include "atomic.h"
 #include "pool.h"
+
+/* Weak: a statically linked program has no use for them, and its linker warns of them. */
+#pragma weak dladdr
+#pragma weak dlopen
 
 #define DEFAULT_NAME "tierpool"
 #define DEFAULT_MIN_SIZE ((size_t)64)
@@ -212,15 +217,47 @@ static void fork_release(void)
 	tp_registry_unlock();
 }
 
-/* What slow calls of the parent's other threads had leased is lost with them: lease it anew. */
+static void lost_count(tierpool *pool)
+{
+	struct tp_counters *c = &pool->counters;
+	struct tp_cpucache_counts fast =
+		tp_cpucache_count(&pool->idle.cache, pool->idle.at, pool->sizes.count);
+	uint64_t out = c->slow_gets - c->slow_puts + (uint64_t)(fast.pops - fast.pushes);
+	uint64_t lost = c->allocs - c->frees - out;
+
+	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
+		lost -= tp_idle_count(&pool->idle, tier);
+	c->misses += lost;
+	c->slow_gets += lost;
+}
+
+/*
+ * What slow calls of the parent's other threads had in hand is lost with them. Its leases end, by
+ * leasing anew what is there; its buffers count as borrowed, like all that those threads held.
+ */
 static void fork_child(void)
 {
 	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
 		if (tp_pool_of(e)->budget)
 			tp_pool_of(e)->budget->budget.leased = 0;
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
 		tp_idle_recount(&tp_pool_of(e)->idle);
+		lost_count(tp_pool_of(e));
+	}
 	fork_release();
+}
+
+/*
+ * The library stays where it is when a plugin that it was linked into is unloaded: buffers may
+ * still be out, and fork's handlers are registered. The shared library says so itself (-z
+ * nodelete).
+ */
+__attribute__((constructor)) static void stay_loaded(void)
+{
+	Dl_info self;
+
+	if (dladdr && dlopen && dladdr(&default_pool, &self) && self.dli_fname)
+		dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 /* By the first pool, and so after jemalloc's own: prepare handlers run in reverse order. */

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * C++: a borrowed buffer that goes back by itself, under a template renderer.
+ *
+ * A value may hold names of other values, so rendering nests, and each level borrows. A template
+ * that is wrong throws from the middle of it all, and every buffer still finds its way home.
+ */
+#include <cinttypes>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <tierpool.h>
+
+/* Owns one buffer; may be moved. The caller borrows, so that each place is a site of its own. */
+class scratch
+{
+	struct putter {
+		void operator()(tierpool_buf *b) const noexcept
+		{
+			tierpool_put(b);
+		}
+	};
+	std::unique_ptr<tierpool_buf, putter> buf;
+
+public:
+	explicit scratch(tierpool_buf *borrowed) : buf(borrowed)
+	{
+		if (!buf)
+			throw std::bad_alloc();
+	}
+
+	void append(std::string_view text)
+	{
+		int error = tierpool_buf_append(buf.get(), text.data(), text.size());
+		if (error)
+			throw std::system_error(-error, std::generic_category(), "append");
+	}
+
+	/* Valid until the next append. */
+	std::string_view view() const noexcept
+	{
+		return {buf->data, buf->len};
+	}
+};
+
+using values = std::map<std::string_view, std::string_view>;
+
+/* The text with values in the place of {names}, at most depth of them within each other. */
+static scratch render(tierpool *pool, std::string_view text, const values &known, int depth = 8)
+{
+	scratch out(TIERPOOL_GET(pool));
+	for (;;) {
+		size_t open = text.find('{');
+		out.append(text.substr(0, open));
+		if (open == text.npos)
+			return out;
+		size_t close = text.find('}', open);
+		if (close == text.npos)
+			throw std::invalid_argument("a { without a }");
+		auto value = known.find(text.substr(open + 1, close - open - 1));
+		if (value == known.end())
+			throw std::invalid_argument("an unknown name");
+		if (depth == 0)
+			throw std::invalid_argument("names within names without an end");
+		out.append(render(pool, value->second, known, depth - 1).view());
+		text.remove_prefix(close + 1);
+	}
+}
+
+/* Whether render refuses the text, having given back all that it had borrowed. */
+static bool refused(tierpool *pool, std::string_view text, const values &known)
+{
+	try {
+		render(pool, text, known);
+	} catch (const std::invalid_argument &refusal) {
+		std::printf("refused: %s\n", refusal.what());
+		return true;
+	}
+	return false;
+}
+
+static tierpool_stats stats_of(tierpool *pool)
+{
+	tierpool_stats s{};
+	s.size = sizeof s;
+	int error = tierpool_stats_read(pool, &s);
+	if (error)
+		throw std::system_error(-error, std::generic_category(), "statistics");
+	return s;
+}
+
+static bool write_letters(tierpool *pool)
+{
+	values known = {{"greeting", "Dear {title} {name}"}, {"title", "Dr"}, {"loop", "-{loop}"}};
+	std::vector<scratch> letters;
+	for (const char *name : {"Faust", "Jekyll", "Moreau"}) {
+		known["name"] = name;
+		letters.push_back(
+			render(pool, "{greeting},\nyour order, {title} {name}.\n", known));
+	}
+	bool good = letters[1].view() == "Dear Dr Jekyll,\nyour order, Dr Jekyll.\n";
+	good = refused(pool, "{greeting}, {nobody}", known) && good;
+	good = refused(pool, "{greeting}, {name", known) && good;
+	good = refused(pool, "{greeting}, {loop}", known) && good;
+	return good && stats_of(pool).borrowed == letters.size();
+}
+
+int main()
+{
+	tierpool *pool;
+	bool good = false;
+	int error = tierpool_create(&pool, nullptr);
+	try {
+		if (error)
+			throw std::system_error(-error, std::generic_category(), "tierpool_create");
+		good = write_letters(pool);
+		tierpool_stats s = stats_of(pool);
+		std::printf("%" PRIu64 " borrowed, %" PRIu64 " allocated, %zu bytes kept of %zu\n",
+			s.gets, s.allocs, s.idle_bytes, s.retain);
+		good = good && s.borrowed == 0 && s.gets == s.puts && s.idle_bytes <= s.retain &&
+		       s.allocs - s.frees == s.idle;
+		if (!good)
+			std::fprintf(stderr, "raii: a letter is wrong or a buffer is missing\n");
+	} catch (const std::exception &e) {
+		std::fprintf(stderr, "raii: %s\n", e.what());
+	}
+	return tierpool_destroy(pool) == 0 && good ? 0 : 1;
+}
