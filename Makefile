@@ -18,11 +18,11 @@ BUILD := build/$(VARIANT)
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wconversion -Werror
 CFLAGS ?=
-override CFLAGS += -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -pthread -fPIC -fno-omit-frame-pointer
+override CFLAGS += -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -pthread -fPIC
 CPPFLAGS += -Iinclude -MMD -MP
 LDFLAGS += -pthread
 ifneq ($(SANITIZE),)
-override CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+override CFLAGS += -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS += -fsanitize=$(SANITIZE)
 endif
 ifeq ($(JEMALLOC),yes)

@@ -17,7 +17,8 @@
 
 static int stick(tierpool_buf *b, int error)
 {
-	tp_control_error_set(b, error);
+	b->tp_error = (uint32_t)error;
+	tp_control_add(b, TP_STATE_FAILED);
 	return -error;
 }
 
@@ -26,9 +27,11 @@ static int refuse(const tierpool_buf *b)
 {
 	if (!b)
 		return -ENOMEM;
-	if (tp_likely(b->tp_control == TIERPOOL_BUF_PLAIN && b->len <= b->cap))
+	if (tp_likely(b->tp_control == TP_CONTROL_PLAIN && b->len <= b->cap))
 		return 0;
-	return tp_misuse_check(b, false) ? -tp_control_error(b) : -EINVAL;
+	if (!tp_misuse_check(b, false))
+		return -EINVAL;
+	return tp_control_has(b, TP_STATE_FAILED) ? -(int)b->tp_error : 0;
 }
 
 void tp_buffer_wipe(tierpool_buf *b)
@@ -154,10 +157,10 @@ int tierpool_buf_printf(tierpool_buf *b, const char *format, ...)
 
 void tierpool_buf_reset(tierpool_buf *b)
 {
-	if (!b || (b->tp_control != TIERPOOL_BUF_PLAIN && !tp_misuse_check(b, false)))
+	if (!b || (b->tp_control != TP_CONTROL_PLAIN && !tp_misuse_check(b, false)))
 		return;
 	b->len = 0;
-	tp_control_error_set(b, 0);
+	tp_control_remove(b, TP_STATE_FAILED);
 }
 
 const char *tierpool_buf_cstr(tierpool_buf *b)
@@ -175,7 +178,7 @@ int tierpool_buf_error(const tierpool_buf *b)
 
 void tierpool_buf_secret(tierpool_buf *b)
 {
-	if (b && (b->tp_control == TIERPOOL_BUF_PLAIN || tp_misuse_check(b, false)))
+	if (b && (b->tp_control == TP_CONTROL_PLAIN || tp_misuse_check(b, false)))
 		tp_control_add(b, TP_STATE_SECRET);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control field of a buffer's header: magic 16, state 8, age 8, error 32, from the top. Says
+ * The control field of a buffer's header: magic 16, state 8, age 8, from the top. Says
  * what each state means and which transitions there are. Layer 1.
  *
  *   borrowed   the borrower's. Bits beside it send append and put the slow way: secret, stream,
- *              oversize; and so does an error that sticks, since plain means no error
+ *              oversize, failed (an error sticks; tp_error says which)
  *   idle       the pool's, with its block; age counts the ticks it has lain there
  *   released   the pool's, without a block, in the free list of headers
  *
@@ -23,64 +23,65 @@
 
 #include <tierpool/buffer.h>
 
-#define TP_CONTROL_MAGIC (TIERPOOL_BUF_PLAIN >> 48)
+#define TP_CONTROL_MAGIC UINT32_C(0x7b1e)
 
 enum tp_state {
 	TP_STATE_BORROWED = 0x01,
 	TP_STATE_SECRET = 0x02,
 	TP_STATE_STREAM = 0x04,
 	TP_STATE_OVERSIZE = 0x08,
+	TP_STATE_FAILED = 0x10,
 	TP_STATE_IDLE = 0x40,
 	TP_STATE_RELEASED = 0x80,
 };
 
-static inline uint64_t tp_control(unsigned state)
+static inline uint32_t tp_control(unsigned state)
 {
-	return TP_CONTROL_MAGIC << 48 | (uint64_t)state << 40;
+	return TP_CONTROL_MAGIC << 16 | state << 8;
 }
 
-_Static_assert(TIERPOOL_BUF_PLAIN == (TP_CONTROL_MAGIC << 48 | (uint64_t)TP_STATE_BORROWED << 40),
-	"a plain buffer is one that is borrowed, and nothing else");
+/* Borrowed, and nothing else. */
+#define TP_CONTROL_PLAIN tp_control(TP_STATE_BORROWED)
+
+/*
+ * Sets the state of a buffer, and with it the limit up to which append goes by itself: all of a
+ * plain one's capacity, nothing of any other's. So tp_limit says in one number what append has to
+ * ask.
+ */
+static inline void tp_control_set(tierpool_buf *b, uint32_t control)
+{
+	b->tp_control = control;
+	b->tp_limit = control == TP_CONTROL_PLAIN ? b->cap : 0;
+}
 
 static inline bool tp_control_is_ours(const tierpool_buf *b)
 {
-	return b->tp_control >> 48 == TP_CONTROL_MAGIC;
+	return b->tp_control >> 16 == TP_CONTROL_MAGIC;
 }
 
 static inline bool tp_control_has(const tierpool_buf *b, enum tp_state state)
 {
-	return b->tp_control & (uint64_t)state << 40;
+	return b->tp_control & (uint32_t)state << 8;
 }
 
 static inline void tp_control_add(tierpool_buf *b, enum tp_state state)
 {
-	b->tp_control |= (uint64_t)state << 40;
+	tp_control_set(b, b->tp_control | (uint32_t)state << 8);
 }
 
 static inline void tp_control_remove(tierpool_buf *b, enum tp_state state)
 {
-	b->tp_control &= ~((uint64_t)state << 40);
+	tp_control_set(b, b->tp_control & ~((uint32_t)state << 8));
 }
 
 static inline unsigned tp_control_age(const tierpool_buf *b)
 {
-	return b->tp_control >> 32 & 0xff;
+	return b->tp_control & 0xff;
 }
 
 static inline void tp_control_age_set(tierpool_buf *b, unsigned age)
 {
-	b->tp_control = (b->tp_control & ~(UINT64_C(0xff) << 32)) | (uint64_t)age << 32;
-}
-
-/* A positive errno, or 0. */
-static inline int tp_control_error(const tierpool_buf *b)
-{
-	return (int)(b->tp_control & UINT32_MAX);
-}
-
-static inline void tp_control_error_set(tierpool_buf *b, int error)
-{
-	b->tp_control = (b->tp_control & ~(uint64_t)UINT32_MAX) | (uint32_t)error;
+	b->tp_control = (b->tp_control & ~UINT32_C(0xff)) | age;
 }
 
 #endif

@@ -56,7 +56,7 @@ static inline int64_t tp_word_countdown(uint64_t word)
 	return (int64_t)word >> 2 * TP_WORD_BITS;
 }
 
-/* A CPU's way into its slab; a cache line of its own. */
+/* A CPU's way into its slab; a pair of cache lines of its own, since CPUs fetch them in pairs. */
 struct tp_door {
 	uint64_t *slab;  /* what pops and pushes use; NULL: none yet, or closed. In the lock */
 	uint64_t *home;  /* the same from creation until the pool dies. Set once, in the lock */
@@ -66,6 +66,7 @@ struct tp_door {
 	uint64_t moved_in;
 	uint64_t moved_out;
 	uint64_t random; /* state of the gaps between strikes. In the lock */
+	char apart[TP_LINE];
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_cpucache {

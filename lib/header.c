@@ -55,7 +55,13 @@ tierpool_buf *tp_header_alloc(struct tp_headers *headers, const struct tp_backin
 	for (unsigned i = 0; i < HEADERS_PER_PAGE; i++)
 		page->header[i].tp_control = tp_control(TP_STATE_RELEASED);
 	pthread_mutex_lock(&headers->lock);
-	for (unsigned i = 1; i < HEADERS_PER_PAGE; i++)
+	/*
+	 * Every other one comes out first: two CPUs that write to neighbours fetch each other's
+	 * lines in pairs (encode_control, two threads: 3 %).
+	 */
+	for (unsigned i = 1; i < HEADERS_PER_PAGE; i += 2)
+		tp_list_push(&headers->spare, &page->header[i]);
+	for (unsigned i = 2; i < HEADERS_PER_PAGE; i += 2)
 		tp_list_push(&headers->spare, &page->header[i]);
 	page->next = headers->pages;
 	headers->pages = page;
@@ -66,7 +72,7 @@ tierpool_buf *tp_header_alloc(struct tp_headers *headers, const struct tp_backin
 
 void tp_header_free(struct tp_headers *headers, tierpool_buf *b)
 {
-	b->tp_control = tp_control(TP_STATE_RELEASED);
+	tp_control_set(b, tp_control(TP_STATE_RELEASED));
 	pthread_mutex_lock(&headers->lock);
 	tp_list_push(&headers->spare, b);
 	pthread_mutex_unlock(&headers->lock);

@@ -7,16 +7,30 @@
 #define TP_PERCPU_H
 
 #include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base.h"
 
 /* Entries of a table indexed by CPU; the same for the life of the process. */
 unsigned tp_percpu_count(void);
 
-/* The CPU the caller runs on, brought below count. Stale as soon as it is known: a hint. */
+/*
+ * Where glibc keeps the caller's rseq area, from the thread pointer; 0: nowhere that we know of.
+ * Set when the library is loaded.
+ */
+extern ptrdiff_t tp_percpu_rseq;
+
+/* The CPU the caller runs on, below count. Stale as soon as it is known: a hint. */
 static inline unsigned tp_percpu_current(unsigned count)
 {
-	unsigned cpu = (unsigned)sched_getcpu(); /* -1 where the kernel cannot tell */
+	/* cpu_id is the second word; -1 or -2 where the kernel does not keep it (linux/rseq.h). */
+	unsigned cpu = tp_likely(tp_percpu_rseq)
+			       ? *(const volatile uint32_t *)((char *)__builtin_thread_pointer() +
+							      tp_percpu_rseq + 4)
+			       : (unsigned)sched_getcpu();
 
-	return cpu < count ? cpu : cpu % count;
+	return tp_likely(cpu < count) ? cpu : cpu % count;
 }
 
 /* "locked": the value of tierpool_stats.percpu. */

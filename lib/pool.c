@@ -45,7 +45,6 @@ static tierpool_buf *buffer_alloc(tierpool *pool, unsigned tier, size_t n)
 		.cap = cap,
 		.tp_pool = pool,
 		.tp_control = tp_control(TP_STATE_IDLE),
-		.tp_block = block,
 		.tp_tier = (uint8_t)tier};
 	if (tier != TP_TIER_NONE)
 		b->tp_word = pool->idle.at[tier];
@@ -57,8 +56,8 @@ static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bo
 {
 	unsigned tier = b->tp_tier;
 
-	tp_shadow_show(b->tp_block, b->cap);
-	tp_backing_free(&pool->backing, b->tp_block, b->cap);
+	tp_shadow_show(b->data, b->cap);
+	tp_backing_free(&pool->backing, b->data, b->cap);
 	/* Not before the block is free: the bound counts memory, not intentions. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
 		tp_idle_unlease(&pool->idle, tier);
@@ -101,7 +100,7 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 		buffer_release(pool, b, TP_DROP_OVERSIZE, false);
 		return;
 	}
-	tp_shadow_hide(b->tp_block, b->cap);
+	tp_shadow_hide(b->data, b->cap);
 	kept = tp_idle_keep(&pool->idle, b, &victims);
 	if (kept == TP_NO_BYTES) {
 		tierpool_buf *victim = tp_idle_evict(&pool->idle, b->tp_tier);
@@ -122,7 +121,7 @@ static inline tierpool_buf *lend(tierpool_buf *b)
 {
 	tp_shadow_show(b->data, b->cap);
 	b->len = 0;
-	b->tp_control = TIERPOOL_BUF_PLAIN;
+	tp_control_set(b, TP_CONTROL_PLAIN);
 	return b;
 }
 
@@ -222,14 +221,14 @@ void tierpool_put(tierpool_buf *b)
 {
 	if (tp_unlikely(!b))
 		return;
-	if (tp_unlikely(b->tp_control != TIERPOOL_BUF_PLAIN)) {
+	if (tp_unlikely(b->tp_control != TP_CONTROL_PLAIN)) {
 		if (!put_special(b))
 			return;
-		b->tp_control = tp_control(TP_STATE_IDLE);
+		tp_control_set(b, tp_control(TP_STATE_IDLE));
 		put_slow(b);
 		return;
 	}
-	b->tp_control = tp_control(TP_STATE_IDLE);
+	tp_control_set(b, tp_control(TP_STATE_IDLE));
 	tp_shadow_hide(b->data, b->cap);
 	/* Nothing of b or of the pool is touched after a push: they may be gone. */
 	if (tp_unlikely(!tp_cpucache_push(&b->tp_pool->idle.cache, b->tp_word, b)))
@@ -238,21 +237,19 @@ void tierpool_put(tierpool_buf *b)
 
 /* ---- growth ---- */
 
-static void swap_blocks(tierpool_buf *a, tierpool_buf *b)
-{
-	tierpool_buf was_a;
+#define SWAP(a, b)                       \
+	do {                             \
+		__typeof__(a) was = (a); \
+		(a) = (b);               \
+		(b) = was;               \
+	} while (0)
 
-	memcpy(&was_a, a, sizeof was_a);
-	a->data = b->data;
-	a->cap = b->cap;
-	a->tp_block = b->tp_block;
-	a->tp_word = b->tp_word;
-	a->tp_tier = b->tp_tier;
-	b->data = was_a.data;
-	b->cap = was_a.cap;
-	b->tp_block = was_a.tp_block;
-	b->tp_word = was_a.tp_word;
-	b->tp_tier = was_a.tp_tier;
+static void blocks_swap(tierpool_buf *a, tierpool_buf *b)
+{
+	SWAP(a->data, b->data);
+	SWAP(a->cap, b->cap);
+	SWAP(a->tp_word, b->tp_word);
+	SWAP(a->tp_tier, b->tp_tier);
 }
 
 tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t cap)
@@ -269,9 +266,11 @@ tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t cap)
 		return NULL;
 	count(&pool->counters.grows);
 	tp_shadow_show(other->data, other->cap);
-	swap_blocks(b, other);
+	blocks_swap(b, other);
 	if (tier == TP_TIER_NONE)
 		tp_control_add(b, TP_STATE_OVERSIZE);
+	else
+		tp_control_set(b, b->tp_control); /* the limit is another one now */
 	return other;
 }
 

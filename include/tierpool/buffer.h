@@ -43,9 +43,10 @@ typedef struct tierpool_buf {
 	size_t len; /* bytes used; 0 at get */
 	size_t cap; /* bytes writable at data */
 	struct tierpool *tp_pool;
-	uint64_t tp_control; /* magic 16, state 8, age 8, error 32 */
+	uint32_t tp_error;   /* the errno that sticks, or 0 */
+	uint32_t tp_control; /* magic 16, state 8, age 8 */
 	void *tp_link;
-	void *tp_block;
+	size_t tp_limit; /* cap, where append need not ask further; else 0 */
 	uint16_t tp_word;
 	uint8_t tp_tier;
 	uint8_t tp_flags;
@@ -56,11 +57,9 @@ typedef struct tierpool_buf {
 #endif
 } tierpool_buf;
 
-/* tp_control of a borrowed buffer with nothing else to say about it; private. */
-#define TIERPOOL_BUF_PLAIN UINT64_C(0x7b1e010000000000)
-
 /* Private: append where the bytes do not fit, or the buffer is not plain. */
-TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n);
+TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n)
+	__attribute__((__cold__));
 
 /*
  * Makes room: afterwards cap - len >= extra, in bytes. Grows through the pool, at least doubling,
@@ -75,8 +74,11 @@ TIERPOOL_API int tierpool_buf_reserve(tierpool_buf *b, size_t extra);
  */
 static inline int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n)
 {
-	/* n - 1 wraps for 0, which then takes the slow way: memmove may not be given a NULL. */
-	if (b && src && b->tp_control == TIERPOOL_BUF_PLAIN && n - 1 < b->cap - b->len) {
+	/*
+	 * The limit is 0 in a buffer that is idle, failed or special: then, and where the bytes do
+	 * not fit, it is the slow way's turn. n - 1 wraps for 0: memmove may not be given a NULL.
+	 */
+	if (__builtin_expect(b && src && b->len < b->tp_limit && n - 1 < b->tp_limit - b->len, 1)) {
 		memmove(b->data + b->len, src, n);
 		b->len += n;
 		return 0;
@@ -87,7 +89,7 @@ static inline int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n
 /* Appends one byte. Errors as tierpool_buf_reserve. */
 static inline int tierpool_buf_append_byte(tierpool_buf *b, char c)
 {
-	if (b && b->tp_control == TIERPOOL_BUF_PLAIN && b->len < b->cap) {
+	if (__builtin_expect(b && b->len < b->tp_limit, 1)) {
 		b->data[b->len++] = c;
 		return 0;
 	}
