@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -22,13 +23,24 @@
 /* ---- libc: posix_memalign, and from 64 KiB on a mapping of its own, which free gives back ---- */
 
 #define LIBC_MAPPED_FROM ((size_t)64 << 10)
-#define PAGE ((size_t)4096) /* the unit of mmap on x86-64 and, at least, on aarch64 */
-#define COLOURS (PAGE / TP_LINE)
+#define COLOURS 64 /* lines of 4096 bytes, by which caches index at most */
+
+static size_t page = 4096; /* bytes of a page; the system's, once the library is loaded */
+
+__attribute__((constructor)) static void page_start(void)
+{
+	long size = sysconf(_SC_PAGESIZE);
+
+	if (size > 0)
+		page = (size_t)size;
+}
 
 /* Room for a block of n at any colour. 0: overflow. */
 static size_t mapped_length(size_t n)
 {
-	return n > SIZE_MAX - 2 * PAGE ? 0 : tp_round_up(n + PAGE - TP_LINE, PAGE);
+	size_t most = (COLOURS - 1) * TP_LINE;
+
+	return n > SIZE_MAX - most - page ? 0 : tp_round_up(n + most, page);
 }
 
 static void *mapped_alloc(size_t n)
@@ -66,7 +78,7 @@ static void libc_free(void *context, void *block, size_t n)
 	if (n < LIBC_MAPPED_FROM)
 		free(block);
 	else
-		munmap((void *)((uintptr_t)block & ~(PAGE - 1)), mapped_length(n));
+		munmap((void *)((uintptr_t)block & ~(page - 1)), mapped_length(n));
 }
 
 static size_t libc_cost(size_t n)
@@ -94,6 +106,8 @@ extern int mallctl(const char *name, void *old, size_t *old_size, void *new, siz
 
 /* From here on blocks lie in arenas of ours; below, jemalloc's thread caches do better. */
 #define JEMALLOC_OWN_FROM ((size_t)16 << 10)
+/* From this class on; sizes just below are rounded up to it. */
+#define JEMALLOC_LARGE ((size_t)16 << 10)
 /* One arena for so many CPUs: a miss in one arena takes 0.3 us alone, 1.2 us from two threads. */
 #define JEMALLOC_ARENA_CPUS 4
 #define JEMALLOC_ARENAS_MAX 64
@@ -167,8 +181,11 @@ static size_t jemalloc_cost(size_t n)
 {
 	size_t cost = n > PTRDIFF_MAX ? 0 : nallocx(n, JEMALLOC_ALIGN);
 
-	/* jemalloc 5.3 puts large blocks at a random line of one page more, which nallocx omits. */
-	return cost + (n >= JEMALLOC_OWN_FROM ? PAGE : 0);
+	/*
+	 * jemalloc 5.3 puts blocks of its large classes, 16 KiB and more, at a random line of one
+	 * page more, which nallocx omits: 64 blocks of 64 KiB took 68 KiB each.
+	 */
+	return cost + (cost >= JEMALLOC_LARGE ? page : 0);
 }
 
 static void jemalloc_give_back(bool all)

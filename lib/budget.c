@@ -14,15 +14,22 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 	size_t leased = tp_load_relaxed(&budget->leased);
 
 	/*
-	 * Relaxed: the count guards nothing but itself. What the bytes are used for is published by
-	 * the lock of the stack or depot that it goes to.
+	 * What the bytes are used for is published by the lock of the stack or depot they go to.
+	 * The order here is for a limit that is lowered meanwhile: we write leased, then read the
+	 * limit; tp_budget_limit_set writes the limit, and its caller then reads leased. One of the
+	 * two sees the other, so no lease by the old limit goes unseen when the new one is said to
+	 * hold.
 	 */
 	do {
 		size_t limit = tp_load_relaxed(&budget->limit);
 
 		if ((leased > limit || bytes > limit - leased) && !tp_fault(TP_FAULT_UNBOUNDED))
 			return false;
-	} while (!tp_cas_relaxed(&budget->leased, &leased, leased + bytes));
+	} while (!tp_cas_seq(&budget->leased, &leased, leased + bytes));
+	if (leased + bytes > tp_load_seq(&budget->limit) && !tp_fault(TP_FAULT_UNBOUNDED)) {
+		tp_budget_release(budget, bytes);
+		return false;
+	}
 	tp_raise_relaxed(&budget->peak, leased + bytes);
 	return true;
 }
@@ -32,9 +39,14 @@ void tp_budget_release(struct tp_budget *budget, size_t bytes)
 	tp_sub_relaxed(&budget->leased, bytes);
 }
 
+bool tp_budget_holds(const struct tp_budget *budget)
+{
+	return tp_load_seq(&budget->leased) <= tp_load_seq(&budget->limit);
+}
+
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
 {
-	tp_store_relaxed(&budget->limit, limit);
+	tp_store_seq(&budget->limit, limit);
 }
 
 void tp_budget_share(struct tierpool_budget *budget)

@@ -5,7 +5,8 @@
  * Layer 2.
  *
  * A lease is one compare-and-swap, never an addition that is undone when it turns out too much: a
- * reader between the two would see the bound broken.
+ * reader between the two would see the bound broken. (It is undone only where the limit was lowered
+ * in the same instant, and so does not hold yet.)
  */
 #ifndef TP_BUDGET_H
 #define TP_BUDGET_H
@@ -26,8 +27,12 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes);
 /* Gives leased bytes back. Any thread. */
 void tp_budget_release(struct tp_budget *budget, size_t bytes);
 
-/* From here on no lease goes beyond limit; what is leased already stays. Any thread. */
+/*
+ * Changes the limit. What is leased already stays: a lower limit holds once tp_budget_holds says
+ * so, and then no lease goes beyond it. Any thread.
+ */
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit);
+bool tp_budget_holds(const struct tp_budget *budget);
 
 /* tierpool_budget: a budget that several pools share. Its users keep it alive. */
 struct tierpool_budget {

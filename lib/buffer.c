@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base.h"
@@ -48,12 +49,7 @@ static int replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size
 	tierpool_buf *displaced = NULL;
 
 	if (need > b->cap) {
-		/* At least double, so that appending n bytes one by one copies less than 2 n. */
-		size_t cap = tp_max(need, b->cap > SIZE_MAX / 2 ? need : 2 * b->cap);
-
-		displaced = tp_pool_exchange(b, cap);
-		if (!displaced && cap > need)
-			displaced = tp_pool_exchange(b, need);
+		displaced = tp_pool_exchange(b, need);
 		if (!displaced)
 			return stick(b, ENOMEM);
 		memcpy(b->data, displaced->data, keep);
@@ -112,11 +108,21 @@ int tierpool_buf_append_str(tierpool_buf *b, const char *s)
 	return tierpool_buf_append(b, s, s ? strlen(s) : 1);
 }
 
+/* As vsnprintf behind the content; with the errno that the caller came with, for %m. */
+static int format_into(tierpool_buf *b, int with_errno, const char *format, va_list args)
+{
+	/* musl refuses a size above INT_MAX. */
+	size_t room = tp_min(b->cap - b->len, INT_MAX);
+
+	errno = with_errno;
+	return vsnprintf(b->data + b->len, room, format, args);
+}
+
 int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
 {
+	int with_errno = errno;
 	int error = refuse(b);
 	va_list again;
-	size_t room;
 	int n;
 
 	if (error)
@@ -124,23 +130,20 @@ int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
 	if (!format)
 		return stick(b, EINVAL);
 	va_copy(again, args);
-	/* musl refuses a size above INT_MAX. */
-	room = tp_min(b->cap - b->len, INT_MAX);
-	errno = 0;
-	n = vsnprintf(b->data + b->len, room, format, args);
-	if (n >= 0 && (size_t)n >= room) {
+	n = format_into(b, with_errno, format, args);
+	if (n >= 0 && (size_t)n >= b->cap - b->len) {
 		/* The NUL needs a place as well, though it is not part of the content. */
 		error = tierpool_buf_reserve(b, (size_t)n + 1);
-		errno = 0;
 		if (!error)
-			n = vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
+			n = format_into(b, with_errno, format, again);
 	}
 	va_end(again);
 	if (error)
 		return error;
 	if (n < 0)
 		return stick(b, errno ? errno : EINVAL);
-	b->len += (size_t)n;
+	/* An argument that changed between the two may have made it longer: then it is cut off. */
+	b->len += tp_min((size_t)n, b->cap - b->len - 1);
 	return 0;
 }
 
@@ -182,6 +185,22 @@ void tierpool_buf_secret(tierpool_buf *b)
 		tp_control_add(b, TP_STATE_SECRET);
 }
 
+/*
+ * Whether fd is a file that has been read to its end. Asked before a full buffer grows: a file that
+ * fits exactly is no reason to.
+ */
+static bool at_end_of_file(int fd)
+{
+	struct stat file;
+	off_t at;
+
+	if (fstat(fd, &file) || !S_ISREG(file.st_mode))
+		return false;
+	at = lseek(fd, 0, SEEK_CUR);
+	/* Files of size 0 that are not empty live in /proc. */
+	return at > 0 && at >= file.st_size && file.st_size > 0;
+}
+
 ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 {
 	int error = refuse(b);
@@ -192,6 +211,8 @@ ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 		ssize_t n;
 
 		if (b->len == b->cap) {
+			if (at_end_of_file(fd))
+				break;
 			error = tierpool_buf_reserve(b, tp_min(max - total, READ_ROOM));
 			continue;
 		}
@@ -261,9 +282,13 @@ FILE *tierpool_buf_open(tierpool_buf *b)
 	}
 	stream = fopencookie(
 		b, "w", (cookie_io_functions_t){.write = stream_write, .close = stream_close});
-	if (stream)
-		tp_control_add(b, TP_STATE_STREAM);
-	else
+	if (!stream) {
 		errno = ENOMEM;
+		return NULL;
+	}
+	/* Nothing of a secret stays behind in a buffer of stdio's. */
+	if (tp_control_has(b, TP_STATE_SECRET))
+		setvbuf(stream, NULL, _IONBF, 0);
+	tp_control_add(b, TP_STATE_STREAM);
 	return stream;
 }

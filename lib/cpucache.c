@@ -52,7 +52,7 @@ void *tp_cpucache_move_out(struct tp_door *door, uint64_t *stack, unsigned slot)
 	if (!tp_fault(TP_FAULT_UNSHIFTED))
 		memmove(stack + slot, stack + slot + 1,
 			(tp_word_depth(word) - slot) * sizeof *stack);
-	tp_store_relaxed(stack, word - TP_WORD_DEPTH);
+	tp_store_release(stack, word - TP_WORD_DEPTH);
 	tp_add_release(&door->moved_out, 1u);
 	return item;
 }
@@ -61,7 +61,7 @@ void tp_cpucache_room_set(uint64_t *stack, unsigned room)
 {
 	uint64_t word = tp_load_relaxed(stack);
 
-	tp_store_relaxed(stack, (word & ~(TP_WORD_MASK * TP_WORD_ROOM)) | room * TP_WORD_ROOM);
+	tp_store_release(stack, (word & ~(TP_WORD_MASK * TP_WORD_ROOM)) | room * TP_WORD_ROOM);
 }
 
 unsigned tp_cpucache_arm(struct tp_door *door, uint64_t *stack, unsigned mean)
@@ -72,7 +72,7 @@ unsigned tp_cpucache_arm(struct tp_door *door, uint64_t *stack, unsigned mean)
 	/* Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. */
 	door->random += UINT64_C(0x9e3779b97f4a7c15);
 	gap = (unsigned)((door->random * UINT64_C(0xd1342543de82ef95)) >> 32) % (2 * mean - 1) + 1;
-	tp_store_relaxed(stack, word + gap * TP_WORD_COUNTDOWN);
+	tp_store_release(stack, word + gap * TP_WORD_COUNTDOWN);
 	tp_add_release(&door->armed, gap);
 	return gap;
 }

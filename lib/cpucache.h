@@ -19,8 +19,8 @@
  *   pushes = pops + sum of depths - moved in + moved out
  * where "moved" are pointers that a stopper put in or took out. Writers store the word first and
  * then add to armed and moved out, but add to moved in before they store the word; the reader
- * (tp_cpucache_count) looks in the opposite order. So a reading is never above the truth, and may
- * be clamped to grow without ever becoming wrong.
+ * (tp_cpucache_count) looks in the opposite order; so each store of a word is a release. So a
+ * reading is never above the truth, and may be clamped to grow without ever becoming wrong.
  */
 #ifndef TP_CPUCACHE_H
 #define TP_CPUCACHE_H
@@ -107,7 +107,7 @@ static inline void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at
 		if (tp_likely(depth)) {
 			item = (void *)(uintptr_t)stack[depth];
 			word += TP_WORD_ROOM - TP_WORD_DEPTH - TP_WORD_COUNTDOWN;
-			tp_store_relaxed(stack, word); /* commit */
+			tp_store_release(stack, word); /* commit */
 			*strike = (int64_t)word < 0;
 		}
 	}
@@ -129,7 +129,7 @@ static inline bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at
 
 		if (tp_likely(tp_word_room(word))) {
 			stack[tp_word_depth(word) + 1] = (uintptr_t)item;
-			tp_store_relaxed(stack, word + TP_WORD_DEPTH - TP_WORD_ROOM); /* commit */
+			tp_store_release(stack, word + TP_WORD_DEPTH - TP_WORD_ROOM); /* commit */
 			pushed = true;
 		}
 	}

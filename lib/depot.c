@@ -92,13 +92,10 @@ void tp_depot_rotate(struct tp_depot *depot, struct tp_list *victims)
 	pthread_mutex_unlock(&depot->lock);
 }
 
-void tp_depot_close(struct tp_depot *depot, struct tp_list *victims)
+void tp_depot_close(struct tp_depot *depot)
 {
 	pthread_mutex_lock(&depot->lock);
 	depot->closed = true;
-	move(&depot->young, SIZE_MAX, 0, victims);
-	move(&depot->old, SIZE_MAX, 1, victims);
-	depot_counted(depot);
 	pthread_mutex_unlock(&depot->lock);
 }
 

@@ -54,8 +54,8 @@ void tp_depot_pop(struct tp_depot *depot, size_t most, enum tp_depot_age age, st
 /* One tick: what was old goes to victims, what was young is old. */
 void tp_depot_rotate(struct tp_depot *depot, struct tp_list *victims);
 
-/* Closes the depot for ever; what it held goes to victims. */
-void tp_depot_close(struct tp_depot *depot, struct tp_list *victims);
+/* Closes the depot for ever: nothing more goes in. What it holds is there to be popped. */
+void tp_depot_close(struct tp_depot *depot);
 
 /* Buffers in the depot, as of some moment during the call. */
 size_t tp_depot_count(const struct tp_depot *depot);

@@ -21,6 +21,9 @@
 /* Buffers that come along when one is taken from a depot, to spare its lock the next times. */
 #define BATCH 16
 
+/* Buffers that leave a depot under one hold of its lock. */
+#define STRIP 64
+
 /* From here on an idle buffer on another CPU is worth looking for, on so many CPUs. */
 #define STEAL_FROM ((size_t)256 << 10)
 #define STEAL_CPUS 4
@@ -81,18 +84,23 @@ static size_t stack_slots(size_t size)
 void tp_idle_retain_set(struct tp_idle *idle, size_t retain)
 {
 	size_t cpus = idle->cache.count;
+	size_t bound;
 
 	tp_budget_limit_set(&idle->retain, retain);
-	if (idle->shared)
-		retain = tp_min(retain, idle->shared->limit);
+again:
+	retain = tp_load_seq(&idle->retain.limit);
+	bound = idle->shared ? tp_min(retain, idle->shared->limit) : retain;
 	for (unsigned tier = 0; tier < idle->sizes->count; tier++) {
 		struct tp_tier *t = &idle->tiers[tier];
-		size_t fit = tp_min(retain / t->cost, idle->max_idle);
+		size_t fit = tp_min(bound / t->cost, idle->max_idle);
 		size_t limit = fit / cpus < ROOM_WORTH ? 0 : tp_max(1, fit / cpus / ROOM_PART);
 
 		/* Relaxed: a CPU that still sees the old limit is bounded by its leases anyway. */
 		tp_store_relaxed(&t->limit, (uint16_t)tp_min(limit, t->stack));
 	}
+	/* Another thread that set it at the same time may have been overtaken tier by tier. */
+	if (tp_load_seq(&idle->retain.limit) != retain)
+		goto again;
 }
 
 int tp_idle_init(struct tp_idle *idle, const struct tp_sizeclass *sizes,
@@ -225,7 +233,7 @@ static bool stack_keep(
 	uint64_t *stack = stack_stop(idle, cpu, tier);
 	bool kept = false;
 
-	if (!stack) {
+	if (!stack && !tp_load_relaxed(&door->closed)) {
 		slab_create(idle, cpu);
 		stack = stack_stop(idle, cpu, tier);
 	}
@@ -246,30 +254,40 @@ static bool stack_keep(
 }
 
 /*
- * Fills the caller's CPU's stack from list, leases and all, and turns the lease of one more buffer,
- * which the caller keeps, into room for its return. What finds no place stays in the list; the
- * lease that finds none is ended.
+ * Fills the caller's CPU's stack from list, and turns the lease of one more buffer, which the
+ * caller keeps, into room for its return. A buffer from the list takes room that is there, and its
+ * own lease ends; where none is, it brings its lease along, up to the limit. What finds no place
+ * stays in the list.
  */
 static void stack_refill(struct tp_idle *idle, unsigned tier, struct tp_list *list)
 {
 	unsigned cpu = tp_percpu_current(idle->cache.count);
 	unsigned limit = tp_load_relaxed(&idle->tiers[tier].limit);
 	uint64_t *stack = limit ? stack_stop(idle, cpu, tier) : NULL;
+	unsigned room, held, surplus = 1;
 
-	if (!stack) {
-		unlease(idle, tier, 1);
-		return;
+	if (stack) {
+		room = tp_word_room(*stack);
+		held = room + tp_word_depth(*stack);
+		if (held < limit) {
+			room++;
+			held++;
+			surplus = 0;
+		}
+		/* The last of the room is for the return of the caller's. */
+		for (; list->head && (room > 1 || held < limit);) {
+			tp_cpucache_move_in(&idle->cache.doors[cpu], stack, tp_list_pop(list));
+			if (room > 1) {
+				room--;
+				surplus++;
+			} else {
+				held++;
+			}
+		}
+		tp_cpucache_room_set(stack, room);
+		tp_cpucache_publish(&idle->cache, cpu);
 	}
-	unsigned held = tp_word_depth(*stack) + tp_word_room(*stack);
-	bool room = held < limit;
-
-	if (room)
-		tp_cpucache_room_set(stack, tp_word_room(*stack) + 1);
-	for (held += room; list->head && held < limit; held++)
-		tp_cpucache_move_in(&idle->cache.doors[cpu], stack, tp_list_pop(list));
-	tp_cpucache_publish(&idle->cache, cpu);
-	if (!room)
-		unlease(idle, tier, 1);
+	unlease(idle, tier, surplus);
 }
 
 /* ---- get ---- */
@@ -335,22 +353,37 @@ tierpool_buf *tp_idle_take(struct tp_idle *idle, unsigned tier, struct tp_list *
 
 /* ---- put ---- */
 
+static size_t room_give_up(struct tp_idle *idle, uint64_t *slab, unsigned tier)
+{
+	uint64_t *stack = slab + idle->at[tier];
+	unsigned room = tp_word_room(*stack);
+
+	tp_cpucache_room_set(stack, 0);
+	unlease(idle, tier, room);
+	return room * idle->tiers[tier].cost;
+}
+
 /* Gives up a CPU's room, of the larger tiers first, until wanted bytes are free. */
-static size_t room_reclaim(struct tp_idle *idle, unsigned cpu, size_t wanted)
+static void room_reclaim(struct tp_idle *idle, unsigned cpu, size_t wanted)
 {
 	uint64_t *slab = tp_cpucache_stop(&idle->cache, cpu);
 	size_t freed = 0;
 
-	for (unsigned tier = idle->sizes->count; slab && tier-- && freed < wanted;) {
-		uint64_t *stack = slab + idle->at[tier];
-		unsigned room = tp_word_room(*stack);
-
-		tp_cpucache_room_set(stack, 0);
-		unlease(idle, tier, room);
-		freed += room * idle->tiers[tier].cost;
-	}
+	for (unsigned tier = idle->sizes->count; slab && tier-- && freed < wanted;)
+		freed += room_give_up(idle, slab, tier);
 	tp_cpucache_publish(&idle->cache, cpu);
-	return freed;
+}
+
+/* Gives up the room of one tier on all CPUs: where max_idle stands against it, only that helps. */
+static void room_reclaim_of(struct tp_idle *idle, unsigned tier)
+{
+	for (unsigned cpu = 0; cpu < idle->cache.count; cpu++) {
+		uint64_t *slab = tp_cpucache_stop(&idle->cache, cpu);
+
+		if (slab)
+			room_give_up(idle, slab, tier);
+		tp_cpucache_publish(&idle->cache, cpu);
+	}
 }
 
 void tp_idle_room_drop(struct tp_idle *idle)
@@ -359,32 +392,46 @@ void tp_idle_room_drop(struct tp_idle *idle)
 		room_reclaim(idle, cpu, SIZE_MAX);
 }
 
+static uint64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* Whether a millisecond has passed since all CPUs were last asked for room; if so, it has not. */
 static bool room_look_due(struct tp_idle *idle)
 {
-	struct timespec now;
 	uint64_t looked = tp_load_relaxed(&idle->room_looked);
-	uint64_t ms;
+	uint64_t now = milliseconds();
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	return ms != looked && tp_cas_relaxed(&idle->room_looked, &looked, ms);
+	return now != looked && tp_cas_relaxed(&idle->room_looked, &looked, now);
 }
 
 static enum tp_kept lease_or_reclaim(struct tp_idle *idle, unsigned tier)
 {
 	enum tp_kept result = lease(idle, tier, 1);
 
-	if (result == TP_KEPT)
+	/* Nothing that could be given up would make room for what is above the whole bound. */
+	if (result == TP_KEPT || !tp_idle_may_fit(idle, tier))
 		return result;
-	/* Where the count stands against it, only room of this same tier helps: all has to go. */
-	room_reclaim(idle, tp_percpu_current(idle->cache.count),
-		result == TP_NO_BYTES ? idle->tiers[tier].cost : SIZE_MAX);
-	result = lease(idle, tier, 1);
+	if (result == TP_NO_BYTES) {
+		room_reclaim(idle, tp_percpu_current(idle->cache.count), idle->tiers[tier].cost);
+		result = lease(idle, tier, 1);
+	}
 	if (result == TP_KEPT || !room_look_due(idle))
 		return result;
-	tp_idle_room_drop(idle);
+	if (result == TP_NO_COUNT)
+		room_reclaim_of(idle, tier);
+	else
+		tp_idle_room_drop(idle);
 	return lease(idle, tier, 1);
+}
+
+bool tp_idle_may_fit(const struct tp_idle *idle, unsigned tier)
+{
+	return idle->tiers[tier].cost <= tp_load_relaxed(&idle->retain.limit);
 }
 
 enum tp_kept tp_idle_keep(struct tp_idle *idle, tierpool_buf *b, struct tp_list *victims)
@@ -436,26 +483,46 @@ static size_t stack_strip(struct tp_idle *idle, unsigned cpu, unsigned tier, siz
 static size_t tier_strip(struct tp_idle *idle, unsigned tier, size_t n, enum tp_depot_age age,
 	struct tp_list *victims)
 {
-	size_t before = victims->count;
+	size_t before = victims->count, end = before + n;
 	unsigned cpu = tp_percpu_current(idle->cache.count);
+	size_t seen;
 
-	tp_depot_pop(&idle->tiers[tier].depot, n, age, victims);
-	for (unsigned i = 0; i < idle->cache.count && victims->count - before < n; i++) {
-		stack_strip(idle, cpu, tier, n - (victims->count - before), age, victims);
+	/* A few at a time, so that gets and puts find the depot's lock free in between. */
+	do {
+		seen = victims->count;
+		tp_depot_pop(&idle->tiers[tier].depot, tp_min(end - seen, STRIP), age, victims);
+	} while (victims->count != seen && victims->count < end);
+	for (unsigned i = 0; i < idle->cache.count && victims->count < end; i++) {
+		stack_strip(idle, cpu, tier, end - victims->count, age, victims);
 		cpu = cpu + 1 == idle->cache.count ? 0 : cpu + 1;
 	}
 	return victims->count - before;
 }
 
+/*
+ * A search that finds nothing looks at every CPU, and with a pool at its bound each put would begin
+ * one. So the tier above which nothing was found is remembered for a millisecond.
+ */
+static bool barren(struct tp_idle *idle, unsigned tier, uint64_t now)
+{
+	uint64_t found = tp_load_relaxed(&idle->barren);
+
+	return found >> 8 == now && tier >= (found & 0xff);
+}
+
 tierpool_buf *tp_idle_evict(struct tp_idle *idle, unsigned tier)
 {
 	struct tp_list victim = {NULL, 0};
+	uint64_t now = milliseconds();
 
+	if (barren(idle, tier, now) || !tp_idle_may_fit(idle, tier))
+		return NULL;
 	for (int pass = 0; pass < 2; pass++)
 		for (unsigned larger = idle->sizes->count - 1; larger > tier; larger--)
 			if (tier_strip(
 				    idle, larger, 1, pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, &victim))
 				return victim.head;
+	tp_store_relaxed(&idle->barren, now << 8 | tier);
 	return NULL;
 }
 
@@ -530,8 +597,10 @@ void tp_idle_close(struct tp_idle *idle, struct tp_list *victims)
 		tp_cpucache_close(&idle->cache, cpu);
 		tp_cpucache_publish(&idle->cache, cpu);
 	}
-	for (unsigned tier = 0; tier < idle->sizes->count; tier++)
-		tp_depot_close(&idle->tiers[tier].depot, victims);
+	for (unsigned tier = 0; tier < idle->sizes->count; tier++) {
+		tp_depot_close(&idle->tiers[tier].depot);
+		tier_strip(idle, tier, SIZE_MAX - victims->count, TP_DEPOT_ANY, victims);
+	}
 }
 
 /* ---- counting and fork ---- */

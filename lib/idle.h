@@ -42,8 +42,9 @@ struct tp_idle {
 	struct tp_budget *shared; /* NULL: none */
 	size_t max_idle;          /* SIZE_MAX: no bound */
 	size_t slab_bytes;
-	size_t table_bytes;        /* doors, tiers and slabs; grows by a slab at a time */
-	uint64_t room_looked;      /* milliseconds; when room was last reclaimed from all CPUs */
+	size_t table_bytes;   /* doors, tiers and slabs; grows by a slab at a time */
+	uint64_t room_looked; /* milliseconds; when room was last reclaimed from all CPUs */
+	uint64_t barren;      /* milliseconds 56 | tier 8: when nothing larger was found to evict */
 	uint16_t at[TP_TIERS_MAX]; /* of each tier's word in the slab */
 };
 
@@ -64,6 +65,9 @@ enum tp_kept { TP_KEPT, TP_NO_BYTES, TP_NO_COUNT, TP_CLOSED };
 
 /* Keeps a buffer in state idle, or says what stood against it: then it is the caller's still. */
 enum tp_kept tp_idle_keep(struct tp_idle *idle, tierpool_buf *b, struct tp_list *victims);
+
+/* Whether the bound has room for one buffer of the tier at all. */
+bool tp_idle_may_fit(const struct tp_idle *idle, unsigned tier);
 
 /* Takes one buffer of a larger tier, aged ones first, to be freed; with its lease. NULL: none. */
 tierpool_buf *tp_idle_evict(struct tp_idle *idle, unsigned tier);

@@ -227,7 +227,6 @@ static void lost_count(tierpool *pool)
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		lost -= tp_idle_count(&pool->idle, tier);
-	c->misses += lost;
 	c->slow_gets += lost;
 }
 
@@ -256,7 +255,10 @@ __attribute__((constructor)) static void stay_loaded(void)
 {
 	Dl_info self;
 
-	if (dladdr && dlopen && dladdr(&default_pool, &self) && self.dli_fname)
+	/* Without a slash it is a program found through PATH, and would be searched for as a
+	 * library. */
+	if (dladdr && dlopen && dladdr(&default_pool, &self) && self.dli_fname &&
+		strchr(self.dli_fname, '/'))
 		dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 

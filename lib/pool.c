@@ -252,16 +252,33 @@ static void blocks_swap(tierpool_buf *a, tierpool_buf *b)
 	SWAP(a->tp_tier, b->tp_tier);
 }
 
-tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t cap)
+/* The tier to grow to, and how many bytes where there is none. */
+static unsigned growth_tier(const tierpool *pool, size_t cap, size_t need, size_t *n)
+{
+	unsigned tier;
+
+	/* At least double, so that appending n bytes one by one copies less than 2 n. */
+	*n = tp_max(need, cap > SIZE_MAX / 2 ? need : 2 * cap);
+	tier = tp_sizeclass_of(&pool->sizes, *n);
+	/* The last doubling may lead past the largest tier, and what is needed not. */
+	if (tier == TP_TIER_NONE && tp_sizeclass_of(&pool->sizes, need) != TP_TIER_NONE)
+		tier = pool->sizes.count - 1;
+	return tier;
+}
+
+tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
 {
 	tierpool *pool = b->tp_pool;
-	unsigned tier = tp_sizeclass_of(&pool->sizes, cap);
+	size_t n;
+	unsigned tier = growth_tier(pool, b->cap, need, &n);
 	tierpool_buf *other = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
 
 	if (other)
 		count(&pool->counters.grows_pooled);
 	else
-		other = buffer_alloc(pool, tier, cap);
+		other = buffer_alloc(pool, tier, n);
+	if (!other && tier == TP_TIER_NONE && n > need)
+		other = buffer_alloc(pool, tier, need);
 	if (!other)
 		return NULL;
 	count(&pool->counters.grows);
@@ -271,6 +288,8 @@ tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t cap)
 		tp_control_add(b, TP_STATE_OVERSIZE);
 	else
 		tp_control_set(b, b->tp_control); /* the limit is another one now */
+	/* Its block was in use until now, whatever the age of the one it had. */
+	tp_control_set(other, tp_control(TP_STATE_IDLE));
 	return other;
 }
 
@@ -298,11 +317,13 @@ static size_t tick(tierpool *pool, size_t unused)
 size_t tp_pool_trim(tierpool *pool, size_t keep)
 {
 	struct tp_list victims = {NULL, 0};
-	size_t idle, released, bytes = 0;
+	size_t idle = tp_idle_bytes(&pool->idle);
+	size_t excess = idle > keep ? idle - keep : 0;
+	size_t released, bytes = 0;
 
 	tp_idle_room_drop(&pool->idle);
-	/* Again while others put: what is found above keep at the last look is gone. */
-	while ((idle = tp_idle_bytes(&pool->idle)) > keep) {
+	/* More than was too much at the call need not go, however many are put meanwhile. */
+	while (bytes < excess && (idle = tp_idle_bytes(&pool->idle)) > keep) {
 		tp_idle_strip(&pool->idle, idle - keep, &victims);
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		if (!released)
@@ -342,16 +363,17 @@ size_t tierpool_trim(tierpool *pool, size_t keep)
 static size_t retain_set(tierpool *pool, size_t bytes)
 {
 	struct tp_list victims = {NULL, 0};
-	size_t leased, sum = 0;
+	size_t released, sum = 0;
 
 	tp_idle_retain_set(&pool->idle, bytes);
-	/* Until no lease is above the bound, or another call has raised it meanwhile. */
-	while ((leased = tp_load_relaxed(&pool->idle.retain.leased)) >
-		tp_load_relaxed(&pool->idle.retain.limit)) {
-		size_t released;
+	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
+	while (!tp_budget_holds(&pool->idle.retain)) {
+		size_t leased = tp_load_relaxed(&pool->idle.retain.leased);
+		size_t limit = tp_load_relaxed(&pool->idle.retain.limit);
 
 		tp_idle_room_drop(&pool->idle);
-		tp_idle_strip(&pool->idle, leased - bytes, &victims);
+		if (leased > limit)
+			tp_idle_strip(&pool->idle, leased - limit, &victims);
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		sum += released;
 		/* Then the rest is in the hands of a slow call in another thread. */

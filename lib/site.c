@@ -19,30 +19,42 @@ void tp_sites_fini(struct tp_sites *sites, const struct tp_backing *backing)
 	pthread_mutex_destroy(&sites->lock);
 }
 
+/* A site that was made by hand may have left a string out. */
+static const char *file_of(const tierpool_site *stub)
+{
+	return stub->tp_file ? stub->tp_file : "";
+}
+
+static const char *label_of(const tierpool_site *stub)
+{
+	return stub->tp_label ? stub->tp_label : "";
+}
+
 static struct tp_site **site_bucket(struct tp_sites *sites, const tierpool_site *stub)
 {
 	uint32_t hash = stub->tp_line;
 
 	/* FNV-1a, 32 bits. */
-	for (const char *c = stub->tp_file; *c; c++)
+	for (const char *c = file_of(stub); *c; c++)
 		hash = (hash ^ (unsigned char)*c) * 16777619u;
 	return &sites->bucket[hash % TP_SITE_BUCKETS];
 }
 
-/* In the lock. The node of a place, or NULL. */
+/* The node of a place, or NULL. Nodes never leave a bucket, so no lock is needed. */
 static struct tp_site *site_find(struct tp_sites *sites, const tierpool_site *stub)
 {
-	struct tp_site *site = *site_bucket(sites, stub);
+	/* Acquire: pairs with the release in site_add; a node that is seen is seen whole. */
+	struct tp_site *site = tp_load_acquire(site_bucket(sites, stub));
 
-	while (site && (site->line != stub->tp_line || strcmp(site->file, stub->tp_file) ||
-			       strcmp(site->label, stub->tp_label)))
+	while (site && (site->line != stub->tp_line || strcmp(site->file, file_of(stub)) ||
+			       strcmp(site->label, label_of(stub))))
 		site = site->next;
 	return site;
 }
 
 static struct tp_site *site_create(const tierpool_site *stub, const struct tp_backing *backing)
 {
-	size_t file = strlen(stub->tp_file) + 1, label = strlen(stub->tp_label) + 1;
+	size_t file = strlen(file_of(stub)) + 1, label = strlen(label_of(stub)) + 1;
 	size_t bytes = sizeof(struct tp_site) + file + label;
 	struct tp_site *site = tp_backing_alloc(backing, bytes);
 
@@ -51,43 +63,39 @@ static struct tp_site *site_create(const tierpool_site *stub, const struct tp_ba
 
 		*site = (struct tp_site){.bytes = bytes,
 			.line = stub->tp_line,
-			.file = memcpy(strings, stub->tp_file, file),
-			.label = memcpy(strings + file, stub->tp_label, label)};
+			.file = memcpy(strings, file_of(stub), file),
+			.label = memcpy(strings + file, label_of(stub), label)};
 	}
 	return site;
 }
 
-/* In the lock. Enters a node that site_find has just not found. */
-static void site_add(struct tp_sites *sites, struct tp_site *site, const tierpool_site *stub)
+/* Enters a node, unless another thread has meanwhile entered one for the same place: false. */
+static bool site_add(struct tp_sites *sites, struct tp_site *site, const tierpool_site *stub)
 {
 	struct tp_site **bucket = site_bucket(sites, stub);
+	bool added;
 
-	site->next = *bucket;
-	*bucket = site;
-	tp_add_relaxed(&sites->count, 1u);
-	tp_add_relaxed(&sites->bytes, site->bytes);
+	pthread_mutex_lock(&sites->lock);
+	added = !site_find(sites, stub);
+	if (added) {
+		site->next = *bucket;
+		tp_store_release(bucket, site);
+		tp_add_relaxed(&sites->count, 1u);
+		tp_add_relaxed(&sites->bytes, site->bytes);
+	}
+	pthread_mutex_unlock(&sites->lock);
+	return added;
 }
 
 void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing, tierpool_site *stub,
 	uint32_t pool_id)
 {
-	struct tp_site *made;
-	bool known;
+	if (!site_find(sites, stub)) {
+		struct tp_site *made = site_create(stub, backing);
 
-	pthread_mutex_lock(&sites->lock);
-	known = site_find(sites, stub);
-	pthread_mutex_unlock(&sites->lock);
-	if (!known) {
-		made = site_create(stub, backing);
 		if (!made)
 			return;
-		pthread_mutex_lock(&sites->lock);
-		/* Another thread may have entered it while the lock was open. */
-		known = site_find(sites, stub);
-		if (!known)
-			site_add(sites, made, stub);
-		pthread_mutex_unlock(&sites->lock);
-		if (known)
+		if (!site_add(sites, made, stub))
 			tp_backing_free(backing, made, made->bytes);
 	}
 	tp_store_relaxed(&stub->tp_state, (uint64_t)pool_id);

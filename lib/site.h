@@ -31,8 +31,9 @@ struct tp_site {
 
 struct tp_sites {
 	pthread_mutex_t lock;
-	struct tp_site *bucket[TP_SITE_BUCKETS]; /* in the lock; nodes stay until the pool dies */
-	size_t count, bytes;                     /* written in the lock, read by anyone */
+	struct tp_site
+		*bucket[TP_SITE_BUCKETS]; /* entered in the lock, read by anyone; nodes stay */
+	size_t count, bytes;              /* written in the lock, read by anyone */
 };
 
 void tp_sites_init(struct tp_sites *sites);

@@ -15,10 +15,13 @@ static void index_by_width(struct tp_sizeclass *table)
 {
 	unsigned tier = 0;
 
-	for (unsigned width = 0; width <= 8 * sizeof(size_t); width++) {
-		size_t smallest = width ? ((size_t)1 << (width - 1)) + 1 : 1;
+	for (unsigned width = 0; width < sizeof table->first; width++) {
+		/* All that is narrower; no n is wider than a size_t. */
+		size_t below = !width                        ? 0
+			       : width <= 8 * sizeof(size_t) ? (size_t)1 << (width - 1)
+							     : SIZE_MAX;
 
-		while (tier < table->count - 1 && table->size[tier] < smallest)
+		while (tier < table->count - 1 && table->size[tier] <= below)
 			tier++;
 		table->first[width] = (uint8_t)tier;
 	}

@@ -13,8 +13,11 @@
 
 struct tp_sizeclass {
 	unsigned count;
-	/* By the width in bits of n - 1: the first tier that holds the smallest n of that width. */
-	uint8_t first[8 * sizeof(size_t) + 1];
+	/*
+	 * By the width in bits of n - 1: the first tier that holds the smallest n of that width.
+	 * The entry behind holds the largest n of it.
+	 */
+	uint8_t first[8 * sizeof(size_t) + 2];
 	size_t size[TP_TIERS_MAX]; /* ascending */
 };
 
@@ -30,14 +33,24 @@ int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t co
 /* The smallest tier that holds n bytes, or TP_TIER_NONE. */
 static inline unsigned tp_sizeclass_of(const struct tp_sizeclass *table, size_t n)
 {
-	unsigned tier;
+	unsigned width = n < 2 ? 0 : 8 * sizeof(long) - (unsigned)__builtin_clzl(n - 1);
+	unsigned low, high;
 
 	if (n > table->size[table->count - 1])
 		return TP_TIER_NONE;
-	tier = table->first[n < 2 ? 0 : 8 * sizeof(long) - (unsigned)__builtin_clzl(n - 1)];
-	while (table->size[tier] < n)
-		tier++;
-	return tier;
+	/* One comparison for each halving of what lies within a doubling: for steps 1 that is one.
+	 */
+	low = table->first[width];
+	high = table->first[width + 1];
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (table->size[middle] < n)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 #endif

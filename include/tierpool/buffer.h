@@ -144,7 +144,8 @@ TIERPOOL_API int tierpool_buf_error(const tierpool_buf *b);
 /*
  * Marks the content as secret until the buffer is put: every block that leaves the buffer, by
  * growth or by put, is wiped over its whole capacity first. A secret buffer takes the slow way in
- * every append.
+ * every append. Call it before tierpool_buf_open: the stream is unbuffered then, or stdio would
+ * keep a copy.
  */
 TIERPOOL_API void tierpool_buf_secret(tierpool_buf *b);
 

@@ -38,7 +38,7 @@ typedef struct tierpool_site {
 /*
  * Where blocks and a pool's own tables come from. Must be callable, from any thread, until the last
  * buffer of the last pool that uses it is put and that pool is destroyed. No lock of the library is
- * held while it is called.
+ * held while it is called; it may use other pools, but not the one it serves, and must not fork.
  */
 struct tierpool_backing {
 	size_t size; /* sizeof(struct tierpool_backing) */

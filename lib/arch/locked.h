@@ -12,7 +12,9 @@
 
 #include <sched.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../atomic.h"
 #include "../base.h"
@@ -42,7 +44,8 @@ static inline void tp_locked_enter(uint32_t *lock)
 {
 	for (unsigned looks = 1; !tp_locked_try(lock); looks++) {
 		if (looks > 2 * TP_LOCKED_LOOKS)
-			nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+			/* Not nanosleep(), where pthread_cancel would end us amid our work. */
+			syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 50000}, NULL);
 		else if (looks > TP_LOCKED_LOOKS)
 			sched_yield();
 	}
