@@ -318,6 +318,12 @@ static tierpool_buf *depot_take(
 	return b;
 }
 
+/* Whether a look at a CPU's stack is worth stopping it for. */
+static bool stack_holds(const struct tp_idle *idle, unsigned cpu, unsigned tier)
+{
+	return tp_word_depth(tp_cpucache_word(&idle->cache, cpu, idle->at[tier]));
+}
+
 static tierpool_buf *steal(struct tp_idle *idle, unsigned tier)
 {
 	unsigned count = idle->cache.count;
@@ -338,10 +344,9 @@ static tierpool_buf *steal(struct tp_idle *idle, unsigned tier)
 
 tierpool_buf *tp_idle_take(struct tp_idle *idle, unsigned tier, struct tp_list *victims)
 {
-	tierpool_buf *b = NULL;
+	unsigned cpu = tp_percpu_current(idle->cache.count);
+	tierpool_buf *b = stack_holds(idle, cpu, tier) ? stack_take(idle, cpu, tier) : NULL;
 
-	if (tp_load_relaxed(&idle->tiers[tier].limit))
-		b = stack_take(idle, tp_percpu_current(idle->cache.count), tier);
 	if (!b)
 		b = depot_take(idle, tier, TP_DEPOT_ANY, victims);
 	if (!b && idle->sizes->size[tier] >= STEAL_FROM)
@@ -392,21 +397,16 @@ void tp_idle_room_drop(struct tp_idle *idle)
 		room_reclaim(idle, cpu, SIZE_MAX);
 }
 
-static uint64_t milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Whether a millisecond has passed since all CPUs were last asked for room; if so, it has not. */
 static bool room_look_due(struct tp_idle *idle)
 {
+	struct timespec now;
 	uint64_t looked = tp_load_relaxed(&idle->room_looked);
-	uint64_t now = milliseconds();
+	uint64_t ms;
 
-	return now != looked && tp_cas_relaxed(&idle->room_looked, &looked, now);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return ms != looked && tp_cas_relaxed(&idle->room_looked, &looked, ms);
 }
 
 static enum tp_kept lease_or_reclaim(struct tp_idle *idle, unsigned tier)
@@ -464,7 +464,7 @@ static size_t stack_strip(struct tp_idle *idle, unsigned cpu, unsigned tier, siz
 	uint64_t *stack;
 	size_t moved = 0;
 
-	if (!n || !tp_word_depth(tp_cpucache_word(&idle->cache, cpu, idle->at[tier])))
+	if (!n || !stack_holds(idle, cpu, tier))
 		return 0;
 	stack = stack_stop(idle, cpu, tier);
 	if (!stack)
@@ -499,30 +499,17 @@ static size_t tier_strip(struct tp_idle *idle, unsigned tier, size_t n, enum tp_
 	return victims->count - before;
 }
 
-/*
- * A search that finds nothing looks at every CPU, and with a pool at its bound each put would begin
- * one. So the tier above which nothing was found is remembered for a millisecond.
- */
-static bool barren(struct tp_idle *idle, unsigned tier, uint64_t now)
-{
-	uint64_t found = tp_load_relaxed(&idle->barren);
-
-	return found >> 8 == now && tier >= (found & 0xff);
-}
-
 tierpool_buf *tp_idle_evict(struct tp_idle *idle, unsigned tier)
 {
 	struct tp_list victim = {NULL, 0};
-	uint64_t now = milliseconds();
 
-	if (barren(idle, tier, now) || !tp_idle_may_fit(idle, tier))
+	if (!tp_idle_may_fit(idle, tier))
 		return NULL;
 	for (int pass = 0; pass < 2; pass++)
 		for (unsigned larger = idle->sizes->count - 1; larger > tier; larger--)
 			if (tier_strip(
 				    idle, larger, 1, pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, &victim))
 				return victim.head;
-	tp_store_relaxed(&idle->barren, now << 8 | tier);
 	return NULL;
 }
 

@@ -42,9 +42,8 @@ struct tp_idle {
 	struct tp_budget *shared; /* NULL: none */
 	size_t max_idle;          /* SIZE_MAX: no bound */
 	size_t slab_bytes;
-	size_t table_bytes;   /* doors, tiers and slabs; grows by a slab at a time */
-	uint64_t room_looked; /* milliseconds; when room was last reclaimed from all CPUs */
-	uint64_t barren;      /* milliseconds 56 | tier 8: when nothing larger was found to evict */
+	size_t table_bytes;        /* doors, tiers and slabs; grows by a slab at a time */
+	uint64_t room_looked;      /* milliseconds; when room was last reclaimed from all CPUs */
 	uint16_t at[TP_TIERS_MAX]; /* of each tier's word in the slab */
 };
 

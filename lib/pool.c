@@ -252,39 +252,43 @@ static void blocks_swap(tierpool_buf *a, tierpool_buf *b)
 	SWAP(a->tp_tier, b->tp_tier);
 }
 
-/* The tier to grow to, and how many bytes where there is none. */
-static unsigned growth_tier(const tierpool *pool, size_t cap, size_t need, size_t *n)
+/* An idle buffer of at least n bytes, or a new one. NULL: out of memory. */
+static tierpool_buf *buffer_obtain(tierpool *pool, size_t n)
 {
-	unsigned tier;
+	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
+	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
 
-	/* At least double, so that appending n bytes one by one copies less than 2 n. */
-	*n = tp_max(need, cap > SIZE_MAX / 2 ? need : 2 * cap);
-	tier = tp_sizeclass_of(&pool->sizes, *n);
+	if (b)
+		count(&pool->counters.grows_pooled);
+	else
+		b = buffer_alloc(pool, tier, n);
+	return b;
+}
+
+/* At least double, so that appending n bytes one by one copies less than 2 n. */
+static size_t growth_size(const tierpool *pool, size_t cap, size_t need)
+{
+	size_t largest = pool->sizes.size[pool->sizes.count - 1];
+	size_t doubled = cap > SIZE_MAX / 2 ? need : 2 * cap;
+
 	/* The last doubling may lead past the largest tier, and what is needed not. */
-	if (tier == TP_TIER_NONE && tp_sizeclass_of(&pool->sizes, need) != TP_TIER_NONE)
-		tier = pool->sizes.count - 1;
-	return tier;
+	return need <= largest && doubled > largest ? largest : tp_max(need, doubled);
 }
 
 tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
 {
 	tierpool *pool = b->tp_pool;
-	size_t n;
-	unsigned tier = growth_tier(pool, b->cap, need, &n);
-	tierpool_buf *other = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
+	size_t n = growth_size(pool, b->cap, need);
+	tierpool_buf *other = buffer_obtain(pool, n);
 
-	if (other)
-		count(&pool->counters.grows_pooled);
-	else
-		other = buffer_alloc(pool, tier, n);
-	if (!other && tier == TP_TIER_NONE && n > need)
-		other = buffer_alloc(pool, tier, need);
+	if (!other && n > need)
+		other = buffer_obtain(pool, need);
 	if (!other)
 		return NULL;
 	count(&pool->counters.grows);
 	tp_shadow_show(other->data, other->cap);
 	blocks_swap(b, other);
-	if (tier == TP_TIER_NONE)
+	if (b->tp_tier == TP_TIER_NONE)
 		tp_control_add(b, TP_STATE_OVERSIZE);
 	else
 		tp_control_set(b, b->tp_control); /* the limit is another one now */
