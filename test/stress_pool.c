@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <tierpool.h>
@@ -225,14 +226,19 @@ static void run(unsigned seconds)
 	struct itimerval timer = {{0, 200}, {0, 200}};
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += seconds;
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, borrower, (void *)(i + 1));
 	pthread_create(&threads[THREADS], NULL, disturber, NULL);
 	pthread_create(&threads[THREADS + 1], NULL, watcher, NULL);
-	for (struct timespec left = {seconds, 0};
-		nanosleep(&left, &left) && !tp_load_relaxed(&stop);)
+	/* A point in time, not a span: signals interrupt it, and each rounds up what is left. */
+	while (!tp_load_relaxed(&stop) &&
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
 		;
 	tp_store_relaxed(&stop, 1);
 	for (unsigned i = 0; i < THREADS + 2; i++)
