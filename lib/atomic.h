@@ -27,15 +27,6 @@
 #define tp_cas_relaxed(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
-/*
- * Sequentially consistent: of two threads that each write one object and then read the other's, at
- * least one sees what the other wrote. tp_cas_seq does not fail spuriously.
- */
-#define tp_load_seq(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
-#define tp_store_seq(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
-#define tp_cas_seq(p, expected, v) \
-	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
-
 /* Sets *p to v where it is still *expected; else *expected is what another published. */
 #define tp_publish(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)

@@ -2,7 +2,7 @@
 /*
  * Where blocks come from: jemalloc, libc, or the program's own functions; and what a block really
  * costs there. Owns nothing of a pool; jemalloc's arenas, which all pools of a process share, are
- * here. Never called while a lock of the library is held. Layer 3.
+ * here. Never called while a lock of the library is held. Layer 2.
  */
 #ifndef TP_BACKING_H
 #define TP_BACKING_H

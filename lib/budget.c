@@ -7,46 +7,65 @@
 #include <tierpool/pool.h>
 
 #include "atomic.h"
+#include "base.h"
 #include "inject.h"
+
+static int64_t signed_limit(size_t limit)
+{
+	return (int64_t)tp_min(limit, PTRDIFF_MAX);
+}
+
+void tp_budget_init(struct tp_budget *budget, size_t limit)
+{
+	*budget = (struct tp_budget){.free = signed_limit(limit), .limit = limit};
+}
 
 bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 {
-	size_t leased = tp_load_relaxed(&budget->leased);
+	int64_t free = tp_load_relaxed(&budget->free);
 
 	/*
-	 * What the bytes are used for is published by the lock of the stack or depot they go to.
-	 * The order here is for a limit that is lowered meanwhile: we write leased, then read the
-	 * limit; tp_budget_limit_set writes the limit, and its caller then reads leased. One of the
-	 * two sees the other, so no lease by the old limit goes unseen when the new one is said to
-	 * hold.
+	 * Relaxed, here and below: the word guards nothing but itself. What the bytes are used for is
+	 * published by the lock of the stack or depot that they go to.
 	 */
 	do {
-		size_t limit = tp_load_relaxed(&budget->limit);
-
-		if ((leased > limit || bytes > limit - leased) && !tp_fault(TP_FAULT_UNBOUNDED))
+		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))
 			return false;
-	} while (!tp_cas_seq(&budget->leased, &leased, leased + bytes));
-	if (leased + bytes > tp_load_seq(&budget->limit) && !tp_fault(TP_FAULT_UNBOUNDED)) {
-		tp_budget_release(budget, bytes);
-		return false;
-	}
-	tp_raise_relaxed(&budget->peak, leased + bytes);
+	} while (!tp_cas_relaxed(&budget->free, &free, free - (int64_t)bytes));
+	tp_raise_relaxed(&budget->peak, tp_budget_leased(budget));
 	return true;
 }
 
 void tp_budget_release(struct tp_budget *budget, size_t bytes)
 {
-	tp_sub_relaxed(&budget->leased, bytes);
-}
-
-bool tp_budget_holds(const struct tp_budget *budget)
-{
-	return tp_load_seq(&budget->leased) <= tp_load_seq(&budget->limit);
+	tp_add_relaxed(&budget->free, (int64_t)bytes);
 }
 
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
 {
-	tp_store_seq(&budget->limit, limit);
+	size_t before = tp_exchange_acq_rel(&budget->limit, limit);
+
+	tp_add_relaxed(&budget->free, signed_limit(limit) - signed_limit(before));
+}
+
+size_t tp_budget_leased(const struct tp_budget *budget)
+{
+	int64_t free = tp_load_relaxed(&budget->free);
+	int64_t leased = signed_limit(tp_load_relaxed(&budget->limit)) - free;
+
+	return leased > 0 ? (size_t)leased : 0;
+}
+
+size_t tp_budget_excess(const struct tp_budget *budget)
+{
+	int64_t free = tp_load_relaxed(&budget->free);
+
+	return free < 0 ? (size_t)-free : 0;
+}
+
+void tp_budget_recount(struct tp_budget *budget, size_t leased)
+{
+	budget->free = signed_limit(budget->limit) - (int64_t)leased;
 }
 
 void tp_budget_share(struct tierpool_budget *budget)
@@ -64,7 +83,7 @@ int tierpool_budget_create(tierpool_budget **out, size_t bytes)
 	*out = calloc(1, sizeof **out);
 	if (!*out)
 		return -ENOMEM;
-	(*out)->budget.limit = bytes;
+	tp_budget_init(&(*out)->budget, bytes);
 	(*out)->users = 1;
 	return 0;
 }

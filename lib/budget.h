@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hard bound on idle bytes: whoever would keep a byte leases it first. Owns two numbers and
- * their promise, leased <= limit, at every instant; what was leased for what, the lessee knows.
- * Layer 2.
+ * The hard bound on idle bytes: whoever would keep a byte leases it first. Owns the numbers and their
+ * promise, leased <= limit at every instant; what was leased for what, the lessee knows. Layer 2.
  *
- * A lease is one compare-and-swap, never an addition that is undone when it turns out too much: a
- * reader between the two would see the bound broken. (It is undone only where the limit was lowered
- * in the same instant, and so does not hold yet.)
+ * All that decides is in one word, free = limit - leased. So a lease is one compare-and-swap that sees
+ * the limit as it is, never an addition that is undone when it turns out too much: a reader between
+ * the two would see the bound broken. A limit that was lowered below what is leased makes free
+ * negative: then nothing more is leased, and the limit holds once free is 0 again.
  */
 #ifndef TP_BUDGET_H
 #define TP_BUDGET_H
@@ -16,10 +16,13 @@
 #include <stdint.h>
 
 struct tp_budget {
+	int64_t free;  /* written by lease, release and tp_budget_limit_set; read by anyone */
 	size_t limit;  /* written by tp_budget_limit_set; read by anyone */
-	size_t leased; /* written by lease and release; read by anyone */
-	uint64_t peak; /* the most that leased has been */
+	uint64_t peak; /* the most that was leased */
 };
+
+/* A limit above PTRDIFF_MAX is taken as that: no bound. */
+void tp_budget_init(struct tp_budget *budget, size_t limit);
 
 /* Leases bytes. False: they would not fit, and nothing happened. Any thread. */
 bool tp_budget_lease(struct tp_budget *budget, size_t bytes);
@@ -27,12 +30,17 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes);
 /* Gives leased bytes back. Any thread. */
 void tp_budget_release(struct tp_budget *budget, size_t bytes);
 
-/*
- * Changes the limit. What is leased already stays: a lower limit holds once tp_budget_holds says
- * so, and then no lease goes beyond it. Any thread.
- */
+/* Changes the limit. What is leased stays: a lower one holds once tp_budget_excess is 0. Any thread. */
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit);
-bool tp_budget_holds(const struct tp_budget *budget);
+
+/* What is leased; above the truth by a change of limit that is under way. */
+size_t tp_budget_leased(const struct tp_budget *budget);
+
+/* By how much what is leased is above a limit that was lowered; 0: the limit holds. */
+size_t tp_budget_excess(const struct tp_budget *budget);
+
+/* Says what is leased, whatever was. While nobody else uses the budget. */
+void tp_budget_recount(struct tp_budget *budget, size_t leased);
 
 /* tierpool_budget: a budget that several pools share. Its users keep it alive. */
 struct tierpool_budget {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "atomic.h"
+#include "idle.h"
 #include "pool.h"
 
 /* Weak: a statically linked program has no use for them, and its linker warns of them. */
@@ -28,7 +29,7 @@ static void pool_free(struct tp_registered *entry)
 	tierpool *pool = tp_pool_of(entry);
 	struct tp_backing backing = pool->backing;
 
-	tp_idle_fini(&pool->idle);
+	tp_tiers_fini(&pool->tiers);
 	tp_headers_fini(&pool->headers, &backing);
 	tp_sites_fini(&pool->sites, &backing);
 	tierpool_budget_destroy(pool->budget);
@@ -93,7 +94,7 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	memcpy(pool->name, chosen->name, length);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
-	if (tp_idle_init(&pool->idle, &pool->sizes, &pool->backing, chosen->retain,
+	if (tp_tiers_init(&pool->tiers, &pool->sizes, &pool->backing, chosen->retain,
 		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle)) {
 		tp_backing_free(backing, pool, sizeof *pool + length);
 		return NULL;
@@ -166,7 +167,7 @@ static size_t borrowed(tierpool *pool)
 	uint64_t out = tp_load_relaxed(&pool->counters.allocs) - frees;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		out -= tp_idle_count(&pool->idle, tier);
+		out -= tp_tiers_count(&pool->tiers, tier);
 	return (int64_t)out > 0 ? (size_t)out : 0;
 }
 
@@ -182,7 +183,7 @@ static size_t destroy(tierpool *pool, size_t unused)
 	}
 	if (tp_exchange_acq_rel(&pool->closing, 1u))
 		return 0;
-	tp_idle_close(&pool->idle, &victims);
+	tp_idle_close(&pool->tiers, &victims);
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 	out = borrowed(pool);
 	tp_registry_drop(&pool->registered); /* the handle's */
@@ -202,7 +203,7 @@ static void fork_prepare(void)
 	tp_registry_lock();
 	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
 		pthread_mutex_lock(&tp_pool_of(e)->sites.lock);
-		tp_idle_lock(&tp_pool_of(e)->idle);
+		tp_tiers_lock(&tp_pool_of(e)->tiers);
 		pthread_mutex_lock(&tp_pool_of(e)->headers.lock);
 	}
 }
@@ -211,7 +212,7 @@ static void fork_release(void)
 {
 	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
 		pthread_mutex_unlock(&tp_pool_of(e)->headers.lock);
-		tp_idle_unlock(&tp_pool_of(e)->idle);
+		tp_tiers_unlock(&tp_pool_of(e)->tiers);
 		pthread_mutex_unlock(&tp_pool_of(e)->sites.lock);
 	}
 	tp_registry_unlock();
@@ -221,12 +222,12 @@ static void lost_count(tierpool *pool)
 {
 	struct tp_counters *c = &pool->counters;
 	struct tp_cpucache_counts fast =
-		tp_cpucache_count(&pool->idle.cache, pool->idle.at, pool->sizes.count);
+		tp_cpucache_count(&pool->tiers.cache, pool->tiers.at, pool->sizes.count);
 	uint64_t out = c->slow_gets - c->slow_puts + (uint64_t)(fast.pops - fast.pushes);
 	uint64_t lost = c->allocs - c->frees - out;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		lost -= tp_idle_count(&pool->idle, tier);
+		lost -= tp_tiers_count(&pool->tiers, tier);
 	c->slow_gets += lost;
 }
 
@@ -238,9 +239,9 @@ static void fork_child(void)
 {
 	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
 		if (tp_pool_of(e)->budget)
-			tp_pool_of(e)->budget->budget.leased = 0;
+			tp_budget_recount(&tp_pool_of(e)->budget->budget, 0);
 	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
-		tp_idle_recount(&tp_pool_of(e)->idle);
+		tp_tiers_recount(&tp_pool_of(e)->tiers);
 		lost_count(tp_pool_of(e));
 	}
 	fork_release();

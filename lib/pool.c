@@ -11,6 +11,7 @@
 #include "buffer.h"
 #include "control.h"
 #include "cpucache.h"
+#include "idle.h"
 #include "inject.h"
 #include "misuse.h"
 #include "shadow.h"
@@ -47,7 +48,7 @@ static tierpool_buf *buffer_alloc(tierpool *pool, unsigned tier, size_t n)
 		.tp_control = tp_control(TP_STATE_IDLE),
 		.tp_tier = (uint8_t)tier};
 	if (tier != TP_TIER_NONE)
-		b->tp_word = pool->idle.at[tier];
+		b->tp_word = pool->tiers.at[tier];
 	return b;
 }
 
@@ -60,7 +61,7 @@ static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bo
 	tp_backing_free(&pool->backing, b->data, b->cap);
 	/* Not before the block is free: the bound counts memory, not intentions. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
-		tp_idle_unlease(&pool->idle, tier);
+		tp_tiers_unlease(&pool->tiers, tier, 1);
 	count(&pool->counters.frees);
 	count(&pool->counters.drops[why]);
 	tp_header_free(&pool->headers, b);
@@ -72,7 +73,7 @@ size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why
 	size_t bytes = 0;
 
 	for (tierpool_buf *b; (b = tp_list_pop(victims));) {
-		bytes += pool->idle.tiers[b->tp_tier].cost;
+		bytes += pool->tiers.tier[b->tp_tier].cost;
 		buffer_release(pool, b, why, true);
 	}
 	return bytes;
@@ -81,7 +82,7 @@ size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why
 static tierpool_buf *idle_take(tierpool *pool, unsigned tier)
 {
 	struct tp_list victims = {NULL, 0};
-	tierpool_buf *b = tp_idle_take(&pool->idle, tier, &victims);
+	tierpool_buf *b = tp_idle_take(&pool->tiers, tier, &victims);
 
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 	return b;
@@ -101,13 +102,13 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 		return;
 	}
 	tp_shadow_hide(b->data, b->cap);
-	kept = tp_idle_keep(&pool->idle, b, &victims);
+	kept = tp_idle_keep(&pool->tiers, b, &victims);
 	if (kept == TP_NO_BYTES) {
-		tierpool_buf *victim = tp_idle_evict(&pool->idle, b->tp_tier);
+		tierpool_buf *victim = tp_idle_evict(&pool->tiers, b->tp_tier);
 
 		if (victim) {
 			buffer_release(pool, victim, TP_DROP_RETAIN, true);
-			kept = tp_idle_keep(&pool->idle, b, &victims);
+			kept = tp_idle_keep(&pool->tiers, b, &victims);
 		}
 	}
 	if (kept != TP_KEPT)
@@ -128,13 +129,13 @@ static inline tierpool_buf *lend(tierpool_buf *b)
 /* The caller's CPU may be another one than where the strike was: then that one strikes again. */
 static void rearm(tierpool *pool, unsigned tier)
 {
-	unsigned cpu = tp_percpu_current(pool->idle.cache.count);
-	uint64_t *slab = tp_cpucache_stop(&pool->idle.cache, cpu);
+	unsigned cpu = tp_percpu_current(pool->tiers.cache.count);
+	uint64_t *slab = tp_cpucache_stop(&pool->tiers.cache, cpu);
 
-	if (slab && tp_word_countdown(slab[pool->idle.at[tier]]) < 0)
+	if (slab && tp_word_countdown(slab[pool->tiers.at[tier]]) < 0)
 		tp_cpucache_arm(
-			&pool->idle.cache.doors[cpu], slab + pool->idle.at[tier], STRIKE_MEAN);
-	tp_cpucache_publish(&pool->idle.cache, cpu);
+			&pool->tiers.cache.doors[cpu], slab + pool->tiers.at[tier], STRIKE_MEAN);
+	tp_cpucache_publish(&pool->tiers.cache, cpu);
 }
 
 static tp_cold tierpool_buf *get_slow(tierpool *pool, unsigned tier, size_t n)
@@ -172,7 +173,7 @@ tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
 	tier = n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
 	if (tp_unlikely(tier == TP_TIER_NONE))
 		return get_slow(pool, tier, n);
-	b = tp_cpucache_pop(&pool->idle.cache, pool->idle.at[tier], &strike);
+	b = tp_cpucache_pop(&pool->tiers.cache, pool->tiers.at[tier], &strike);
 	if (tp_unlikely(!b))
 		return get_slow(pool, tier, n);
 	if (tp_unlikely(strike))
@@ -231,7 +232,7 @@ void tierpool_put(tierpool_buf *b)
 	tp_control_set(b, tp_control(TP_STATE_IDLE));
 	tp_shadow_hide(b->data, b->cap);
 	/* Nothing of b or of the pool is touched after a push: they may be gone. */
-	if (tp_unlikely(!tp_cpucache_push(&b->tp_pool->idle.cache, b->tp_word, b)))
+	if (tp_unlikely(!tp_cpucache_push(&b->tp_pool->tiers.cache, b->tp_word, b)))
 		put_slow(b);
 }
 
@@ -310,7 +311,7 @@ static size_t tick(tierpool *pool, size_t unused)
 	size_t bytes;
 
 	(void)unused;
-	tp_idle_tick(&pool->idle, &victims);
+	tp_idle_tick(&pool->tiers, &victims);
 	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
 	count(&pool->counters.ticks);
 	if (bytes)
@@ -321,14 +322,14 @@ static size_t tick(tierpool *pool, size_t unused)
 size_t tp_pool_trim(tierpool *pool, size_t keep)
 {
 	struct tp_list victims = {NULL, 0};
-	size_t idle = tp_idle_bytes(&pool->idle);
+	size_t idle = tp_tiers_bytes(&pool->tiers);
 	size_t excess = idle > keep ? idle - keep : 0;
 	size_t released, bytes = 0;
 
-	tp_idle_room_drop(&pool->idle);
+	tp_idle_room_drop(&pool->tiers);
 	/* More than was too much at the call need not go, however many are put meanwhile. */
-	while (bytes < excess && (idle = tp_idle_bytes(&pool->idle)) > keep) {
-		tp_idle_strip(&pool->idle, idle - keep, &victims);
+	while (bytes < excess && (idle = tp_tiers_bytes(&pool->tiers)) > keep) {
+		tp_idle_strip(&pool->tiers, idle - keep, &victims);
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		if (!released)
 			break;
@@ -367,17 +368,13 @@ size_t tierpool_trim(tierpool *pool, size_t keep)
 static size_t retain_set(tierpool *pool, size_t bytes)
 {
 	struct tp_list victims = {NULL, 0};
-	size_t released, sum = 0;
+	size_t excess, released, sum = 0;
 
-	tp_idle_retain_set(&pool->idle, bytes);
+	tp_tiers_retain_set(&pool->tiers, bytes);
 	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
-	while (!tp_budget_holds(&pool->idle.retain)) {
-		size_t leased = tp_load_relaxed(&pool->idle.retain.leased);
-		size_t limit = tp_load_relaxed(&pool->idle.retain.limit);
-
-		tp_idle_room_drop(&pool->idle);
-		if (leased > limit)
-			tp_idle_strip(&pool->idle, leased - limit, &victims);
+	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
+		tp_idle_room_drop(&pool->tiers);
+		tp_idle_strip(&pool->tiers, excess, &victims);
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		sum += released;
 		/* Then the rest is in the hands of a slow call in another thread. */

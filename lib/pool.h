@@ -10,10 +10,10 @@
 
 #include "backing.h"
 #include "header.h"
-#include "idle.h"
 #include "registry.h"
 #include "site.h"
 #include "sizeclass.h"
+#include "tiers.h"
 
 /* Why a block was given back to the backing. */
 enum tp_drop {
@@ -48,7 +48,7 @@ struct tierpool {
 	uint32_t closing; /* set once, by destroy */
 	unsigned default_tier;
 	struct tp_sizeclass sizes;
-	struct tp_idle idle;
+	struct tp_tiers tiers;
 	struct tp_headers headers;
 	struct tp_sites sites;
 	tierpool_budget *budget;

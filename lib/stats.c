@@ -22,7 +22,7 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 {
 	struct tp_counters *c = &pool->counters;
 	struct tp_cpucache_counts fast =
-		tp_cpucache_count(&pool->idle.cache, pool->idle.at, pool->sizes.count);
+		tp_cpucache_count(&pool->tiers.cache, pool->tiers.at, pool->sizes.count);
 	/* Acquire: the misses of these gets, and those that came since, are seen below. */
 	int64_t gets = (int64_t)tp_load_acquire(&c->slow_gets) + fast.pops;
 	int64_t misses = (int64_t)tp_load_relaxed(&c->misses);
@@ -44,24 +44,32 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 	s->ticks = tp_load_relaxed(&c->ticks);
 }
 
+/* A bound that is being lowered holds from when nothing above it is leased; until then, the excess. */
+static size_t bound_now(const struct tp_budget *retain)
+{
+	size_t limit = tp_load_relaxed(&retain->limit);
+	size_t excess = tp_budget_excess(retain);
+
+	return limit > SIZE_MAX - excess ? SIZE_MAX : limit + excess;
+}
+
 static void read_bytes(tierpool *pool, struct tierpool_stats *s)
 {
-	const struct tp_idle *idle = &pool->idle;
+	const struct tp_tiers *tiers = &pool->tiers;
+	size_t bound = bound_now(&tiers->retain);
 	size_t live = s->allocs > s->frees ? s->allocs - s->frees : 0;
-	size_t limit;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		s->idle += tp_idle_count(idle, tier);
-	s->idle_bytes = tp_idle_bytes(idle);
-	s->idle_bytes_peak = tp_load_relaxed(&idle->retain.peak);
+		s->idle += tp_tiers_count(tiers, tier);
+	s->idle_bytes = tp_tiers_bytes(tiers);
+	/* Raised or lowered while we added: the higher of the two held meanwhile. */
+	s->retain = tp_max(bound, bound_now(&tiers->retain));
+	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
 	s->overhead_bytes =
-		sizeof *pool + strlen(pool->name) + 1 + tp_load_relaxed(&idle->table_bytes) +
+		sizeof *pool + strlen(pool->name) + 1 + tp_load_relaxed(&tiers->table_bytes) +
 		tp_load_relaxed(&pool->headers.bytes) + tp_load_relaxed(&pool->sites.bytes);
 	/* The headers of live buffers are counted with these. */
 	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
-	/* A bound that is being lowered holds from when nothing above it is kept. */
-	limit = tp_load_relaxed(&idle->retain.limit);
-	s->retain = tp_max(limit, s->idle_bytes);
 	s->default_size = pool->sizes.size[pool->default_tier];
 	s->max_size = pool->sizes.size[pool->sizes.count - 1];
 }

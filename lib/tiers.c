@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "tiers.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "atomic.h"
+
+/* A stack has 64 slots up to 4 KiB, fewer above so that one slab is about 5 KB, and 8 at least. */
+#define STACK_SLOTS 64
+#define STACK_SLOTS_LEAST 8
+#define STACK_BYTES ((size_t)512 << 10)
+
+/* A CPU may lease room only where it could be given so many buffers of the tier... */
+#define ROOM_WORTH 4
+/* ...and then never more than this part of the bound, shared out among the CPUs. */
+#define ROOM_PART 8
+
+/* ---- leases ---- */
+
+static bool bytes_lease(struct tp_tiers *tiers, size_t bytes)
+{
+	if (!tp_budget_lease(&tiers->retain, bytes))
+		return false;
+	if (!tiers->shared || tp_budget_lease(tiers->shared, bytes))
+		return true;
+	tp_budget_release(&tiers->retain, bytes);
+	return false;
+}
+
+static void bytes_release(struct tp_tiers *tiers, size_t bytes)
+{
+	if (tiers->shared)
+		tp_budget_release(tiers->shared, bytes);
+	tp_budget_release(&tiers->retain, bytes);
+}
+
+enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n)
+{
+	struct tp_tier *t = &tiers->tier[tier];
+
+	if (!tp_budget_lease(&t->many, n))
+		return TP_NO_COUNT;
+	if (bytes_lease(tiers, n * t->cost))
+		return TP_KEPT;
+	tp_budget_release(&t->many, n);
+	return TP_NO_BYTES;
+}
+
+void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n)
+{
+	if (!n)
+		return;
+	bytes_release(tiers, n * tiers->tier[tier].cost);
+	tp_budget_release(&tiers->tier[tier].many, n);
+}
+
+bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
+{
+	return tiers->tier[tier].cost <= tp_load_relaxed(&tiers->retain.limit);
+}
+
+/* ---- tables ---- */
+
+static size_t stack_slots(size_t size)
+{
+	if (size <= STACK_BYTES / STACK_SLOTS)
+		return STACK_SLOTS;
+	return tp_max(STACK_SLOTS_LEAST, STACK_BYTES / size);
+}
+
+/* What each CPU may lease of each tier, under the bound as it is now. */
+static void limits_set(struct tp_tiers *tiers)
+{
+	size_t cpus = tiers->cache.count;
+	size_t bound = tp_load_acquire(&tiers->retain.limit);
+
+	if (tiers->shared)
+		bound = tp_min(bound, tp_load_relaxed(&tiers->shared->limit));
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
+		struct tp_tier *t = &tiers->tier[tier];
+		size_t fit = tp_min(bound / t->cost, tiers->max_idle);
+		size_t limit = fit / cpus < ROOM_WORTH ? 0 : tp_max(1, fit / cpus / ROOM_PART);
+
+		/* Relaxed: a CPU that still sees the old limit is bounded by its leases anyway. */
+		tp_store_relaxed(&t->limit, (uint16_t)tp_min(limit, t->stack));
+	}
+}
+
+void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
+{
+	tp_budget_limit_set(&tiers->retain, retain);
+	limits_set(tiers);
+	/* Another thread that set it at the same time may have been overtaken, tier by tier. */
+	while (tp_load_acquire(&tiers->retain.limit) != retain) {
+		retain = tp_load_acquire(&tiers->retain.limit);
+		limits_set(tiers);
+	}
+}
+
+int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
+	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle)
+{
+	size_t words = 0;
+
+	memset(tiers, 0, sizeof *tiers);
+	tiers->sizes = sizes;
+	tiers->backing = backing;
+	tiers->shared = shared;
+	tiers->max_idle = max_idle;
+	tp_budget_init(&tiers->retain, retain);
+	tiers->cache.count = tp_percpu_count();
+	tiers->table_bytes = tiers->cache.count * sizeof *tiers->cache.doors;
+	tiers->cache.doors = tp_backing_alloc(backing, tiers->table_bytes);
+	if (!tiers->cache.doors)
+		return -ENOMEM;
+	tiers->tier = tp_backing_alloc(backing, sizes->count * sizeof *tiers->tier);
+	if (!tiers->tier) {
+		tp_backing_free(backing, tiers->cache.doors, tiers->table_bytes);
+		return -ENOMEM;
+	}
+	memset(tiers->cache.doors, 0, tiers->table_bytes);
+	tiers->table_bytes += sizes->count * sizeof *tiers->tier;
+	for (unsigned tier = 0; tier < sizes->count; tier++) {
+		struct tp_tier *t = &tiers->tier[tier];
+
+		memset(t, 0, sizeof *t);
+		t->cost = backing->cost(sizes->size[tier]) + sizeof(tierpool_buf);
+		tp_budget_init(&t->many, max_idle);
+		t->stack = (uint16_t)stack_slots(sizes->size[tier]);
+		tp_depot_init(&t->depot);
+		tiers->at[tier] = (uint16_t)words;
+		words += tp_round_up(1u + t->stack, TP_LINE / sizeof(uint64_t));
+	}
+	tiers->slab_bytes = words * sizeof(uint64_t);
+	limits_set(tiers);
+	return 0;
+}
+
+void tp_tiers_fini(struct tp_tiers *tiers)
+{
+	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+		if (tiers->cache.doors[cpu].home)
+			tp_backing_free(
+				tiers->backing, tiers->cache.doors[cpu].home, tiers->slab_bytes);
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		tp_depot_fini(&tiers->tier[tier].depot);
+	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
+	tp_backing_free(tiers->backing, tiers->cache.doors,
+		tiers->cache.count * sizeof *tiers->cache.doors);
+}
+
+/* ---- slabs ---- */
+
+uint64_t *tp_tiers_stop(struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+{
+	uint64_t *slab = tp_cpucache_stop(&tiers->cache, cpu);
+
+	if (slab)
+		return slab + tiers->at[tier];
+	tp_cpucache_publish(&tiers->cache, cpu);
+	return NULL;
+}
+
+tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers, unsigned cpu)
+{
+	uint64_t *slab = tp_backing_alloc(tiers->backing, tiers->slab_bytes);
+	bool installed;
+
+	if (!slab)
+		return;
+	memset(slab, 0, tiers->slab_bytes);
+	tp_cpucache_stop(&tiers->cache, cpu);
+	installed = tp_cpucache_install(&tiers->cache, cpu, slab);
+	tp_cpucache_publish(&tiers->cache, cpu);
+	if (installed)
+		tp_add_relaxed(&tiers->table_bytes, tiers->slab_bytes);
+	else
+		tp_backing_free(tiers->backing, slab, tiers->slab_bytes);
+}
+
+/* ---- counting and fork ---- */
+
+bool tp_tiers_holds(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+{
+	return tp_word_depth(tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]));
+}
+
+size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
+{
+	size_t count = tp_depot_count(&tiers->tier[tier].depot);
+
+	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+		count += tp_word_depth(tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]));
+	return count;
+}
+
+size_t tp_tiers_bytes(const struct tp_tiers *tiers)
+{
+	size_t leased, sum = 0;
+
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		sum += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
+	/* A buffer that moves while we add may be seen twice; what is leased it never exceeds. */
+	leased = tp_budget_leased(&tiers->retain);
+	return tp_min(sum, leased);
+}
+
+void tp_tiers_lock(struct tp_tiers *tiers)
+{
+	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+		tp_cpucache_stop(&tiers->cache, cpu);
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		pthread_mutex_lock(&tiers->tier[tier].depot.lock);
+}
+
+void tp_tiers_unlock(struct tp_tiers *tiers)
+{
+	for (unsigned tier = tiers->sizes->count; tier--;)
+		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
+	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+		tp_cpucache_publish(&tiers->cache, cpu);
+}
+
+void tp_tiers_recount(struct tp_tiers *tiers)
+{
+	size_t bytes = 0;
+
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
+		size_t n = tp_tiers_count(tiers, tier);
+
+		for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+			n += tp_word_room(tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]));
+		tp_budget_recount(&tiers->tier[tier].many, n);
+		bytes += n * tiers->tier[tier].cost;
+	}
+	tp_budget_recount(&tiers->retain, bytes);
+	if (tiers->shared)
+		tp_budget_recount(tiers->shared, tp_budget_leased(tiers->shared) + bytes);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables in which a pool's idle buffers lie: for each tier a stack on each CPU and a depot, and what
+ * is leased for them. Owns the memory of the tables and the leases; which buffer goes where, idle.c
+ * decides. Layer 3.
+ *
+ * Invariants, at every instant:
+ *
+ *   leased bytes of a pool == cost of each buffer in its stacks and depots
+ *                           + cost of the room in its stacks
+ *                           + cost of what slow calls hold between two of these places
+ *                           + cost of victims that are not freed yet
+ *   idle bytes <= leased bytes <= retain, and over all pools of a budget leased bytes <= its limit
+ *
+ * So nothing is ever added to a stack or a depot whose cost was not leased before.
+ */
+#ifndef TP_TIERS_H
+#define TP_TIERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backing.h"
+#include "budget.h"
+#include "cpucache.h"
+#include "depot.h"
+#include "sizeclass.h"
+
+struct tp_tier {
+	size_t cost;           /* bytes one idle buffer of this tier takes, header included */
+	struct tp_budget many; /* counts, not bytes: the bound max_idle */
+	uint16_t stack;        /* slots of its per-CPU stack */
+	uint16_t limit;        /* of them, how many the bounds let one CPU lease; 0: depot only */
+	struct tp_depot depot;
+};
+
+struct tp_tiers {
+	struct tp_cpucache cache;
+	const struct tp_sizeclass *sizes;
+	const struct tp_backing *backing; /* for the tables only */
+	struct tp_tier *tier;             /* sizes->count of them */
+	struct tp_budget retain;
+	struct tp_budget *shared; /* NULL: none */
+	size_t max_idle;          /* SIZE_MAX: no bound */
+	size_t slab_bytes;
+	size_t table_bytes;        /* doors, tiers and slabs; grows by a slab at a time */
+	uint64_t room_looked;      /* milliseconds; when room was last reclaimed from all CPUs */
+	uint16_t at[TP_TIERS_MAX]; /* of each tier's word in the slab */
+};
+
+/* 0 or -ENOMEM. sizes and backing must outlive the tables; retain and max_idle as in the options. */
+int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
+	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle);
+
+/* Frees the tables; nothing may be idle any more. */
+void tp_tiers_fini(struct tp_tiers *tiers);
+
+/* What a lease, or an attempt to keep a buffer, came to. */
+enum tp_kept { TP_KEPT, TP_NO_BYTES, TP_NO_COUNT, TP_CLOSED };
+
+/* Leases the cost of n buffers of a tier, or says which bound stands against it. */
+enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n);
+void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n);
+
+/* Whether the bound has room for one buffer of the tier at all. */
+bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier);
+
+/* Sets the bound for leases to come, and what each CPU may hold under it. */
+void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
+
+/*
+ * Stops a CPU and gives the stack of a tier, or NULL where it has no slab: then nothing is stopped.
+ * The caller publishes the CPU again (tp_cpucache_publish).
+ */
+uint64_t *tp_tiers_stop(struct tp_tiers *tiers, unsigned cpu, unsigned tier);
+
+/* Whether a CPU's stack of a tier holds anything, as of some moment: worth stopping it for. */
+bool tp_tiers_holds(const struct tp_tiers *tiers, unsigned cpu, unsigned tier);
+
+/* Gives a CPU its slab. Out of memory, and losing the race to another thread, change nothing. */
+void tp_tiers_slab_create(struct tp_tiers *tiers, unsigned cpu);
+
+/* Idle buffers of a tier, and the bytes of all, as of some moment; bytes never above the leased. */
+size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier);
+size_t tp_tiers_bytes(const struct tp_tiers *tiers);
+
+/* For fork: takes every lock; gives them back; and, in the child, leases what is really there. */
+void tp_tiers_lock(struct tp_tiers *tiers);
+void tp_tiers_unlock(struct tp_tiers *tiers);
+void tp_tiers_recount(struct tp_tiers *tiers);
+
+#endif
