@@ -716,7 +716,7 @@ Test(encode_control, ends_with_one_screen_about_pool_and_comparison)
 	assert_stdout("200 records; 0 malformed");
 	assert_stdout("borrowed now: 0");
 	assert_stdout("one reused buffer a thread");
-	assert_stdout("tierpool_get and put");
+	assert_stdout("tierpool_get_sized and put");
 	assert_stdout("malloc, realloc, free");
 	out = file_read(path("out"));
 	for (size_t i = 0; i < out.len; i++)
@@ -732,10 +732,10 @@ Test(encode_control, compares_on_inputs_of_every_shape)
 	cr_assert_eq(RUN("-t", "9", "-r", "1", "-s", "0.1", "/dev/null"), 0);
 	file_write(path("in"), "A: 1", 4);
 	cr_assert_eq(RUN("-t", "9", "-r", "1", "-s", "0.1", path("in")), 0);
-	assert_stdout("tierpool_get and put");
+	assert_stdout("tierpool_get_sized and put");
 	file_write(path("in"), "A: 1\n\nno colon\n", 16);
 	cr_assert_eq(RUN("-t", "9", "-r", "1", "-s", "0.1", path("in")), 1);
-	assert_stdout("tierpool_get and put");
+	assert_stdout("tierpool_get_sized and put");
 	file_write(path("in"), "no colon\n", 9);
 	cr_assert_eq(RUN("-t", "9", "-r", "1", "-s", "0.1", path("in")), 1);
 }

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a borrower does with a buffer: append, format, set, and what errors and secrets do to it.
+ * Descriptors and streams: test_buffer_io.c; all together, at random: test_buffer_model.c.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#include <tierpool/pool.h>
+#include <tierpool/stats.h>
+
+static tierpool *pool;
+static tierpool_buf *b;
+static char text[300000]; /* no two of its first 256 neighbours alike */
+
+/* A backing with no block above a size, which looks at what comes back. */
+static struct {
+	size_t limit;
+	unsigned frees, unwiped;
+} backing = {SIZE_MAX, 0, 0};
+
+static void *limited_alloc(void *context, size_t n, size_t alignment)
+{
+	char *block;
+
+	(void)context;
+	if (n > backing.limit || n > (size_t)1 << 40)
+		return NULL;
+	block = aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment);
+	return block ? memset(block, 0, n) : NULL;
+}
+
+static void looking_free(void *context, void *block, size_t n)
+{
+	(void)context;
+	backing.frees++;
+	for (size_t i = 0; i < n; i++)
+		if (((char *)block)[i] == 's') {
+			backing.unwiped++;
+			break;
+		}
+	free(block);
+}
+
+static void start_with(size_t retain)
+{
+	struct tierpool_backing limited = {sizeof limited, limited_alloc, looking_free, NULL};
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = (char)(i + i / 256);
+	options.backing = &limited;
+	options.retain = retain;
+	cr_assert_eq(tierpool_create(&pool, &options), 0);
+	b = (tierpool_get_sized)(pool, 1000);
+	cr_assert_eq(b->cap, 1024);
+}
+
+static void start(void)
+{
+	start_with(0);
+}
+
+static struct tierpool_stats stats(void)
+{
+	struct tierpool_stats s = {.size = sizeof s};
+
+	cr_assert_eq(tierpool_stats_read(pool, &s), 0);
+	return s;
+}
+
+static void expect_content(const void *wanted, size_t n)
+{
+	cr_assert_eq(b->len, n, "%zu bytes, not %zu", b->len, n);
+	cr_assert_leq(b->len, b->cap);
+	cr_assert_eq((uintptr_t)b->data % 64, 0);
+	cr_assert_eq(memcmp(b->data, wanted, n), 0, "the content is another one");
+}
+
+TestSuite(buffer, .init = start);
+
+Test(buffer, it_fills_to_its_last_byte_before_it_grows)
+{
+	const char *data = b->data;
+
+	cr_assert_eq(tierpool_buf_append(b, text, 1000), 0);
+	cr_assert_eq(tierpool_buf_append(b, text + 1000, 23), 0);
+	cr_assert_eq(tierpool_buf_append_byte(b, text[1023]), 0);
+	cr_assert_eq(tierpool_buf_reserve(b, 0), 0);
+	cr_assert(b->data == data && b->cap == 1024, "it grew with room left");
+	cr_assert_eq(tierpool_buf_append_byte(b, text[1024]), 0);
+	cr_assert_eq(b->cap, 2048);
+	expect_content(text, 1025);
+	cr_assert_eq(stats().grows, 1);
+}
+
+Test(buffer, growth_at_least_doubles_and_the_buffer_stays_where_it_is)
+{
+	size_t cap = b->cap, grows = 0;
+
+	for (size_t i = 0; i < sizeof text; i++) {
+		cr_assert_eq(tierpool_buf_append_byte(b, text[i]), 0);
+		if (b->cap != cap) {
+			cr_assert_geq(b->cap, 2 * cap);
+			cr_assert_eq(b->tp_limit, b->cap, "appends go the slow way now");
+			cap = b->cap;
+			grows++;
+		}
+	}
+	expect_content(text, sizeof text);
+	cr_assert_leq(grows, 9);
+	cr_assert_eq(stats().grows, grows);
+	cr_assert_eq(stats().gets, 1, "a growth is not a get");
+	cr_assert_eq(tierpool_buf_reserve(b, 5 << 20), 0);
+	cr_assert_geq(b->cap - b->len, 5 << 20);
+	expect_content(text, sizeof text);
+}
+
+Test(buffer, content_can_be_appended_to_itself_while_it_grows)
+{
+	static char wanted[1 << 17];
+
+	for (size_t part = 1; part <= 1024; part += 31) {
+		tierpool_buf_reset(b);
+		tierpool_put(b);
+		tierpool_trim(pool, 0);
+		b = (tierpool_get_sized)(pool, 1000);
+		tierpool_buf_append(b, text, 1024);
+		memcpy(wanted, text, 1024);
+		/* The last part of it over and over: across growths of every tier. */
+		for (size_t n = 1024; n + part < 1 << 16; n += part) {
+			memcpy(wanted + n, wanted + n - part, part);
+			cr_assert_eq(tierpool_buf_append(b, b->data + b->len - part, part), 0);
+		}
+		expect_content(wanted, b->len);
+	}
+	tierpool_buf_set(b, "ab", 2);
+	for (int i = 0; i < 16; i++)
+		cr_assert_eq(tierpool_buf_append_str(b, tierpool_buf_cstr(b)), 0);
+	cr_assert_eq(b->len, 2 << 16);
+	for (size_t i = 0; i < b->len; i++)
+		cr_assert_eq(b->data[i], "ab"[i % 2]);
+}
+
+Test(buffer, set_replaces_the_content_also_by_a_part_of_itself)
+{
+	cr_assert_eq(tierpool_buf_set(b, text, 5000), 0);
+	expect_content(text, 5000);
+	cr_assert_eq(tierpool_buf_set(b, b->data + 100, 4000), 0);
+	expect_content(text + 100, 4000);
+	cr_assert_eq(tierpool_buf_set(b, b->data, 10), 0);
+	expect_content(text + 100, 10);
+	cr_assert_eq(tierpool_buf_set(b, NULL, 0), 0);
+	cr_assert_eq(b->len, 0);
+}
+
+Test(buffer, a_borrower_may_write_to_the_capacity_and_set_the_length)
+{
+	memcpy(b->data, text, b->cap);
+	b->len = b->cap;
+	cr_assert_eq(tierpool_buf_append(b, "x", 1), 0);
+	b->len = 1024;
+	expect_content(text, 1024);
+	b->len = 10;
+	cr_assert_eq(tierpool_buf_append(b, text + 10, 20), 0);
+	expect_content(text, 30);
+	b->len = 0;
+	cr_assert_str_eq(tierpool_buf_cstr(b), "");
+}
+
+Test(buffer, nothing_can_be_appended_from_nowhere)
+{
+	cr_assert_eq(tierpool_buf_append(b, NULL, 0), 0);
+	cr_assert_eq(tierpool_buf_append(b, text, 0), 0);
+	cr_assert_eq(tierpool_buf_append_str(b, ""), 0);
+	cr_assert_eq(b->len, 0);
+	cr_assert_eq(tierpool_buf_append(b, NULL, 1), -EINVAL);
+	tierpool_buf_reset(b);
+	cr_assert_eq(tierpool_buf_append_str(b, NULL), -EINVAL);
+	tierpool_buf_reset(b);
+	cr_assert_eq(tierpool_buf_set(b, NULL, 1), -EINVAL);
+	tierpool_buf_reset(b);
+	cr_assert_eq(tierpool_buf_printf(b, NULL), -EINVAL);
+	tierpool_buf_reset(b);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+}
+
+static int vprintf_of(tierpool_buf *to, const char *format, ...)
+{
+	va_list args;
+	int error;
+
+	va_start(args, format);
+	error = tierpool_buf_vprintf(to, format, args);
+	va_end(args);
+	return error;
+}
+
+Test(buffer, every_call_takes_a_null)
+{
+	cr_assert_eq(tierpool_buf_reserve(NULL, 1), -ENOMEM);
+	cr_assert_eq(tierpool_buf_append(NULL, "x", 1), -ENOMEM);
+	cr_assert_eq(tierpool_buf_append(NULL, NULL, 0), -ENOMEM);
+	cr_assert_eq(tierpool_buf_append_str(NULL, "x"), -ENOMEM);
+	cr_assert_eq(tierpool_buf_append_str(NULL, NULL), -ENOMEM);
+	cr_assert_eq(tierpool_buf_append_byte(NULL, 'x'), -ENOMEM);
+	cr_assert_eq(tierpool_buf_printf(NULL, "%d", 1), -ENOMEM);
+	cr_assert_eq(vprintf_of(NULL, "x"), -ENOMEM);
+	cr_assert_eq(tierpool_buf_set(NULL, "x", 1), -ENOMEM);
+	cr_assert_eq(tierpool_buf_read_fd(NULL, 0, 1), -ENOMEM);
+	cr_assert_eq(tierpool_buf_write_fd(NULL, 1), -ENOMEM);
+	cr_assert_eq(tierpool_buf_error(NULL), -ENOMEM);
+	cr_assert_null(tierpool_buf_cstr(NULL));
+	errno = 0;
+	cr_assert_null(tierpool_buf_open(NULL));
+	cr_assert_eq(errno, ENOMEM);
+	tierpool_buf_reset(NULL);
+	tierpool_buf_secret(NULL);
+	tierpool_put(NULL);
+}
+
+/* ---- errors that stick ---- */
+
+/* Every call gives the error and changes nothing; a reset makes it good as new. */
+static void expect_stuck(int error)
+{
+	size_t len = b->len, cap = b->cap;
+	char *data = b->data;
+
+	cr_assert_eq(tierpool_buf_error(b), error);
+	cr_assert_eq(tierpool_buf_reserve(b, 0), error);
+	cr_assert_eq(tierpool_buf_append(b, "x", 1), error);
+	cr_assert_eq(tierpool_buf_append(b, NULL, 0), error);
+	cr_assert_eq(tierpool_buf_append(b, NULL, 1), error, "the first error, not the last");
+	cr_assert_eq(tierpool_buf_append_str(b, "x"), error);
+	cr_assert_eq(tierpool_buf_append_byte(b, 'x'), error);
+	cr_assert_eq(tierpool_buf_printf(b, "%d", 1), error);
+	cr_assert_eq(vprintf_of(b, "x"), error);
+	cr_assert_eq(tierpool_buf_set(b, "x", 1), error);
+	cr_assert_eq(tierpool_buf_reserve(b, SIZE_MAX), error);
+	cr_assert_null(tierpool_buf_cstr(b));
+	cr_assert_eq(tierpool_buf_write_fd(b, -1), error, "an output with a piece missing");
+	cr_assert_eq(tierpool_buf_read_fd(b, -1, 1), error);
+	errno = 0;
+	cr_assert_null(tierpool_buf_open(b));
+	cr_assert_eq(errno, -error);
+	cr_assert(b->len == len && b->cap == cap && b->data == data);
+	cr_assert_eq(memcmp(b->data, text, len), 0);
+	tierpool_buf_reset(b);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+	cr_assert(b->len == 0 && b->cap == cap && b->data == data, "the capacity was not kept");
+	cr_assert_eq(tierpool_buf_append(b, text, 100), 0);
+}
+
+Test(buffer, an_error_sticks_until_reset_and_leaves_the_content_whole)
+{
+	wchar_t invalid[] = {0x7fffffff, 0};
+	/* Not a literal, which the compiler would refuse. */
+	static const char *volatile too_wide = "%99999999999d";
+
+	tierpool_buf_append(b, text, 1000);
+	cr_assert_eq(tierpool_buf_reserve(b, SIZE_MAX), -ENOMEM);
+	expect_stuck(-ENOMEM);
+	cr_assert_eq(tierpool_buf_append(b, NULL, 1), -EINVAL);
+	expect_stuck(-EINVAL);
+	cr_assert_eq(tierpool_buf_printf(b, "some of it %ls", invalid), -EILSEQ);
+	expect_stuck(-EILSEQ);
+	cr_assert_eq(vprintf_of(b, too_wide, 1), -EOVERFLOW);
+	expect_stuck(-EOVERFLOW);
+	tierpool_buf_reserve(b, SIZE_MAX);
+	tierpool_put(b);
+	b = (tierpool_get_sized)(pool, 1000);
+	cr_assert_eq(tierpool_buf_error(b), 0, "the next borrower has the last one's error");
+}
+
+Test(buffer, sizes_that_overflow_are_errors)
+{
+	/* Volatile, for the compiler knows some of these to be wrong. */
+	static const volatile size_t sizes[] = {SIZE_MAX, SIZE_MAX - 50, SIZE_MAX - 99,
+		SIZE_MAX - 100, SIZE_MAX - 8192, SIZE_MAX / 2 + 1, SIZE_MAX / 2 - 100};
+
+	tierpool_buf_append(b, text, 100);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		cr_assert_eq(tierpool_buf_reserve(b, sizes[i]), -ENOMEM, "%zu", sizes[i]);
+		expect_stuck(-ENOMEM);
+		cr_assert_eq(tierpool_buf_append(b, text, sizes[i]), -ENOMEM, "%zu", sizes[i]);
+		expect_stuck(-ENOMEM);
+		cr_assert_eq(tierpool_buf_set(b, text, sizes[i]), -ENOMEM, "%zu", sizes[i]);
+		expect_stuck(-ENOMEM);
+	}
+}
+
+Test(buffer, out_of_memory_sticks_and_leaves_the_content_whole)
+{
+	struct tierpool_stats before;
+
+	tierpool_buf_append(b, text, 1024);
+	backing.limit = 4096;
+	before = stats();
+	cr_assert_eq(tierpool_buf_append(b, text, 3073), -ENOMEM);
+	expect_stuck(-ENOMEM);
+	cr_assert_eq(stats().grows, before.grows);
+	cr_assert_eq(stats().allocs, before.allocs, "an alloc that failed was counted");
+	cr_assert_eq(tierpool_buf_set(b, text, 4096), 0);
+	cr_assert_null(tierpool_buf_cstr(b), "no room for the NUL");
+	expect_stuck(-ENOMEM);
+	tierpool_buf_set(b, text, 4096);
+	cr_assert_eq(tierpool_buf_printf(b, "%s", "x"), -ENOMEM);
+	expect_stuck(-ENOMEM);
+}
+
+Test(buffer, where_double_cannot_be_had_what_is_needed_serves)
+{
+	tierpool_put(b);
+	b = (tierpool_get_sized)(pool, 2 << 20);
+	tierpool_buf_append(b, text, sizeof text);
+	b->len = b->cap;
+	backing.limit = 3 << 20;
+	cr_assert_eq(tierpool_buf_append(b, text, 1000), 0);
+	cr_assert(b->cap >= (2 << 20) + 1000 && b->cap <= 3 << 20);
+	cr_assert_eq(memcmp(b->data, text, sizeof text), 0);
+	cr_assert_eq(memcmp(b->data + (2 << 20), text, 1000), 0);
+}
+
+/* ---- printf and cstr ---- */
+
+Test(buffer, printf_fits_to_the_byte_with_its_nul)
+{
+	char wanted[4096];
+
+	for (int n = 1000; n <= 1100; n++) {
+		tierpool_put(b);
+		tierpool_trim(pool, 0);
+		b = (tierpool_get_sized)(pool, 1024);
+		tierpool_buf_append_str(b, "head:");
+		cr_assert_eq(tierpool_buf_printf(b, "%*d%s", n - 8, 42, "end"), 0);
+		snprintf(wanted, sizeof wanted, "head:%*d%s", n - 8, 42, "end");
+		expect_content(wanted, strlen(wanted));
+		/* n - 5 bytes after 5, and a NUL: 1024 hold up to n = 1023. */
+		cr_assert_eq(b->cap, strlen(wanted) < 1024 ? 1024 : 2048, "%d", n);
+	}
+	cr_assert_eq(tierpool_buf_printf(b, "%s", ""), 0);
+	cr_assert_eq(vprintf_of(b, "%s %d%%", "some", 7), 0);
+	cr_assert_str_eq(tierpool_buf_cstr(b) + strlen(wanted), "some 7%");
+	tierpool_buf_reset(b);
+	cr_assert_eq(tierpool_buf_printf(b, "%*s", 100000, "far"), 0);
+	cr_assert_eq(b->len, 100000);
+	cr_assert_eq(memcmp(b->data + 99990, "       far", 10), 0);
+}
+
+Test(buffer, printf_prints_the_errno_of_its_caller)
+{
+	errno = ENOENT;
+	cr_assert_eq(tierpool_buf_printf(b, "%m"), 0);
+	cr_assert_str_eq(tierpool_buf_cstr(b), strerror(ENOENT));
+	tierpool_buf_set(b, text, 1020);
+	errno = EXDEV; /* also where it has to grow first */
+	cr_assert_eq(tierpool_buf_printf(b, "%m"), 0);
+	cr_assert_str_eq(tierpool_buf_cstr(b) + 1020, strerror(EXDEV));
+}
+
+Test(buffer, cstr_puts_a_nul_after_the_length_also_where_it_was_full)
+{
+	cr_assert_str_eq(tierpool_buf_cstr(b), "");
+	tierpool_buf_append(b, "a\0b", 3);
+	b->data[3] = 'x';
+	cr_assert_eq(memcmp(tierpool_buf_cstr(b), "a\0b", 4), 0);
+	cr_assert_eq(b->len, 3, "the NUL was counted");
+	tierpool_buf_set(b, text, 1024);
+	cr_assert_eq(tierpool_buf_cstr(b), b->data);
+	cr_assert_eq(b->cap, 2048);
+	cr_assert_eq(b->data[1024], '\0');
+	expect_content(text, 1024);
+}
+
+/* ---- secrets: 's' is never seen again ---- */
+
+static void fill_secret(void)
+{
+	/* Beyond len as well: the whole capacity is to be wiped. */
+	memset(b->data, 's', b->cap);
+	b->len = 10;
+}
+
+Test(buffer, a_secret_is_wiped_over_the_whole_capacity_before_it_is_freed, .init = NULL)
+{
+	start_with(TIERPOOL_RETAIN_NONE);
+	tierpool_buf_secret(b);
+	fill_secret();
+	tierpool_buf_reserve(b, 3000); /* by growth */
+	cr_assert_eq(backing.frees, 1);
+	cr_assert_eq(memcmp(b->data, "ssssssssss", 10), 0);
+	fill_secret();
+	tierpool_buf_reset(b); /* which does not make it less secret */
+	tierpool_buf_printf(b, "%*s", 9000, "s");
+	fill_secret();
+	tierpool_buf_set(b, b->data, b->cap);
+	tierpool_buf_append(b, b->data, b->len);
+	fill_secret();
+	tierpool_buf_append(b, NULL, 1); /* nor does an error */
+	tierpool_put(b);
+	cr_assert_eq(backing.frees, 4);
+	b = (tierpool_get_sized)(pool, 2 << 20); /* above max_size */
+	tierpool_buf_secret(b);
+	fill_secret();
+	tierpool_buf_reserve(b, 4 << 20);
+	fill_secret();
+	tierpool_put(b);
+	cr_assert_eq(backing.frees, 6);
+	cr_assert_eq(backing.unwiped, 0, "%u blocks", backing.unwiped);
+	b = (tierpool_get_sized)(pool, 1000); /* the control: this one's is seen */
+	fill_secret();
+	tierpool_put(b);
+	cr_assert_eq(backing.unwiped, 1);
+}
+
+Test(buffer, a_secret_is_wiped_before_its_block_is_kept)
+{
+	tierpool_buf *grown = b;
+	char *block[2] = {b->data, NULL};
+
+	tierpool_buf_secret(b);
+	fill_secret();
+	tierpool_buf_reserve(b, 3000);
+	block[1] = b->data;
+	fill_secret();
+	tierpool_put(b);
+	for (int i = 0; i < 2; i++) {
+		b = (tierpool_get_sized)(pool, i ? 4096 : 1024);
+		cr_assert_eq(b->data, block[i], "not the block that was kept");
+		for (size_t at = 0; at < b->cap; at++)
+			cr_assert_neq(b->data[at], 's', "byte %zu of %zu", at, b->cap);
+	}
+	cr_assert_eq(b, grown);
+}
+
+Test(buffer, a_secret_is_one_until_it_is_put)
+{
+	tierpool_buf *same = b;
+
+	tierpool_buf_secret(b);
+	tierpool_put(b);
+	b = (tierpool_get_sized)(pool, 1000);
+	cr_assert_eq(b, same);
+	fill_secret();
+	tierpool_put(b);
+	b = (tierpool_get_sized)(pool, 1000);
+	cr_assert_eq(b->data[1023], 's', "the next borrower's content was wiped");
+}

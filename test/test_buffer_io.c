@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Buffers and descriptors, and the stdio stream that appends.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tierpool/pool.h>
+#include <tierpool/stats.h>
+
+static tierpool *pool;
+static tierpool_buf *b;
+static char text[1 << 20]; /* no two of its first 256 neighbours alike */
+
+static size_t block_limit = SIZE_MAX;
+
+static void *limited_alloc(void *context, size_t n, size_t alignment)
+{
+	(void)context;
+	if (n > block_limit)
+		return NULL;
+	return aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment);
+}
+
+static void limited_free(void *context, void *block, size_t n)
+{
+	(void)context;
+	(void)n;
+	free(block);
+}
+
+static void start(void)
+{
+	struct tierpool_backing limited = {sizeof limited, limited_alloc, limited_free, NULL};
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = (char)(i + i / 256);
+	options.backing = &limited;
+	cr_assert_eq(tierpool_create(&pool, &options), 0);
+	b = (tierpool_get_sized)(pool, 1000);
+	cr_assert_eq(b->cap, 1024);
+}
+
+TestSuite(buffer_io, .init = start);
+
+static void expect_content(const void *wanted, size_t n)
+{
+	cr_assert_eq(b->len, n, "%zu bytes, not %zu", b->len, n);
+	cr_assert_eq(memcmp(b->data, wanted, n), 0, "the content is another one");
+}
+
+/* A file in memory with n bytes of the text in it, to be read from its beginning. */
+static int file_make(size_t n)
+{
+	int fd = memfd_create("file", MFD_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(pwrite(fd, text, n, 0), (ssize_t)n);
+	return fd;
+}
+
+/* ---- read ---- */
+
+Test(buffer_io, read_takes_no_more_than_max)
+{
+	int fd = file_make(2000);
+
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, 0), 0);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, 300), 300);
+	expect_content(text, 300);
+	cr_assert_eq(lseek(fd, 0, SEEK_CUR), 300, "more was taken from the file");
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, 1500), 1500);
+	cr_assert_eq(lseek(fd, 0, SEEK_CUR), 1800);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, 1500), 200, "the end of the file comes first");
+	expect_content(text, 2000);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, 1500), 0);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, SIZE_MAX), 0);
+	expect_content(text, 2000);
+}
+
+Test(buffer_io, read_fills_the_capacity_without_growing_where_max_is_what_is_left)
+{
+	const char *data = b->data;
+	int fd = file_make(1024);
+
+	tierpool_buf_append(b, "x", 1);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, 1023), 1023);
+	cr_assert(b->data == data && b->cap == 1024 && b->len == 1024);
+	cr_assert_eq(memcmp(b->data + 1, text, 1023), 0);
+	tierpool_buf_reset(b);
+	lseek(fd, 0, SEEK_SET);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, SIZE_MAX), 1024, "exactly the capacity, then end");
+	expect_content(text, 1024);
+	cr_assert_eq(b->cap, 1024, "it grew to find the end of a file that fitted");
+}
+
+Test(buffer_io, read_grows_as_long_as_there_is_more)
+{
+	int fd = file_make(sizeof text);
+
+	tierpool_buf_append_str(b, "head");
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, SIZE_MAX), (ssize_t)sizeof text);
+	cr_assert_eq(b->len, 4 + sizeof text);
+	cr_assert_eq(memcmp(b->data, "head", 4), 0);
+	cr_assert_eq(memcmp(b->data + 4, text, sizeof text), 0);
+}
+
+Test(buffer_io, read_tells_its_errors_and_none_sticks)
+{
+	int fd[2];
+
+	cr_assert_eq(tierpool_buf_read_fd(b, -1, 10), -EBADF);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+	cr_assert_eq(pipe2(fd, O_NONBLOCK), 0);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd[0], SIZE_MAX), -EAGAIN, "no progress");
+	cr_assert_eq(write(fd[1], text, 3000), 3000);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd[0], SIZE_MAX), 3000, "progress, and then none");
+	cr_assert_eq(tierpool_buf_read_fd(b, fd[0], SIZE_MAX), -EAGAIN);
+	expect_content(text, 3000);
+	close(fd[1]);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd[0], SIZE_MAX), 0, "the end");
+	cr_assert_eq(tierpool_buf_error(b), 0);
+	cr_assert_eq(tierpool_buf_append(b, text + 3000, 10), 0);
+	expect_content(text, 3010);
+}
+
+Test(buffer_io, read_that_runs_out_of_memory_keeps_what_it_read_and_sticks)
+{
+	int fd = file_make(5000);
+
+	block_limit = 2048;
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, SIZE_MAX), 1024, "what fitted was appended");
+	expect_content(text, 1024);
+	cr_assert_eq(tierpool_buf_error(b), -ENOMEM);
+	cr_assert_eq(tierpool_buf_read_fd(b, fd, SIZE_MAX), -ENOMEM);
+	expect_content(text, 1024);
+}
+
+/* ---- interrupted ---- */
+
+static volatile sig_atomic_t interrupts;
+
+static void interrupted(int signal)
+{
+	(void)signal;
+	interrupts++;
+}
+
+static pthread_t reader_thread;
+static int pipe_fd[2];
+
+static void handle_without_restart(void)
+{
+	struct sigaction action = {.sa_handler = interrupted};
+
+	cr_assert_eq(sigaction(SIGUSR1, &action, NULL), 0);
+	reader_thread = pthread_self();
+	cr_assert_eq(pipe(pipe_fd), 0);
+}
+
+/* Signals to whoever reads or writes, until five have come. */
+static void interrupt_five_times(void)
+{
+	while (interrupts < 5) {
+		pthread_kill(reader_thread, SIGUSR1);
+		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	}
+}
+
+static void *interrupt_then_write(void *unused)
+{
+	(void)unused;
+	interrupt_five_times();
+	(void)!write(pipe_fd[1], text, 100);
+	interrupts = 0;
+	interrupt_five_times();
+	(void)!write(pipe_fd[1], text + 100, 100);
+	close(pipe_fd[1]);
+	return NULL;
+}
+
+Test(buffer_io, read_goes_on_after_signals)
+{
+	pthread_t thread;
+
+	handle_without_restart();
+	cr_assert_eq(pthread_create(&thread, NULL, interrupt_then_write, NULL), 0);
+	cr_assert_eq(tierpool_buf_read_fd(b, pipe_fd[0], SIZE_MAX), 200);
+	cr_assert_geq(interrupts, 5);
+	expect_content(text, 200);
+	pthread_join(thread, NULL);
+}
+
+static char drained[sizeof text];
+
+static void *interrupt_then_read(void *unused)
+{
+	size_t total = 0;
+	ssize_t n;
+
+	(void)unused;
+	while ((n = read(pipe_fd[0], drained + total, 50000)) > 0) {
+		total += (size_t)n;
+		/* The writer waits for room here and is interrupted, before and after it wrote. */
+		if (interrupts < 5)
+			interrupt_five_times();
+	}
+	return NULL;
+}
+
+Test(buffer_io, write_goes_on_after_signals_and_short_writes)
+{
+	pthread_t thread;
+
+	handle_without_restart();
+	tierpool_buf_append(b, text, sizeof text);
+	fcntl(pipe_fd[1], F_SETPIPE_SZ, 4096);
+	cr_assert_eq(pthread_create(&thread, NULL, interrupt_then_read, NULL), 0);
+	cr_assert_eq(tierpool_buf_write_fd(b, pipe_fd[1]), (ssize_t)sizeof text);
+	close(pipe_fd[1]);
+	pthread_join(thread, NULL);
+	cr_assert_geq(interrupts, 5);
+	cr_assert_eq(memcmp(drained, text, sizeof text), 0);
+	expect_content(text, sizeof text);
+}
+
+/* ---- write ---- */
+
+Test(buffer_io, write_to_a_full_pipe_tells_how_far_it_came)
+{
+	int fd[2], size;
+	ssize_t n;
+
+	cr_assert_eq(pipe2(fd, O_NONBLOCK), 0);
+	size = fcntl(fd[1], F_SETPIPE_SZ, 4096);
+	cr_assert_gt(size, 0);
+	tierpool_buf_append(b, text, 100000 + (size_t)size);
+	n = tierpool_buf_write_fd(b, fd[1]);
+	cr_assert(n > 0 && n <= size, "%zd", n);
+	cr_assert_eq(tierpool_buf_write_fd(b, fd[1]), -EAGAIN);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+	expect_content(text, 100000 + (size_t)size);
+	cr_assert_eq(read(fd[0], drained, sizeof drained), n);
+	cr_assert_eq(memcmp(drained, text, (size_t)n), 0);
+	signal(SIGPIPE, SIG_IGN);
+	close(fd[0]);
+	cr_assert_eq(tierpool_buf_write_fd(b, fd[1]), -EPIPE);
+}
+
+Test(buffer_io, write_writes_all_and_the_buffer_keeps_it)
+{
+	int fd = file_make(0);
+
+	cr_assert_eq(tierpool_buf_write_fd(b, fd), 0, "nothing of nothing");
+	tierpool_buf_append(b, text, 5000);
+	cr_assert_eq(tierpool_buf_write_fd(b, fd), 5000);
+	cr_assert_eq(tierpool_buf_write_fd(b, fd), 5000);
+	expect_content(text, 5000);
+	cr_assert_eq(pread(fd, drained, 20000, 0), 10000);
+	cr_assert_eq(memcmp(drained, text, 5000), 0);
+	cr_assert_eq(memcmp(drained + 5000, text, 5000), 0);
+	cr_assert_eq(tierpool_buf_write_fd(b, -1), -EBADF);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+}
+
+/* ---- the stream ---- */
+
+Test(buffer_io, a_stream_appends_and_shows_it_after_fflush_and_fclose)
+{
+	FILE *stream;
+
+	tierpool_buf_append_str(b, "before ");
+	stream = tierpool_buf_open(b);
+	cr_assert_not_null(stream);
+	fprintf(stream, "%d ", 42);
+	cr_assert_eq(fflush(stream), 0);
+	cr_assert_str_eq(tierpool_buf_cstr(b), "before 42 ");
+	/* The buffer stays the borrower's. */
+	cr_assert_eq(tierpool_buf_append_str(b, "between "), 0);
+	cr_assert_eq(tierpool_buf_append_byte(b, '-'), 0);
+	fputs(" after", stream);
+	cr_assert_eq(fclose(stream), 0);
+	cr_assert_str_eq(tierpool_buf_cstr(b), "before 42 between - after");
+}
+
+Test(buffer_io, a_stream_grows_the_buffer_through_the_tiers)
+{
+	FILE *stream = tierpool_buf_open(b);
+
+	for (size_t i = 0; i < sizeof text; i += 64)
+		cr_assert_eq(fwrite(text + i, 1, 64, stream), 64);
+	cr_assert_eq(fclose(stream), 0);
+	expect_content(text, sizeof text);
+	cr_assert_geq(b->cap, sizeof text);
+}
+
+Test(buffer_io, there_is_one_stream_at_a_time)
+{
+	FILE *stream = tierpool_buf_open(b);
+
+	for (int i = 0; i < 2; i++) {
+		errno = 0;
+		cr_assert_null(tierpool_buf_open(b));
+		cr_assert_eq(errno, EBUSY);
+	}
+	cr_assert_eq(tierpool_buf_error(b), 0, "it is no error of the buffer");
+	fclose(stream);
+	stream = tierpool_buf_open(b);
+	cr_assert_not_null(stream);
+	fputs("again", stream);
+	fclose(stream);
+	expect_content("again", 5);
+	tierpool_put(b);
+}
+
+Test(buffer_io, a_stream_tells_of_a_write_that_failed)
+{
+	FILE *stream = tierpool_buf_open(b);
+
+	block_limit = 4096;
+	cr_assert_eq(fwrite(text, 1, 4096, stream), 4096);
+	cr_assert_eq(fflush(stream), 0);
+	cr_assert_not(ferror(stream));
+	fwrite(text, 1, 3000, stream);
+	errno = 0;
+	cr_assert_eq(fflush(stream), EOF);
+	cr_assert_eq(errno, ENOMEM);
+	cr_assert(ferror(stream));
+	expect_content(text, 4096);
+	cr_assert_eq(tierpool_buf_error(b), -ENOMEM);
+	/* Emptied, it takes bytes again. What did not go before may come now: that is stdio's. */
+	tierpool_buf_reset(b);
+	clearerr(stream);
+	fputs("x", stream);
+	cr_assert_eq(fclose(stream), 0);
+	cr_assert_geq(b->len, 1);
+	tierpool_put(b);
+}
+
+Test(buffer_io, a_stream_whose_last_write_fails_is_closed_all_the_same)
+{
+	FILE *stream = tierpool_buf_open(b);
+	struct tierpool_stats stats = {.size = sizeof stats};
+
+	block_limit = 1024;
+	fwrite(text, 1, 2000, stream);
+	cr_assert_eq(fclose(stream), EOF);
+	tierpool_put(b); /* which is no misuse: nothing is open any more */
+	tierpool_stats_read(pool, &stats);
+	cr_assert_eq(stats.borrowed, 0);
+}
+
+Test(buffer_io, a_put_while_the_stream_is_open_ends_the_process, .signal = SIGABRT)
+{
+	FILE *stream = tierpool_buf_open(b);
+
+	fputs("never shown", stream);
+	(void)!freopen("/dev/null", "w", stderr);
+	tierpool_put(b);
+}
+
+Test(buffer_io, a_stream_of_a_secret_keeps_no_copy_and_leaves_none_in_outgrown_blocks)
+{
+	char *block = b->data;
+	size_t cap = b->cap;
+	FILE *stream;
+
+	tierpool_buf_secret(b);
+	stream = tierpool_buf_open(b);
+	for (size_t i = 1; i <= 5000; i++) {
+		fputc('s', stream);
+		cr_assert_eq(b->len, i, "stdio has a copy of what is not yet visible");
+	}
+	fclose(stream);
+	tierpool_put(b);
+	b = (tierpool_get_sized)(pool, cap);
+	cr_assert_eq(b->data, block);
+	cr_assert_null(memchr(b->data, 's', cap));
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A million operations at random on buffers, each compared with a model so plain that it cannot be
+ * wrong: an array, a length and an error. Errors come from a backing that has no large blocks, or
+ * from operations that are wrong. The seed is fixed; a failure prints it, the operation and its
+ * number.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <tierpool/pool.h>
+#include <tierpool/stats.h>
+
+#define BUFFERS 3
+#define CONTENT_MAX ((size_t)256 << 10) /* a buffer whose content is longer than that is put */
+#define PART_MAX ((size_t)6 << 10)      /* the most that one operation adds, but to its own */
+
+struct model {
+	char *bytes;
+	size_t len;
+	int error;
+};
+
+static struct {
+	tierpool *pool;
+	size_t block_limit;
+	uint64_t seed, random;
+	unsigned number; /* of the operation */
+	const char *name;
+	tierpool_buf *buffer[BUFFERS];
+	struct model model[BUFFERS];
+	uint64_t errors, grown;
+	int memory; /* a file in memory */
+} run;
+
+static char source[PART_MAX + 1]; /* letters, and a NUL */
+
+static void *limited_alloc(void *context, size_t n, size_t alignment)
+{
+	(void)context;
+	if (n > run.block_limit)
+		return NULL;
+	return aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment);
+}
+
+static void limited_free(void *context, void *block, size_t n)
+{
+	(void)context;
+	memset(block, '#', n); /* whoever still reads there reads no content */
+	free(block);
+}
+
+/* Below n; n is above 0. */
+static size_t any(size_t n)
+{
+	run.random = run.random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (size_t)(run.random >> 33) % n;
+}
+
+/* A length: mostly short, at times up to PART_MAX. */
+static size_t any_length(void)
+{
+	return any(4) ? any(100) : any(PART_MAX);
+}
+
+/* The condition is an argument, for it may have a % in it. */
+#define expect(condition)                                                                     \
+	cr_assert(condition, "seed %llu, operation %u, %s: %s", (unsigned long long)run.seed, \
+		run.number, run.name, #condition)
+
+/* Whether the model's content, if need bytes were wanted, would find them. */
+static bool has_room(const tierpool_buf *b, size_t need)
+{
+	return need <= b->cap || need <= run.block_limit;
+}
+
+/* What a call that changes the content answers: and if it is none, the model does as well. */
+static void judge(tierpool_buf *b, struct model *m, int answer, size_t keep, const char *src,
+	size_t n, size_t need)
+{
+	int wanted = m->error ? m->error : has_room(b, need) ? 0 : -ENOMEM;
+
+	expect(answer == wanted);
+	m->error = wanted;
+	run.errors += wanted != 0;
+	if (!wanted) {
+		memmove(m->bytes + keep, src, n);
+		m->len = keep + n;
+	}
+}
+
+static void do_append(tierpool_buf *b, struct model *m)
+{
+	size_t n = any_length();
+	const char *from = source + any(PART_MAX - n);
+
+	judge(b, m, tierpool_buf_append(b, from, n), m->len, from, n, m->len + n);
+}
+
+static void do_append_own(tierpool_buf *b, struct model *m)
+{
+	size_t at = any(m->len + 1), n = any(m->len - at + 1);
+	/* Asked for before the call: it may move the content. */
+	const char *own = b->data + at;
+
+	judge(b, m, tierpool_buf_append(b, own, n), m->len, m->bytes + at, n, m->len + n);
+}
+
+static void do_append_byte(tierpool_buf *b, struct model *m)
+{
+	char c = source[any(PART_MAX)];
+
+	judge(b, m, tierpool_buf_append_byte(b, c), m->len, &c, 1, m->len + 1);
+}
+
+static void do_append_str(tierpool_buf *b, struct model *m)
+{
+	const char *s = source + PART_MAX - any_length();
+	size_t n = strlen(s);
+
+	judge(b, m, tierpool_buf_append_str(b, s), m->len, s, n, m->len + n);
+}
+
+static void do_printf(tierpool_buf *b, struct model *m)
+{
+	static char text[3 * PART_MAX];
+	const char *s = source + PART_MAX - any_length();
+	int width = (int)any_length(), number = (int)any(1000000) - 500000;
+	int n = snprintf(text, sizeof text, "<%s|%d|%*d>", s, number, width, number);
+	size_t need = m->len + (size_t)n;
+
+	/* The NUL needs a place too. */
+	judge(b, m, tierpool_buf_printf(b, "<%s|%d|%*d>", s, number, width, number), m->len, text,
+		(size_t)n, need + 1);
+}
+
+static void do_set(tierpool_buf *b, struct model *m)
+{
+	size_t n = any_length();
+
+	judge(b, m, tierpool_buf_set(b, source, n), 0, source, n, n);
+}
+
+static void do_set_own(tierpool_buf *b, struct model *m)
+{
+	size_t at = any(m->len + 1), n = any(m->len - at + 1);
+
+	judge(b, m, tierpool_buf_set(b, b->data + at, n), 0, m->bytes + at, n, n);
+}
+
+static void do_reserve(tierpool_buf *b, struct model *m)
+{
+	/* Once in a while of what nobody has. */
+	size_t n = any(50) ? any_length() * any(20) : SIZE_MAX - any(m->len + 1);
+	size_t need = m->len + n;
+	int answer = tierpool_buf_reserve(b, n);
+
+	judge(b, m, answer, m->len, "", 0, need < n ? SIZE_MAX : need);
+	if (!answer)
+		expect(b->cap - b->len >= n);
+}
+
+static void do_reset(tierpool_buf *b, struct model *m)
+{
+	size_t cap = b->cap;
+
+	tierpool_buf_reset(b);
+	expect(b->cap == cap);
+	m->len = 0;
+	m->error = 0;
+}
+
+static void do_truncate(tierpool_buf *b, struct model *m)
+{
+	b->len = m->len = any(m->len + 1);
+}
+
+static void do_commit(tierpool_buf *b, struct model *m)
+{
+	size_t left = b->cap - b->len, n = any((left < PART_MAX ? left : PART_MAX) + 1);
+
+	memcpy(b->data + b->len, source, n);
+	b->len += n;
+	memcpy(m->bytes + m->len, source, n);
+	m->len += n;
+}
+
+static void do_cstr(tierpool_buf *b, struct model *m)
+{
+	const char *s = tierpool_buf_cstr(b);
+
+	judge(b, m, s ? 0 : tierpool_buf_error(b), m->len, "", 0, m->len + 1);
+	if (s)
+		expect(s == b->data && b->cap > m->len && s[m->len] == '\0');
+}
+
+static void do_secret(tierpool_buf *b, struct model *m)
+{
+	(void)m;
+	tierpool_buf_secret(b);
+}
+
+static void do_wrong(tierpool_buf *b, struct model *m)
+{
+	int answer = any(2) ? tierpool_buf_append(b, NULL, 1) : tierpool_buf_set(b, NULL, 5);
+
+	m->error = m->error ? m->error : -EINVAL;
+	expect(answer == m->error);
+}
+
+static void do_read(tierpool_buf *b, struct model *m)
+{
+	size_t there = any_length(), max = any(3) ? SIZE_MAX : any_length();
+	size_t n = there < max ? there : max;
+	ssize_t answer;
+
+	/* What growth it takes to find the end of a file is its own affair: it must be possible. */
+	if (m->len + PART_MAX + (64 << 10) > run.block_limit)
+		return;
+	expect(ftruncate(run.memory, 0) == 0);
+	expect(pwrite(run.memory, source, there, 0) == (ssize_t)there);
+	expect(lseek(run.memory, 0, SEEK_SET) == 0);
+	answer = tierpool_buf_read_fd(b, run.memory, max);
+	expect(answer == (m->error ? m->error : (ssize_t)n));
+	if (!m->error) {
+		memcpy(m->bytes + m->len, source, n);
+		m->len += n;
+	}
+}
+
+static void do_write(tierpool_buf *b, struct model *m)
+{
+	static char written[2 * CONTENT_MAX + 4 * PART_MAX];
+	ssize_t wanted = m->error ? m->error : (ssize_t)m->len;
+
+	expect(ftruncate(run.memory, 0) == 0);
+	expect(lseek(run.memory, 0, SEEK_SET) == 0);
+	expect(tierpool_buf_write_fd(b, run.memory) == wanted);
+	if (wanted >= 0) {
+		expect(pread(run.memory, written, sizeof written, 0) == wanted);
+		expect(!memcmp(written, m->bytes, m->len));
+	}
+}
+
+static void do_stream(tierpool_buf *b, struct model *m)
+{
+	FILE *stream;
+	size_t n = any_length();
+
+	if (m->len + 2 * PART_MAX > run.block_limit)
+		return;
+	stream = tierpool_buf_open(b);
+	expect((stream == NULL) == (m->error != 0));
+	if (!stream)
+		return;
+	expect(fprintf(stream, "%05zu", n) == 5);
+	expect(fwrite(source, 1, n, stream) == n);
+	expect(fclose(stream) == 0);
+	sprintf(m->bytes + m->len, "%05zu", n);
+	memcpy(m->bytes + m->len + 5, source, n);
+	m->len += 5 + n;
+}
+
+/* How often of 100. */
+static const struct {
+	unsigned share;
+	const char *name;
+	void (*call)(tierpool_buf *b, struct model *m);
+} operations[] = {{26, "append", do_append}, {6, "append own content", do_append_own},
+	{15, "append_byte", do_append_byte}, {8, "append_str", do_append_str},
+	{12, "printf", do_printf}, {3, "set", do_set}, {3, "set to own content", do_set_own},
+	{3, "reserve", do_reserve}, {4, "reset", do_reset}, {4, "truncate", do_truncate},
+	{4, "commit", do_commit}, {5, "cstr", do_cstr}, {1, "secret", do_secret},
+	{1, "an error", do_wrong}, {2, "read_fd", do_read}, {1, "write_fd", do_write},
+	{2, "stream", do_stream}};
+
+static void operate(tierpool_buf *b, struct model *m)
+{
+	unsigned at = 0, left = (unsigned)any(100);
+	size_t cap = b->cap;
+
+	while (left >= operations[at].share)
+		left -= operations[at++].share;
+	run.name = operations[at].name;
+	operations[at].call(b, m);
+	run.grown += b->cap > cap;
+	expect(b->len == m->len);
+	expect(b->len <= b->cap);
+	expect((uintptr_t)b->data % 64 == 0);
+	expect(tierpool_buf_error(b) == m->error);
+	/* All of it when it is short, and at times when it is long; else its end. */
+	if (m->len < 512 || !any(32))
+		expect(!memcmp(b->data, m->bytes, m->len));
+	else
+		expect(!memcmp(b->data + m->len - 512, m->bytes + m->len - 512, 512));
+}
+
+/* Puts the buffer in a place back, its content compared, and borrows another one. */
+static void exchange(unsigned place)
+{
+	tierpool_buf *b = run.buffer[place];
+	struct model *m = &run.model[place];
+
+	run.name = "put and get";
+	if (b)
+		expect(!memcmp(b->data, m->bytes, m->len));
+	tierpool_put(b);
+	run.buffer[place] = (tierpool_get_sized)(run.pool, any(3) ? 0 : any_length() + 1);
+	expect(run.buffer[place] && run.buffer[place]->len == 0);
+	m->len = 0;
+	m->error = 0;
+}
+
+static void expect_all_back(void)
+{
+	struct tierpool_stats s = {.size = sizeof s};
+
+	run.name = "the end";
+	for (unsigned i = 0; i < BUFFERS; i++)
+		tierpool_put(run.buffer[i]);
+	expect(tierpool_stats_read(run.pool, &s) == 0);
+	expect(s.borrowed == 0 && s.gets == s.puts);
+	expect(s.allocs - s.frees == s.idle);
+	expect(s.idle_bytes <= s.retain);
+	expect(s.grows >= run.grown); /* more: some operations make a buffer grow twice */
+	expect(tierpool_destroy(run.pool) == 0);
+}
+
+static void compare(struct tierpool_options *options, size_t block_limit, unsigned count)
+{
+	struct tierpool_backing limited = {sizeof limited, limited_alloc, limited_free, NULL};
+
+	run.block_limit = block_limit;
+	run.seed = run.random = 20240229 + count + block_limit;
+	run.memory = memfd_create("model", MFD_CLOEXEC);
+	for (size_t i = 0; i < PART_MAX; i++)
+		source[i] = (char)('a' + any(26));
+	options->backing = &limited;
+	cr_assert_eq(tierpool_create(&run.pool, options), 0);
+	for (unsigned i = 0; i < BUFFERS; i++) {
+		run.model[i].bytes = malloc(2 * CONTENT_MAX + 4 * PART_MAX);
+		exchange(i);
+	}
+	for (run.number = 1; run.number <= count; run.number++) {
+		unsigned place = (unsigned)any(BUFFERS);
+
+		operate(run.buffer[place], &run.model[place]);
+		if (run.model[place].len > CONTENT_MAX || !any(60))
+			exchange(place);
+		if (!any(5000))
+			tierpool_tick(run.pool);
+	}
+	expect_all_back();
+	expect(run.errors > count / 1000 && run.grown > count / 1000);
+}
+
+Test(buffer_model, operations_agree_in_a_pool_of_all_defaults)
+{
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+
+	compare(&options, (size_t)1 << 20, 250000);
+}
+
+Test(buffer_model, operations_agree_where_nothing_is_kept)
+{
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+
+	options.retain = TIERPOOL_RETAIN_NONE;
+	compare(&options, (size_t)64 << 10, 250000);
+}
+
+Test(buffer_model, operations_agree_where_most_content_is_above_the_largest_tier)
+{
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+
+	options.min_size = 16;
+	options.max_size = 200;
+	options.steps = 4;
+	compare(&options, 100003, 250000);
+}
+
+Test(buffer_model, operations_agree_in_a_list_of_odd_tiers_with_little_to_keep)
+{
+	static const size_t tiers[] = {1, 7, 100, 1000, 1023, 5000, 40000};
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+
+	options.tiers = tiers;
+	options.tier_count = sizeof tiers / sizeof *tiers;
+	options.retain = 60000;
+	options.max_idle = 2;
+	compare(&options, 40000, 250000);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From tierpool_create to the end of a pool: options, destroy, the default pool. A destroy against
+ * other threads, and forks: test_pool_threads.c.
+ */
+#include "pool_checks.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+
+static struct counting_backing counting; /* one a process, and each test is one */
+
+/* ---- options ---- */
+
+#define OPTIONS(...) \
+	((struct tierpool_options){.size = sizeof(struct tierpool_options), __VA_ARGS__})
+
+static void assert_refused(const struct tierpool_options *options, int error)
+{
+	tierpool *pool = (tierpool *)&pool;
+
+	cr_assert_eq(tierpool_create(&pool, options), error);
+	cr_assert_null(pool);
+}
+
+Test(lifecycle, create_refuses_a_null_out)
+{
+	cr_assert_eq(tierpool_create(NULL, NULL), -EINVAL);
+}
+
+Test(lifecycle, create_refuses_options_without_their_size)
+{
+	struct tierpool_options options = OPTIONS(.steps = 1);
+
+	for (size_t size = 0; size < sizeof(size_t); size++) {
+		options.size = size;
+		assert_refused(&options, -EINVAL);
+	}
+}
+
+Test(lifecycle, create_looks_at_no_more_of_the_options_than_their_size)
+{
+	struct tierpool_options options = OPTIONS(.max_size = 4096, .steps = 3);
+	tierpool *pool;
+
+	options.size = offsetof(struct tierpool_options, steps);
+	cr_assert_eq(tierpool_create(&pool, &options), 0);
+	cr_assert_eq(stats_of(pool).max_size, 4096);
+	tierpool_destroy(pool);
+}
+
+Test(lifecycle, create_takes_larger_options_with_a_tail_of_zeros_only)
+{
+	struct {
+		struct tierpool_options known;
+		char tail[24];
+	} larger = {OPTIONS(.max_size = 4096), {0}};
+	tierpool *pool;
+
+	larger.known.size = sizeof larger;
+	cr_assert_eq(tierpool_create(&pool, &larger.known), 0);
+	cr_assert_eq(stats_of(pool).max_size, 4096);
+	tierpool_destroy(pool);
+	for (size_t i = 0; i < sizeof larger.tail; i++) {
+		larger.tail[i] = 1;
+		assert_refused(&larger.known, -E2BIG);
+		larger.tail[i] = 0;
+	}
+}
+
+Test(lifecycle, create_refuses_sizes_that_make_no_tiers)
+{
+	assert_refused(&OPTIONS(.min_size = 4097, .max_size = 4096), -EINVAL);
+	for (unsigned steps = 3; steps < 20; steps++)
+		if (steps != 4)
+			assert_refused(&OPTIONS(.steps = steps), -EINVAL);
+	assert_refused(&OPTIONS(.max_size = (size_t)PTRDIFF_MAX + 1), -EINVAL);
+	assert_refused(&OPTIONS(.max_size = SIZE_MAX), -EINVAL);
+	assert_refused(&OPTIONS(.min_size = SIZE_MAX), -EINVAL);
+	assert_refused(&OPTIONS(.min_size = 1, .max_size = SIZE_MAX, .steps = 4), -EINVAL);
+}
+
+Test(lifecycle, create_refuses_a_list_that_makes_no_tiers)
+{
+	static const size_t level[] = {64, 128, 128}, falls[] = {64, 256, 128}, zero[] = {0, 64},
+			    huge[] = {64, SIZE_MAX}, good[] = {64, 128};
+
+	assert_refused(&OPTIONS(.tiers = level, .tier_count = 3), -EINVAL);
+	assert_refused(&OPTIONS(.tiers = falls, .tier_count = 3), -EINVAL);
+	assert_refused(&OPTIONS(.tiers = zero, .tier_count = 2), -EINVAL);
+	assert_refused(&OPTIONS(.tiers = huge, .tier_count = 2), -EINVAL);
+	assert_refused(&OPTIONS(.tiers = good), -EINVAL);
+	assert_refused(&OPTIONS(.tier_count = 2), -EINVAL);
+	assert_refused(&OPTIONS(.tiers = good, .tier_count = 2, .min_size = 64), -EINVAL);
+	assert_refused(&OPTIONS(.tiers = good, .tier_count = 2, .max_size = 128), -EINVAL);
+	assert_refused(&OPTIONS(.tiers = good, .tier_count = 2, .steps = 1), -EINVAL);
+}
+
+Test(lifecycle, create_takes_254_tiers_and_refuses_255)
+{
+	size_t sizes[255];
+	tierpool *pool;
+
+	for (size_t i = 0; i < 255; i++)
+		sizes[i] = 100 + i;
+	assert_refused(&OPTIONS(.tiers = sizes, .tier_count = 255), -EINVAL);
+	pool = pool_new(.tiers = sizes, .tier_count = 254);
+	cr_assert_eq(stats_of(pool).max_size, 100 + 253);
+	for (size_t i = 0; i < 254; i++) {
+		tierpool_buf *b = tierpool_get_sized(pool, sizes[i]);
+
+		cr_assert_eq(b->cap, sizes[i]);
+		tierpool_put(b);
+	}
+	cr_assert_eq(at_rest(pool).idle, 254);
+	tierpool_destroy(pool);
+}
+
+Test(lifecycle, create_refuses_a_backing_that_is_not_whole)
+{
+	struct {
+		struct tierpool_backing known;
+		size_t tail;
+	} larger = {.tail = 1};
+	struct tierpool_backing calls;
+
+	counting_backing_init(&counting);
+	calls = counting_backing_calls(&counting);
+	calls.alloc = NULL;
+	assert_refused(&OPTIONS(.backing = &calls), -EINVAL);
+	calls = counting_backing_calls(&counting);
+	calls.free = NULL;
+	assert_refused(&OPTIONS(.backing = &calls), -EINVAL);
+	calls = counting_backing_calls(&counting);
+	calls.size = 0;
+	assert_refused(&OPTIONS(.backing = &calls), -EINVAL);
+	larger.known = counting_backing_calls(&counting);
+	larger.known.size = sizeof larger;
+	assert_refused(&OPTIONS(.backing = &larger.known), -E2BIG);
+	cr_assert_eq(counting_backing_allocs(&counting), 0);
+}
+
+Test(lifecycle, defaults_are_those_of_the_contract)
+{
+	tierpool *pool;
+	struct tierpool_stats s;
+	tierpool_buf *b;
+
+	cr_assert_eq(tierpool_create(&pool, NULL), 0);
+	s = at_rest(pool);
+	cr_assert_eq(s.retain, 64 * MIB);
+	cr_assert_eq(s.max_size, MIB);
+	cr_assert_eq(s.default_size, KIB);
+	b = tierpool_get_sized(pool, 1);
+	cr_assert_eq(b->cap, 64);
+	tierpool_put(b);
+	cr_assert_eq(tierpool_destroy(pool), 0);
+}
+
+Test(lifecycle, options_backing_and_list_are_copied)
+{
+	struct tierpool_backing calls;
+	size_t sizes[] = {100, 200};
+	tierpool *pool;
+
+	counting_backing_init(&counting);
+	calls = counting_backing_calls(&counting);
+	pool = pool_new(.tiers = sizes, .tier_count = 2, .backing = &calls);
+	memset(&calls, 0, sizeof calls);
+	memset(sizes, 0, sizeof sizes);
+	cycle(pool, 150, 1);
+	cr_assert_eq(accounted(pool, &counting, 0).idle_bytes, 200 + HEADER);
+	pool_end(pool, &counting);
+}
+
+static char reported_name[32];
+
+static void report(const char *pool, const char *what, const tierpool_buf *b)
+{
+	(void)what;
+	(void)b;
+	strncpy(reported_name, pool, sizeof reported_name - 1);
+}
+
+Test(lifecycle, name_is_copied)
+{
+	char name[] = "parser";
+	tierpool *pool = pool_new(.name = name);
+	tierpool_buf *b = tierpool_get(pool);
+
+	memset(name, 'x', sizeof name - 1);
+	tierpool_on_misuse(report);
+	tierpool_put(b);
+	tierpool_put(b);
+	cr_assert_str_eq(reported_name, "parser");
+	cr_assert_eq(at_rest(pool).puts, 1);
+	tierpool_destroy(pool);
+}
+
+/* ---- destroy ---- */
+
+Test(lifecycle, destroy_of_an_unused_pool_gives_everything_back)
+{
+	counting_backing_init(&counting);
+	for (unsigned i = 0; i < 10; i++) {
+		tierpool *pool = pool_on(&counting, .steps = 4);
+
+		cr_assert_gt(counting_backing_blocks(&counting), 0);
+		pool_end(pool, &counting);
+	}
+}
+
+Test(lifecycle, destroy_counts_what_is_borrowed_and_the_last_put_frees_the_rest)
+{
+	tierpool_buf *b[5];
+	struct tierpool_stats s = {.size = sizeof s};
+	tierpool *pool;
+
+	counting_backing_init(&counting);
+	pool = pool_on(&counting, .max_size = 64 * KIB);
+	fill(pool);
+	for (unsigned i = 0; i < 5; i++)
+		b[i] = tierpool_get_sized(pool, KIB << 2 * i); /* the last one is oversize */
+	cr_assert_eq(tierpool_destroy(pool), 5);
+	cr_assert_eq(
+		accounted(pool, &counting, 341 * KIB).idle, 0, "what was idle is freed at once");
+	for (unsigned i = 0; i < 5; i++) {
+		/* Still good: for content, for growth, for put. */
+		memset(b[i]->data, 'a', b[i]->len = b[i]->cap);
+		cr_assert_eq(tierpool_buf_append(b[i], "bc", 2), 0);
+		cr_assert_eq(b[i]->data[(KIB << 2 * i) - 1], 'a');
+		cr_assert_eq(b[i]->data[KIB << 2 * i], 'b');
+		cr_assert_eq(at_rest(pool).borrowed, 5 - i);
+		cr_assert_eq(at_rest(pool).idle, 0, "nothing is kept any more");
+		cr_assert_eq(tierpool_tick(pool) + tierpool_trim(pool, 0), 0);
+		tierpool_put(b[i]);
+	}
+	cr_assert_eq(counting_backing_blocks(&counting), 0);
+	cr_assert_eq(counting_backing_live(&counting), 0);
+	cr_assert_eq(tierpool_stats_read(pool, &s), -ENOENT);
+	cr_assert_eq(tierpool_tick(pool) + tierpool_trim(pool, 0), 0);
+}
+
+Test(lifecycle, a_second_destroy_does_nothing)
+{
+	tierpool_buf *b;
+	tierpool *pool;
+
+	counting_backing_init(&counting);
+	pool = pool_on(&counting, .max_size = MIB);
+	b = tierpool_get(pool);
+	cr_assert_eq(tierpool_destroy(pool), 1);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(tierpool_destroy(pool), 0);
+	cr_assert_eq(tierpool_buf_append(b, "good", 4), 0);
+	tierpool_put(b);
+	cr_assert_eq(counting_backing_blocks(&counting), 0);
+	cr_assert_eq(tierpool_destroy(pool), 0, "not even where the pool is gone");
+}
+
+/* ---- the default pool ---- */
+
+#define ASKERS 8
+
+static pthread_barrier_t together;
+
+static void *ask(void *answer)
+{
+	pthread_barrier_wait(&together);
+	*(tierpool **)answer = tierpool_default();
+	return NULL;
+}
+
+Test(lifecycle, there_is_one_default_pool_whoever_asks_first)
+{
+	pthread_t thread[ASKERS];
+	tierpool *answer[ASKERS];
+
+	pthread_barrier_init(&together, NULL, ASKERS);
+	for (unsigned i = 0; i < ASKERS; i++)
+		pthread_create(&thread[i], NULL, ask, &answer[i]);
+	for (unsigned i = 0; i < ASKERS; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_not_null(answer[0]);
+	for (unsigned i = 1; i < ASKERS; i++)
+		cr_assert_eq(answer[i], answer[0]);
+	cr_assert_eq(at_rest(answer[0]).retain, 64 * MIB);
+}
+
+Test(lifecycle, destroy_of_the_default_pool_trims_it)
+{
+	tierpool *pool = tierpool_default();
+	tierpool_buf *b = tierpool_get(pool);
+
+	for (unsigned i = 0; i < 3; i++) {
+		fill(pool);
+		cr_assert_eq(tierpool_destroy(pool), 1);
+		cr_assert_eq(at_rest(pool).idle, 0);
+		cr_assert_eq(tierpool_default(), pool);
+	}
+	cr_assert_eq(tierpool_buf_append(b, "good", 4), 0);
+	tierpool_put(b);
+	cr_assert_eq(tierpool_destroy(pool), 0);
+	b = tierpool_get(pool);
+	cr_assert_not_null(b);
+	tierpool_put(b);
+	cr_assert_eq(at_rest(pool).idle, 1);
+}

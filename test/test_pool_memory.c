@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool when memory runs out: a program that goes through every public call, again and again,
+ * each time with another allocation failing, once or from then on.
+ */
+#include "pool_checks.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- the program, and what it has to see ---- */
+
+#define LONG ((size_t)100000)
+
+static struct {
+	struct counting_backing counting;
+	size_t failed; /* allocations that had failed before the call that is being judged */
+	tierpool *pool;
+	tierpool_buf *b; /* may be NULL, as a get returns it */
+	char *content;   /* what must be in b */
+	size_t length;
+	int fd; /* of a file of LONG bytes, the same as source */
+	char *source;
+	const char *call; /* for messages */
+	size_t nth;
+	bool for_ever;
+} p;
+
+#define JUDGE(condition)                                                        \
+	cr_assert(condition, "%s, allocation %zu failing%s: %s", p.call, p.nth, \
+		p.for_ever ? " and all behind it" : "", #condition)
+
+/* Whether the backing failed during this call. */
+static bool starved(void)
+{
+	bool any = p.counting.failed != p.failed;
+
+	p.failed = p.counting.failed;
+	return any;
+}
+
+static void judge_content(void)
+{
+	JUDGE(p.b->len == p.length && p.b->len <= p.b->cap);
+	JUDGE(!memcmp(p.b->data, p.content, p.length));
+}
+
+/* After a failure: it sticks, nothing changes, and reset ends it. */
+static void judge_sticking(void)
+{
+	JUDGE(tierpool_buf_error(p.b) == -ENOMEM);
+	JUDGE(tierpool_buf_append(p.b, "more", 4) == -ENOMEM);
+	JUDGE(tierpool_buf_append_byte(p.b, '+') == -ENOMEM);
+	JUDGE(tierpool_buf_reserve(p.b, 1) == -ENOMEM);
+	JUDGE(tierpool_buf_printf(p.b, "%d", 1) == -ENOMEM);
+	JUDGE(tierpool_buf_set(p.b, "x", 1) == -ENOMEM);
+	judge_content();
+	tierpool_buf_reset(p.b);
+	JUDGE(tierpool_buf_error(p.b) == 0 && p.b->len == 0);
+	p.length = 0;
+}
+
+/* A call that appends n bytes of source, all or none. */
+static void judge_append(const char *call, int result, size_t n)
+{
+	bool hungry = starved();
+
+	p.call = call;
+	if (!p.b) {
+		JUDGE(result == -ENOMEM);
+		return;
+	}
+	if (result) {
+		JUDGE(result == -ENOMEM && hungry);
+		judge_content();
+		judge_sticking();
+		return;
+	}
+	memcpy(p.content + p.length, p.source, n);
+	p.length += n;
+	judge_content();
+	JUDGE(tierpool_buf_error(p.b) == 0);
+}
+
+/* A call that may stop half way: what it did append is the beginning of what it should have. */
+static void judge_part(const char *call, bool whole, size_t n)
+{
+	bool hungry = starved();
+
+	p.call = call;
+	JUDGE(p.b->len >= p.length && p.b->len - p.length <= n);
+	JUDGE(whole == (p.b->len - p.length == n));
+	JUDGE(whole || hungry);
+	memcpy(p.content + p.length, p.source, p.b->len - p.length);
+	p.length = p.b->len;
+	judge_content();
+	if (!whole)
+		judge_sticking();
+}
+
+static void judge_get(const char *call, tierpool_buf *b, size_t cap)
+{
+	bool hungry = starved();
+
+	p.call = call;
+	p.b = b;
+	p.length = 0;
+	if (!b)
+		JUDGE(errno == ENOMEM && hungry);
+	else
+		JUDGE(b->cap >= cap && b->len == 0 && !((uintptr_t)b->data % 64));
+	errno = 0;
+}
+
+static void put(void)
+{
+	tierpool_put(p.b);
+	starved();
+	accounted(p.pool, &p.counting, 0);
+}
+
+/* ---- its calls ---- */
+
+static void write_all_ways(void)
+{
+	judge_append("append", tierpool_buf_append(p.b, p.source, 1000), 1000);
+	judge_append("printf", tierpool_buf_printf(p.b, "%.1500s", p.source), 1500);
+	judge_append("reserve", tierpool_buf_reserve(p.b, 5000), 0);
+	judge_append("append", tierpool_buf_append(p.b, p.source, 9000), 9000);
+	judge_append("append_byte", tierpool_buf_append_byte(p.b, p.source[0]), 1);
+	judge_append("cstr", tierpool_buf_cstr(p.b) ? 0 : -ENOMEM, 0);
+	judge_append("printf", tierpool_buf_printf(p.b, "%.20000s", p.source), 20000);
+}
+
+static void set_longer(void)
+{
+	int result = tierpool_buf_set(p.b, p.source, LONG / 2);
+
+	if (!result)
+		p.length = 0;
+	judge_append("set", result, LONG / 2);
+}
+
+static void read_file(void)
+{
+	ssize_t n;
+
+	lseek(p.fd, 0, SEEK_SET);
+	n = tierpool_buf_read_fd(p.b, p.fd, SIZE_MAX);
+	p.call = "read_fd";
+	if (!p.b) {
+		JUDGE(n == -ENOMEM);
+		return;
+	}
+	JUDGE(n == -ENOMEM ? p.b->len == p.length : n == (ssize_t)(p.b->len - p.length));
+	/* Fewer bytes, and only out of memory; the content is judged behind them. */
+	judge_part("read_fd", tierpool_buf_error(p.b) == 0, LONG);
+}
+
+static void write_stream(void)
+{
+	FILE *stream = tierpool_buf_open(p.b);
+	bool whole;
+
+	p.call = "open";
+	JUDGE(!p.b == !stream);
+	if (!stream)
+		return;
+	whole = fwrite(p.source, 1, LONG, stream) == LONG;
+	whole = !fclose(stream) && whole;
+	judge_part("stream", whole, LONG);
+}
+
+static void borrow_all_ways(void)
+{
+	static tierpool_site site;
+
+	site = (tierpool_site)TIERPOOL_SITE_INIT("all ways");
+	judge_get("get", (tierpool_get)(p.pool), 1);
+	write_all_ways();
+	put();
+	judge_get("get_sized", (tierpool_get_sized)(p.pool, 100), 100);
+	set_longer();
+	write_all_ways();
+	put();
+	judge_get("get_at", tierpool_get_at(p.pool, 0, &site), 1);
+	read_file();
+	put();
+	judge_get("get_at", tierpool_get_at(p.pool, 2000, &site), 2000);
+	write_stream();
+	put();
+	judge_get("get_sized, oversize", (tierpool_get_sized)(p.pool, 3 * LONG), 3 * LONG);
+	write_all_ways();
+	put();
+}
+
+static void keep_house(unsigned round)
+{
+	if (round == 0)
+		tierpool_tick(p.pool);
+	else
+		tierpool_retain_set(p.pool, 40000);
+	tierpool_trim(p.pool, 20000);
+	p.call = "trim";
+	JUDGE(stats_of(p.pool).idle_bytes <= 20000);
+	starved();
+}
+
+/* Destroyed with a buffer out, which then grows and is put. */
+static void end(void)
+{
+	bool out;
+
+	judge_get("get", (tierpool_get)(p.pool), 1);
+	out = p.b;
+	p.call = "destroy";
+	JUDGE(tierpool_destroy(p.pool) == out);
+	starved();
+	write_all_ways();
+	tierpool_put(p.b);
+}
+
+static void run_program(size_t retain)
+{
+	struct tierpool_backing calls = counting_backing_calls(&p.counting);
+	struct tierpool_options options = {
+		.size = sizeof options, .max_size = 128 * KIB, .retain = retain, .backing = &calls};
+	int error;
+
+	p.failed = p.counting.failed;
+	p.pool = (tierpool *)&p;
+	p.call = "create";
+	error = tierpool_create(&p.pool, &options);
+	if (error) {
+		JUDGE(error == -ENOMEM && !p.pool && starved());
+		return;
+	}
+	JUDGE(!starved());
+	for (unsigned round = 0; round < 2; round++) {
+		borrow_all_ways();
+		keep_house(round);
+	}
+	end();
+}
+
+static void run_with_each_allocation_failing(size_t retain, bool for_ever)
+{
+	size_t failed;
+
+	p.content = malloc(8 * LONG);
+	p.source = malloc(LONG + 1);
+	for (size_t i = 0; i < LONG; i++)
+		p.source[i] = (char)('a' + i % 23);
+	p.source[LONG] = '\0';
+	p.fd = memfd_create("source", 0);
+	cr_assert_eq(write(p.fd, p.source, LONG), (ssize_t)LONG);
+	p.for_ever = for_ever;
+	do {
+		counting_backing_init(&p.counting);
+		counting_backing_fail(&p.counting, ++p.nth, for_ever);
+		run_program(retain);
+		failed = p.counting.failed;
+		p.call = "in the end";
+		JUDGE(counting_backing_blocks(&p.counting) == 0);
+		JUDGE(counting_backing_live(&p.counting) == 0);
+	} while (failed);
+	cr_assert_geq(p.nth, 15, "the program has to allocate here and there");
+	free(p.source);
+	free(p.content);
+	close(p.fd);
+}
+
+Test(pool, any_one_allocation_may_fail)
+{
+	run_with_each_allocation_failing(0, false);
+}
+
+Test(pool, any_one_allocation_may_fail_while_little_is_kept)
+{
+	run_with_each_allocation_failing(6000, false);
+}
+
+Test(pool, all_allocations_may_fail_from_any_one_on)
+{
+	run_with_each_allocation_failing(0, true);
+}
+
+Test(pool, all_allocations_may_fail_from_any_one_on_while_little_is_kept)
+{
+	run_with_each_allocation_failing(6000, true);
+}
+
+Test(pool, growth_that_cannot_double_takes_what_is_needed)
+{
+	tierpool_buf *b;
+	tierpool *pool;
+
+	counting_backing_init(&p.counting);
+	pool = pool_on(&p.counting, .max_size = MIB);
+	b = tierpool_get_sized(pool, 64 * KIB);
+	memset(b->data, 'a', b->len = 64 * KIB);
+	counting_backing_fail(&p.counting, 1, false);
+	cr_assert_eq(tierpool_buf_reserve(b, 1), 0);
+	cr_assert_eq(p.counting.failed, 1);
+	cr_assert_gt(b->cap, 64 * KIB);
+	cr_assert_eq(b->data[64 * KIB - 1], 'a');
+	tierpool_put(b);
+	pool_end(pool, &p.counting);
+}
+
+Test(pool, a_block_that_cannot_be_had_loses_no_header)
+{
+	tierpool *pool;
+	size_t blocks;
+
+	counting_backing_init(&p.counting);
+	pool = pool_on(&p.counting, .max_size = MIB);
+	tierpool_put((tierpool_get)(pool));
+	blocks = counting_backing_blocks(&p.counting);
+	for (unsigned i = 0; i < 200; i++) {
+		counting_backing_fail(&p.counting, 1, false);
+		cr_assert_null((tierpool_get_sized)(pool, 100));
+	}
+	counting_backing_fail(&p.counting, 0, false);
+	tierpool_put((tierpool_get_sized)(pool, 100));
+	cr_assert_eq(
+		counting_backing_blocks(&p.counting), blocks + 1, "a block, no page of headers");
+	pool_end(pool, &p.counting);
+}
+
+/* A backing that does not align, as a program's own may not. */
+static void *unaligned_alloc(void *context, size_t n, size_t alignment)
+{
+	char *block = counting_backing_alloc(context, n + 8, alignment);
+
+	return block ? block + 8 : NULL;
+}
+
+static void unaligned_free(void *context, void *block, size_t n)
+{
+	counting_backing_free(context, (char *)block - 8, n + 8);
+}
+
+Test(pool, a_backing_that_does_not_align_is_out_of_memory)
+{
+	struct tierpool_backing calls;
+	tierpool *pool;
+
+	counting_backing_init(&p.counting);
+	calls = counting_backing_calls(&p.counting);
+	calls.alloc = unaligned_alloc;
+	calls.free = unaligned_free;
+	cr_assert_eq(tierpool_create(&pool,
+			     &(struct tierpool_options){
+				     .size = sizeof(struct tierpool_options), .backing = &calls}),
+		-ENOMEM);
+	cr_assert_eq(counting_backing_blocks(&p.counting), 0);
+}
+
+/* ---- what comes from libc itself ---- */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#ifdef SANITIZED
+#define LIBC_FAILS(fails) skip("the sanitizer has malloc for itself")
+#else
+#define LIBC_FAILS(fails) (libc_fails = (fails))
+
+static volatile bool libc_fails;
+
+/* Whatever malloc would be there without these: libc's, or jemalloc's. */
+#define NEXT(name)                     \
+	static __typeof__(name) *next; \
+	if (!next)                     \
+	*(void **)&next = dlsym(RTLD_NEXT, #name)
+
+void *malloc(size_t n)
+{
+	NEXT(malloc);
+	return libc_fails ? NULL : next(n);
+}
+
+void *calloc(size_t count, size_t n)
+{
+	NEXT(calloc);
+	return libc_fails ? NULL : next(count, n);
+}
+
+int posix_memalign(void **out, size_t alignment, size_t n)
+{
+	NEXT(posix_memalign);
+	return libc_fails ? ENOMEM : next(out, alignment, n);
+}
+#endif
+
+Test(pool, a_budget_for_which_there_is_no_memory_is_ENOMEM)
+{
+	tierpool_budget *budget = (tierpool_budget *)&p;
+	int error;
+
+	LIBC_FAILS(true);
+	error = tierpool_budget_create(&budget, 1);
+	LIBC_FAILS(false);
+	cr_assert_eq(error, -ENOMEM);
+	cr_assert_null(budget);
+}
+
+Test(pool, a_stream_for_which_there_is_no_memory_is_ENOMEM_and_leaves_the_buffer_good)
+{
+	tierpool *pool = pool_new(.name = "stream");
+	tierpool_buf *b = tierpool_get(pool);
+	FILE *stream;
+	int error;
+
+	LIBC_FAILS(true);
+	stream = tierpool_buf_open(b);
+	error = errno;
+	LIBC_FAILS(false);
+	cr_assert_null(stream);
+	cr_assert_eq(error, ENOMEM);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+	cr_assert_eq(tierpool_buf_append(b, "good", 4), 0);
+	tierpool_put(b);
+	cr_assert_eq(at_rest(pool).puts, 1);
+	tierpool_destroy(pool);
+}
+
+Test(pool, a_default_pool_for_which_there_is_no_memory_can_be_had_later)
+{
+	tierpool *pool, *probe = pool_new(.name = "probe");
+	bool libc = !strcmp(stats_of(probe).backing, "libc");
+	int error;
+
+	if (!libc)
+		skip("the default backing does not take its memory from libc");
+	LIBC_FAILS(true);
+	pool = tierpool_default();
+	error = errno;
+	LIBC_FAILS(false);
+	cr_assert_null(pool);
+	cr_assert_eq(error, ENOMEM);
+	cr_assert_not_null(tierpool_default());
+	tierpool_destroy(probe);
+}
