@@ -23,7 +23,7 @@
 /* ---- libc: posix_memalign, and from 64 KiB on a mapping of its own, which free gives back ---- */
 
 #define LIBC_MAPPED_FROM ((size_t)64 << 10)
-#define COLOURS 64 /* lines of 4096 bytes, by which caches index at most */
+#define COLOURS ((size_t)64) /* lines of 4096 bytes, by which caches index at most */
 
 static size_t page = 4096; /* bytes of a page; the system's, once the library is loaded */
 
@@ -163,10 +163,9 @@ static void *jemalloc_alloc(void *context, size_t n, size_t alignment)
 	if (n > PTRDIFF_MAX)
 		return NULL;
 	if (n >= JEMALLOC_OWN_FROM && jemalloc.count) {
-		unsigned cpu = tp_percpu_current(jemalloc.count * JEMALLOC_ARENA_CPUS);
+		unsigned arena = tp_percpu_id() / JEMALLOC_ARENA_CPUS % jemalloc.count;
 
-		flags |= JEMALLOC_NO_CACHE |
-			 JEMALLOC_ARENA(jemalloc.arena[cpu / JEMALLOC_ARENA_CPUS]);
+		flags |= JEMALLOC_NO_CACHE | JEMALLOC_ARENA(jemalloc.arena[arena]);
 	}
 	return mallocx(n, flags);
 }

@@ -104,8 +104,10 @@ int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n)
 
 int tierpool_buf_append_str(tierpool_buf *b, const char *s)
 {
+	int error = refuse(b);
+
 	/* One byte of nothing: the error for a NULL is found where all others are. */
-	return tierpool_buf_append(b, s, s ? strlen(s) : 1);
+	return error ? error : put_at(b, b->len, s, s ? strlen(s) : 1);
 }
 
 /* As vsnprintf behind the content; with the errno that the caller came with, for %m. */

@@ -21,14 +21,24 @@ unsigned tp_percpu_count(void);
  */
 extern ptrdiff_t tp_percpu_rseq;
 
-/* The CPU the caller runs on, below count. Stale as soon as it is known: a hint. */
+/*
+ * The CPU the caller runs on; any number where the kernel cannot tell. Stale as soon as it is known: a
+ * hint.
+ */
+static inline unsigned tp_percpu_id(void)
+{
+	const char *area = (const char *)__builtin_thread_pointer() + tp_percpu_rseq;
+
+	/* cpu_id is the second word; -1 or -2 where the kernel does not keep it (linux/rseq.h). */
+	if (tp_likely(tp_percpu_rseq))
+		return *(const volatile uint32_t *)(const void *)(area + 4);
+	return (unsigned)sched_getcpu();
+}
+
+/* The same, below count, which is not 0. */
 static inline unsigned tp_percpu_current(unsigned count)
 {
-	/* cpu_id is the second word; -1 or -2 where the kernel does not keep it (linux/rseq.h). */
-	unsigned cpu = tp_likely(tp_percpu_rseq)
-			       ? *(const volatile uint32_t *)((char *)__builtin_thread_pointer() +
-							      tp_percpu_rseq + 4)
-			       : (unsigned)sched_getcpu();
+	unsigned cpu = tp_percpu_id();
 
 	return tp_likely(cpu < count) ? cpu : cpu % count;
 }
