@@ -32,12 +32,13 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))
 			return false;
 	} while (!tp_cas_relaxed(&budget->free, &free, free - (int64_t)bytes));
-	tp_raise_relaxed(&budget->peak, tp_budget_leased(budget));
+	tp_raise_relaxed(&budget->peak, tp_add_relaxed(&budget->leased, bytes) + bytes);
 	return true;
 }
 
 void tp_budget_release(struct tp_budget *budget, size_t bytes)
 {
+	tp_sub_relaxed(&budget->leased, bytes);
 	tp_add_relaxed(&budget->free, (int64_t)bytes);
 }
 
@@ -46,14 +47,6 @@ void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
 	size_t before = tp_exchange_acq_rel(&budget->limit, limit);
 
 	tp_add_relaxed(&budget->free, signed_limit(limit) - signed_limit(before));
-}
-
-size_t tp_budget_leased(const struct tp_budget *budget)
-{
-	int64_t free = tp_load_relaxed(&budget->free);
-	int64_t leased = signed_limit(tp_load_relaxed(&budget->limit)) - free;
-
-	return leased > 0 ? (size_t)leased : 0;
 }
 
 size_t tp_budget_excess(const struct tp_budget *budget)
@@ -65,6 +58,7 @@ size_t tp_budget_excess(const struct tp_budget *budget)
 
 void tp_budget_recount(struct tp_budget *budget, size_t leased)
 {
+	budget->leased = leased;
 	budget->free = signed_limit(budget->limit) - (int64_t)leased;
 }
 

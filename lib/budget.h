@@ -3,10 +3,13 @@
  * The hard bound on idle bytes: whoever would keep a byte leases it first. Owns the numbers and their
  * promise, leased <= limit at every instant; what was leased for what, the lessee knows. Layer 2.
  *
- * All that decides is in one word, free = limit - leased. So a lease is one compare-and-swap that sees
- * the limit as it is, never an addition that is undone when it turns out too much: a reader between
- * the two would see the bound broken. A limit that was lowered below what is leased makes free
- * negative: then nothing more is leased, and the limit holds once free is 0 again.
+ * All that decides is in one word, free. So a lease is one compare-and-swap that sees the limit as it
+ * is, never an addition that is undone when it turns out too much: a reader between the two would see
+ * the bound broken. A limit that was lowered below what is leased makes free negative: then nothing
+ * more is leased, and the limit holds once free is 0 again.
+ *
+ * leased is there to be read. It is raised after free was lowered, and lowered before free is raised,
+ * so leased <= limit - free always, with both sides equal when no call is under way.
  */
 #ifndef TP_BUDGET_H
 #define TP_BUDGET_H
@@ -17,8 +20,9 @@
 
 struct tp_budget {
 	int64_t free;  /* written by lease, release and tp_budget_limit_set; read by anyone */
+	size_t leased; /* written by lease and release; read by anyone */
 	size_t limit;  /* written by tp_budget_limit_set; read by anyone */
-	uint64_t peak; /* the most that was leased */
+	uint64_t peak; /* the most that leased has been */
 };
 
 /* A limit above PTRDIFF_MAX is taken as that: no bound. */
@@ -32,9 +36,6 @@ void tp_budget_release(struct tp_budget *budget, size_t bytes);
 
 /* Changes the limit. What is leased stays: a lower one holds once tp_budget_excess is 0. Any thread. */
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit);
-
-/* What is leased; above the truth by a change of limit that is under way. */
-size_t tp_budget_leased(const struct tp_budget *budget);
 
 /* By how much what is leased is above a limit that was lowered; 0: the limit holds. */
 size_t tp_budget_excess(const struct tp_budget *budget);

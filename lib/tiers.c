@@ -202,7 +202,7 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		sum += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
 	/* A buffer that moves while we add may be seen twice; what is leased it never exceeds. */
-	leased = tp_budget_leased(&tiers->retain);
+	leased = tp_load_relaxed(&tiers->retain.leased);
 	return tp_min(sum, leased);
 }
 
@@ -236,5 +236,5 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 	}
 	tp_budget_recount(&tiers->retain, bytes);
 	if (tiers->shared)
-		tp_budget_recount(tiers->shared, tp_budget_leased(tiers->shared) + bytes);
+		tp_budget_recount(tiers->shared, tiers->shared->leased + bytes);
 }

@@ -20,7 +20,7 @@ struct fixture {
 	struct counting_backing counting;
 	struct tp_backing backing;
 	struct tp_sizeclass sizes;
-	struct tp_tiers idle;
+	struct tp_tiers tiers;
 	unsigned made;
 	tierpool_buf buffer[FIXTURE_BUFFERS] __attribute__((aligned(TP_LINE)));
 	bool kept[FIXTURE_BUFFERS];  /* whether the layer has it */
@@ -45,7 +45,7 @@ static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *si
 	calls = counting_backing_calls(&f->counting);
 	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
-	return tp_tiers_init(&f->idle, &f->sizes, &f->backing, retain, shared, max_idle);
+	return tp_tiers_init(&f->tiers, &f->sizes, &f->backing, retain, shared, max_idle);
 }
 
 #define fixture_new(f, retain, shared, max_idle, ...)                                       \
@@ -75,7 +75,7 @@ static inline enum tp_kept keep(struct fixture *f, tierpool_buf *b)
 	enum tp_kept result;
 
 	b->tp_control = tp_control(TP_STATE_IDLE);
-	result = tp_idle_keep(&f->idle, b, &f->victims);
+	result = tp_idle_keep(&f->tiers, b, &f->victims);
 	if (result == TP_KEPT)
 		f->kept[index_of(f, b)] = true;
 	return result;
@@ -101,14 +101,14 @@ static inline tierpool_buf *came_out(struct fixture *f, tierpool_buf *b)
 
 static inline tierpool_buf *take(struct fixture *f, unsigned tier)
 {
-	tierpool_buf *b = tp_idle_take(&f->idle, tier, &f->victims);
+	tierpool_buf *b = tp_idle_take(&f->tiers, tier, &f->victims);
 
 	return b ? came_out(f, b) : NULL;
 }
 
 static inline tierpool_buf *evict(struct fixture *f, unsigned tier)
 {
-	tierpool_buf *b = tp_idle_evict(&f->idle, tier);
+	tierpool_buf *b = tp_idle_evict(&f->tiers, tier);
 
 	if (b)
 		f->leased[came_out(f, b)->tp_tier]++;
@@ -133,27 +133,27 @@ static inline void unlease_all(struct fixture *f)
 {
 	for (unsigned tier = 0; tier < f->sizes.count; tier++)
 		for (; f->leased[tier]; f->leased[tier]--)
-			tp_tiers_unlease(&f->idle, tier, 1);
+			tp_tiers_unlease(&f->tiers, tier, 1);
 }
 
 static inline unsigned own_cpu(const struct fixture *f)
 {
-	return tp_percpu_current(f->idle.cache.count);
+	return tp_percpu_current(f->tiers.cache.count);
 }
 
 static inline unsigned depth_on(const struct fixture *f, unsigned cpu, unsigned tier)
 {
-	return tp_word_depth(tp_cpucache_word(&f->idle.cache, cpu, f->idle.at[tier]));
+	return tp_word_depth(tp_cpucache_word(&f->tiers.cache, cpu, f->tiers.at[tier]));
 }
 
 static inline unsigned room_on(const struct fixture *f, unsigned cpu, unsigned tier)
 {
-	return tp_word_room(tp_cpucache_word(&f->idle.cache, cpu, f->idle.at[tier]));
+	return tp_word_room(tp_cpucache_word(&f->tiers.cache, cpu, f->tiers.at[tier]));
 }
 
 static inline size_t depot_count(const struct fixture *f, unsigned tier)
 {
-	return tp_depot_count(&f->idle.tier[tier].depot);
+	return tp_depot_count(&f->tiers.tier[tier].depot);
 }
 
 /* Keeps this thread on the nth CPU that it may use. False: there are not so many. */
@@ -175,33 +175,33 @@ static inline bool pin(unsigned nth)
 }
 
 /*
- * The invariant of idle.h: what is leased is the sum of its parts, in bytes, in counts, and in the
+ * The invariant of tiers.h: what is leased is the sum of its parts, in bytes, in counts, and in the
  * shared budget, of which other bytes are leased elsewhere. NULL, or what is wrong.
  */
 static inline const char *lease_fault(const struct fixture *f, size_t other)
 {
-	const struct tp_tiers *idle = &f->idle;
+	const struct tp_tiers *tiers = &f->tiers;
 	size_t bytes = 0, idle_bytes = 0;
 
 	for (unsigned tier = 0; tier < f->sizes.count; tier++) {
 		size_t n = depot_count(f, tier) + f->leased[tier];
 
-		for (unsigned cpu = 0; cpu < idle->cache.count; cpu++)
+		for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
 			n += depth_on(f, cpu, tier) + room_on(f, cpu, tier);
-		if (n != tp_budget_leased(&idle->tier[tier].many))
+		if (n != tiers->tier[tier].many.leased)
 			return "leased counts are not the sum of their parts";
-		if (n > idle->max_idle)
+		if (n > tiers->max_idle)
 			return "more of a tier are leased than max_idle";
-		bytes += n * idle->tier[tier].cost;
-		idle_bytes += tp_tiers_count(idle, tier) * idle->tier[tier].cost;
+		bytes += n * tiers->tier[tier].cost;
+		idle_bytes += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
 	}
-	if (bytes != tp_budget_leased(&idle->retain))
+	if (bytes != tiers->retain.leased)
 		return "leased bytes are not the sum of their parts";
-	if (idle->shared && bytes + other != tp_budget_leased(idle->shared))
+	if (tiers->shared && bytes + other != tiers->shared->leased)
 		return "the shared budget's leased bytes are not the sum of their parts";
-	if (idle_bytes != tp_tiers_bytes(idle))
+	if (idle_bytes != tp_tiers_bytes(tiers))
 		return "idle bytes are not the sum over the buffers";
-	if (bytes > idle->retain.peak)
+	if (bytes > tiers->retain.peak)
 		return "more is leased than the peak";
 	return NULL;
 }
@@ -216,14 +216,14 @@ static inline void assert_leases(const struct fixture *f)
 /* Closes the layer, and finds in it exactly what the model says that it has. */
 static inline void fixture_end(struct fixture *f)
 {
-	tp_idle_close(&f->idle, &f->victims);
+	tp_idle_close(&f->tiers, &f->victims);
 	victims_take(f, NULL);
 	assert_leases(f);
 	unlease_all(f);
-	cr_assert_eq(tp_budget_leased(&f->idle.retain), 0);
+	cr_assert_eq(f->tiers.retain.leased, 0);
 	for (unsigned i = 0; i < f->made; i++)
 		cr_assert(!f->kept[i], "a buffer was lost");
-	tp_tiers_fini(&f->idle);
+	tp_tiers_fini(&f->tiers);
 	cr_assert_eq(counting_backing_blocks(&f->counting), 0);
 }
 

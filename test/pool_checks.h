@@ -118,7 +118,7 @@ static inline void pool_end(tierpool *pool, const struct counting_backing *count
 /* Borrows n buffers of a size, all at once, and puts them. */
 static inline void cycle(tierpool *pool, size_t size, unsigned n)
 {
-	tierpool_buf *b[n];
+	tierpool_buf *b[n + 1]; /* n may be 0, an array not */
 
 	for (unsigned i = 0; i < n; i++)
 		cr_assert_not_null(b[i] = (tierpool_get_sized)(pool, size));

@@ -269,8 +269,8 @@ int main(int argc, char **argv)
 	identities("after a trim to nothing");
 	if (read_statistics().idle)
 		broke("%zu buffers are idle after a trim to nothing", read_statistics().idle);
-	if (tp_budget_leased(&pool->tiers.retain))
-		broke("%zu bytes are leased for nothing", tp_budget_leased(&pool->tiers.retain));
+	if (pool->tiers.retain.leased)
+		broke("%zu bytes are leased for nothing", pool->tiers.retain.leased);
 	if (tierpool_destroy(pool))
 		broke("buffers are borrowed at destroy");
 	printf("%s  stress_pool: %lu gets, %lu hits, %lu growths (%lu pooled), %lu ticks, %s, %s\n",

@@ -17,64 +17,76 @@
 
 #define THREADS 4
 
-static struct tp_budget budget_of(size_t limit)
-{
-	struct tp_budget budget;
+static struct tp_budget budget;
 
-	tp_budget_init(&budget, limit);
-	return budget;
+static void start(void)
+{
+	tp_budget_init(&budget, 100);
+}
+
+TestSuite(budget, .init = start);
+
+static size_t leased(void)
+{
+	return budget.leased;
 }
 
 Test(budget, leases_reach_the_limit_exactly)
 {
-	struct tp_budget budget = budget_of(100);
-
 	cr_assert(tp_budget_lease(&budget, 60));
 	cr_assert(tp_budget_lease(&budget, 39));
 	cr_assert(tp_budget_lease(&budget, 1));
-	cr_assert_eq(tp_budget_leased(&budget), 100);
+	cr_assert_eq(leased(), 100);
 	cr_assert(tp_budget_lease(&budget, 0), "nothing always fits");
 	cr_assert_not(tp_budget_lease(&budget, 1));
 	tp_budget_release(&budget, 1);
+	cr_assert_eq(leased(), 99);
 	cr_assert(tp_budget_lease(&budget, 1));
 }
 
 Test(budget, a_refused_lease_changes_nothing)
 {
-	struct tp_budget budget = budget_of(100);
-
 	cr_assert(tp_budget_lease(&budget, 50));
 	cr_assert_not(tp_budget_lease(&budget, 51));
-	cr_assert_eq(tp_budget_leased(&budget), 50);
+	cr_assert_eq(leased(), 50);
 	cr_assert_eq(budget.peak, 50);
 	cr_assert_eq(budget.limit, 100);
 }
 
 Test(budget, a_lease_that_would_overflow_is_refused)
 {
-	struct tp_budget budget = budget_of(100);
+	static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 99, SIZE_MAX - 100,
+		(size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX, PTRDIFF_MAX - 1};
 
 	cr_assert(tp_budget_lease(&budget, 1));
-	cr_assert_not(tp_budget_lease(&budget, SIZE_MAX));
-	cr_assert_not(tp_budget_lease(&budget, SIZE_MAX - 1));
-	cr_assert_eq(tp_budget_leased(&budget), 1);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		cr_assert_not(tp_budget_lease(&budget, sizes[i]), "%zu", sizes[i]);
+		cr_assert_eq(leased(), 1);
+	}
+	/* Beyond PTRDIFF_MAX no more is bounded, or counted wrong. */
 	tp_budget_limit_set(&budget, SIZE_MAX);
+	cr_assert_eq(leased(), 1);
 	cr_assert_not(tp_budget_lease(&budget, SIZE_MAX));
-	cr_assert_not(tp_budget_lease(&budget, (size_t)PTRDIFF_MAX));
-	cr_assert(tp_budget_lease(&budget, (size_t)PTRDIFF_MAX - 1));
-	cr_assert_eq(tp_budget_leased(&budget), PTRDIFF_MAX);
+	cr_assert_not(tp_budget_lease(&budget, PTRDIFF_MAX));
+	cr_assert(tp_budget_lease(&budget, PTRDIFF_MAX - 1));
+	cr_assert_eq(leased(), PTRDIFF_MAX);
 	cr_assert_not(tp_budget_lease(&budget, 1));
+	tp_budget_limit_set(&budget, 0);
+	cr_assert_eq(leased(), PTRDIFF_MAX);
+	cr_assert_eq(tp_budget_excess(&budget), PTRDIFF_MAX);
+	tp_budget_limit_set(&budget, (size_t)PTRDIFF_MAX + 5);
+	cr_assert_eq(leased(), PTRDIFF_MAX);
+	cr_assert_eq(tp_budget_excess(&budget), 0);
 }
 
 Test(budget, a_lowered_limit_leaves_leases_and_refuses_new_ones)
 {
-	struct tp_budget budget = budget_of(100);
-
 	cr_assert(tp_budget_lease(&budget, 80));
 	tp_budget_limit_set(&budget, 50);
 	cr_assert_eq(tp_budget_excess(&budget), 30);
-	cr_assert_eq(tp_budget_leased(&budget), 80);
+	cr_assert_eq(leased(), 80);
 	cr_assert_not(tp_budget_lease(&budget, 1));
+	cr_assert_not(tp_budget_lease(&budget, 0), "not even nothing, until the limit holds");
 	tp_budget_release(&budget, 30);
 	cr_assert_eq(tp_budget_excess(&budget), 0);
 	cr_assert_not(tp_budget_lease(&budget, 1));
@@ -86,12 +98,31 @@ Test(budget, a_lowered_limit_leaves_leases_and_refuses_new_ones)
 	cr_assert_not(tp_budget_lease(&budget, 1));
 	tp_budget_limit_set(&budget, 7);
 	cr_assert(tp_budget_lease(&budget, 7));
+	cr_assert_not(tp_budget_lease(&budget, 1));
+}
+
+Test(budget, a_raised_limit_can_be_leased_up_to)
+{
+	cr_assert(tp_budget_lease(&budget, 100));
+	tp_budget_limit_set(&budget, 130);
+	cr_assert_eq(leased(), 100);
+	cr_assert_not(tp_budget_lease(&budget, 31));
+	cr_assert(tp_budget_lease(&budget, 30));
+}
+
+Test(budget, a_recount_says_what_is_leased)
+{
+	cr_assert(tp_budget_lease(&budget, 60));
+	tp_budget_recount(&budget, 10);
+	cr_assert_eq(leased(), 10);
+	cr_assert_not(tp_budget_lease(&budget, 91));
+	cr_assert(tp_budget_lease(&budget, 90));
+	tp_budget_recount(&budget, 120);
+	cr_assert_eq(tp_budget_excess(&budget), 20);
 }
 
 Test(budget, the_peak_is_the_most_that_was_leased)
 {
-	struct tp_budget budget = budget_of(100);
-
 	cr_assert(tp_budget_lease(&budget, 30));
 	cr_assert(tp_budget_lease(&budget, 40));
 	tp_budget_release(&budget, 70);
@@ -99,10 +130,12 @@ Test(budget, the_peak_is_the_most_that_was_leased)
 	cr_assert_eq(budget.peak, 70);
 	cr_assert(tp_budget_lease(&budget, 11));
 	cr_assert_eq(budget.peak, 71);
+	tp_budget_limit_set(&budget, 1000);
+	cr_assert(tp_budget_lease(&budget, 1));
+	cr_assert_eq(budget.peak, 72);
 }
 
 static struct {
-	struct tp_budget budget;
 	size_t held;      /* what the threads know that they hold: never more than leased */
 	uint32_t running; /* threads that lease still */
 	uint32_t stop;
@@ -120,9 +153,9 @@ static void *lease_and_release(void *seed)
 
 		if (*slot) {
 			tp_sub_relaxed(&shared.held, *slot);
-			tp_budget_release(&shared.budget, *slot);
+			tp_budget_release(&budget, *slot);
 			*slot = 0;
-		} else if (tp_budget_lease(&shared.budget, wanted)) {
+		} else if (tp_budget_lease(&budget, wanted)) {
 			tp_add_relaxed(&shared.held, wanted);
 			tp_add_relaxed(&shared.leases, 1u);
 			*slot = wanted;
@@ -130,7 +163,7 @@ static void *lease_and_release(void *seed)
 	}
 	for (size_t *slot = mine; slot < mine + 8; slot++) {
 		tp_sub_relaxed(&shared.held, *slot);
-		tp_budget_release(&shared.budget, *slot);
+		tp_budget_release(&budget, *slot);
 	}
 	tp_sub_relaxed(&shared.running, 1u);
 	return NULL;
@@ -141,70 +174,100 @@ Test(budget, threads_together_never_hold_more_than_the_limit_and_none_is_lost)
 	pthread_t thread[THREADS];
 	size_t limit = 100, most = 0;
 
-	tp_budget_init(&shared.budget, limit);
+	tp_budget_init(&budget, limit);
 	shared.running = THREADS;
 	for (uintptr_t i = 0; i < THREADS; i++)
 		cr_assert_eq(
 			pthread_create(&thread[i], NULL, lease_and_release, (void *)(i + 1)), 0);
 	while (tp_load_relaxed(&shared.running)) {
-		size_t leased = tp_budget_leased(&shared.budget);
+		size_t seen = leased();
 		size_t held = tp_load_relaxed(&shared.held);
 
-		cr_assert_leq(leased, limit);
+		cr_assert_leq(seen, limit);
 		cr_assert_leq(held, limit);
-		most = leased > most ? leased : most;
+		most = seen > most ? seen : most;
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	cr_assert_eq(shared.held, 0);
-	cr_assert_eq(tp_budget_leased(&shared.budget), 0);
+	cr_assert_eq(leased(), 0);
 	cr_assert_gt(shared.leases, 1000, "hardly a lease went through");
-	cr_assert_leq(shared.budget.peak, limit);
-	cr_assert_geq(shared.budget.peak, most);
+	cr_assert_leq(budget.peak, limit);
+	cr_assert_geq(budget.peak, most);
+}
+
+/* All of it at a time, so that two who have it together have more than there is. */
+static void *lease_all(void *broken)
+{
+	for (unsigned i = 0; i < 300000; i++) {
+		if (!tp_budget_lease(&budget, 100))
+			continue;
+		if (tp_add_relaxed(&shared.held, 100u))
+			tp_add_relaxed((uint64_t *)broken, 1u);
+		tp_add_relaxed(&shared.leases, 1u);
+		tp_sub_relaxed(&shared.held, 100u);
+		tp_budget_release(&budget, 100);
+	}
+	return NULL;
+}
+
+Test(budget, of_threads_that_want_all_there_is_one_has_it_at_a_time)
+{
+	pthread_t thread[THREADS];
+	uint64_t broken = 0;
+
+	for (unsigned i = 0; i < THREADS; i++)
+		cr_assert_eq(pthread_create(&thread[i], NULL, lease_all, &broken), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_gt(shared.leases, 1000);
+	cr_assert_eq(
+		broken, 0, "%llu times more was leased than there is", (unsigned long long)broken);
+	cr_assert_eq(leased(), 0);
 }
 
 static void *lease_one(void *unused)
 {
 	(void)unused;
 	while (!tp_load_relaxed(&shared.stop))
-		if (tp_budget_lease(&shared.budget, 8)) {
+		if (tp_budget_lease(&budget, 8)) {
 			tp_store_relaxed(&shared.held, 8u);
 			for (volatile unsigned i = 0; i < 50; i++)
 				;
 			tp_store_relaxed(&shared.held, 0u);
-			tp_budget_release(&shared.budget, 8);
+			tp_budget_release(&budget, 8);
 			tp_add_relaxed(&shared.leases, 1u);
 		}
 	return NULL;
 }
 
 /* For a little under half a second: rounds take a microsecond on two CPUs, milliseconds on one. */
-static bool time_is_left(const struct timespec *start)
+static bool time_is_left(const struct timespec *begin)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000 < 400;
+	return (now.tv_sec - begin->tv_sec) * 1000 + (now.tv_nsec - begin->tv_nsec) / 1000000 < 400;
 }
 
 /* What tierpool_retain_set leans on, whose bound "holds when the call returns". */
 Test(budget, no_lease_goes_beyond_a_limit_once_it_holds)
 {
-	struct timespec start;
+	struct timespec begin;
 	pthread_t thread;
 	unsigned broken = 0, rounds;
 
-	tp_budget_limit_set(&shared.budget, 100);
+	tp_budget_limit_set(&budget, 100);
 	cr_assert_eq(pthread_create(&thread, NULL, lease_one, NULL), 0);
 	while (!tp_load_relaxed(&shared.leases))
 		sched_yield();
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (rounds = 0; rounds < 200000 && time_is_left(&start); rounds++) {
-		tp_budget_limit_set(&shared.budget, 100);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (rounds = 0; rounds < 200000 && time_is_left(&begin); rounds++) {
+		tp_budget_limit_set(&budget, 100);
 		for (volatile unsigned i = 0; i < rounds % 200; i++)
 			;
-		tp_budget_limit_set(&shared.budget, 0);
-		while (tp_budget_excess(&shared.budget))
+		tp_budget_limit_set(&budget, 0);
+		while (tp_budget_excess(&budget))
 			;
 		/* Nothing is held and nothing may be: what appears now went beyond the limit. */
 		for (unsigned i = 0; i < 1000; i++)
@@ -217,16 +280,47 @@ Test(budget, no_lease_goes_beyond_a_limit_once_it_holds)
 	pthread_join(thread, NULL);
 	cr_assert_eq(
 		broken, 0, "in %u of %u rounds a lease went beyond a limit of 0", broken, rounds);
-	cr_assert_eq(tp_budget_leased(&shared.budget), 0);
+	cr_assert_eq(leased(), 0);
+}
+
+static void *lease_fast(void *unused)
+{
+	(void)unused;
+	while (!tp_load_relaxed(&shared.stop))
+		if (tp_budget_lease(&budget, 8)) {
+			tp_budget_release(&budget, 8);
+			tp_add_relaxed(&shared.leases, 1u);
+		}
+	return NULL;
+}
+
+/* One thread leases 8 at a time: whatever the limit does meanwhile, more than 8 it never was. */
+Test(budget, the_peak_is_true_also_where_a_limit_changes_while_it_is_taken)
+{
+	struct timespec begin;
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, lease_fast, NULL), 0);
+	while (!tp_load_relaxed(&shared.leases))
+		sched_yield();
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	while (time_is_left(&begin))
+		for (unsigned i = 0; i < 1000; i++)
+			tp_budget_limit_set(&budget, i % 2 ? 100 : 1000000);
+	tp_store_relaxed(&shared.stop, 1u);
+	pthread_join(thread, NULL);
+	cr_assert_eq(leased(), 0);
+	cr_assert_eq(
+		budget.peak, 8, "the peak is said to be %llu", (unsigned long long)budget.peak);
 }
 
 Test(budget, create_refuses_nothing_to_write_to_and_nothing_to_bound)
 {
-	tierpool_budget *budget = (tierpool_budget *)&shared;
+	tierpool_budget *made = (tierpool_budget *)&shared;
 
 	cr_assert_eq(tierpool_budget_create(NULL, 100), -EINVAL);
-	cr_assert_eq(tierpool_budget_create(&budget, 0), -EINVAL);
-	cr_assert_null(budget, "*out must be NULL on failure");
+	cr_assert_eq(tierpool_budget_create(&made, 0), -EINVAL);
+	cr_assert_null(made, "*out must be NULL on failure");
 	tierpool_budget_destroy(NULL);
 }
 
@@ -244,8 +338,8 @@ Test(budget, a_destroyed_budget_lives_as_long_as_a_pool_uses_it)
 	for (int i = 0; i < 2; i++) {
 		b = (tierpool_get_sized)(pool[i], 1000);
 		tierpool_put(b);
-		cr_assert_gt(tp_budget_leased(&options.budget->budget), 1000,
-			"the pool does not lease from it");
+		cr_assert_gt(
+			options.budget->budget.leased, 1000, "the pool does not lease from it");
 		cr_assert_eq((tierpool_get_sized)(pool[i], 1000), b);
 		tierpool_put(b);
 		if (i == 0)
@@ -253,7 +347,7 @@ Test(budget, a_destroyed_budget_lives_as_long_as_a_pool_uses_it)
 	}
 	/* Pool 1's own leases are all that is left of the two. */
 	tierpool_trim(pool[1], 0);
-	cr_assert_eq(tp_budget_leased(&options.budget->budget), 0);
+	cr_assert_eq(options.budget->budget.leased, 0);
 	cr_assert_eq(options.budget->users, 1);
 	tierpool_destroy(pool[1]);
 }

@@ -5,8 +5,6 @@
  */
 #include "idle_fixture.h"
 
-#include <errno.h>
-
 #define PLENTY ((size_t)1 << 40)
 #define MANY SIZE_MAX
 
@@ -22,11 +20,11 @@ Test(idle, keep_goes_to_the_own_stack_and_take_finds_it_there)
 	fixture_new(&f, PLENTY, NULL, MANY, 1024, 4096);
 	b = keep_new(&f, 1, 1);
 	cr_assert_eq(depth_on(&f, own_cpu(&f), 1), 1);
-	cr_assert_eq(tp_tiers_count(&f.idle, 1), 1);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 1), 1);
 	cr_assert_eq(depot_count(&f, 1), 0);
 	cr_assert_null(take(&f, 0));
 	cr_assert_eq(take(&f, 1), b);
-	cr_assert_eq(tp_tiers_count(&f.idle, 1), 0);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 1), 0);
 	cr_assert_eq(room_on(&f, own_cpu(&f), 1), 1, "its lease stays, as room for its return");
 	assert_leases(&f);
 	fixture_end(&f);
@@ -50,15 +48,14 @@ Test(idle, a_bound_too_small_for_room_sends_buffers_to_the_depot)
 	size_t cost = 1024 + sizeof(tierpool_buf);
 
 	fixture_new(&f, 3 * cost, NULL, MANY, 1024);
-	cr_assert_eq(f.idle.tier[0].cost, cost);
-	cr_assert_eq(f.idle.tier[0].limit, 0);
+	cr_assert_eq(f.tiers.tier[0].cost, cost);
+	cr_assert_eq(f.tiers.tier[0].limit, 0);
 	keep_new(&f, 0, 3);
 	cr_assert_eq(depot_count(&f, 0), 3);
-	cr_assert_eq(tp_budget_leased(&f.idle.retain), 3 * cost);
+	cr_assert_eq(f.tiers.retain.leased, 3 * cost);
 	cr_assert_eq(keep(&f, make(&f, 0)), TP_NO_BYTES);
 	cr_assert_not_null(take(&f, 0));
-	cr_assert_eq(
-		tp_budget_leased(&f.idle.retain), 2 * cost, "where no room may be, the lease ends");
+	cr_assert_eq(f.tiers.retain.leased, 2 * cost, "where no room may be, the lease ends");
 	assert_leases(&f);
 	fixture_end(&f);
 }
@@ -69,7 +66,7 @@ Test(idle, room_doubles_on_demand_up_to_the_limit)
 
 	pin(0);
 	fixture_new(&f, PLENTY, NULL, MANY, 1024);
-	cr_assert_eq(f.idle.tier[0].limit, 64);
+	cr_assert_eq(f.tiers.tier[0].limit, 64);
 	for (unsigned depth = 1; depth <= 64; depth++) {
 		if (depth > held)
 			held = held ? 2 * held : 1;
@@ -89,10 +86,10 @@ Test(idle, room_grows_by_one_where_the_bound_does_not_let_it_double)
 
 	pin(0);
 	fixture_new(&f, PLENTY, NULL, MANY, 1024);
-	limit = f.idle.tier[0].limit;
-	cost = f.idle.tier[0].cost;
+	limit = f.tiers.tier[0].limit;
+	cost = f.tiers.tier[0].cost;
 	keep_new(&f, 0, limit / 2);
-	tp_budget_limit_set(&f.idle.retain, tp_budget_leased(&f.idle.retain) + more * cost);
+	tp_budget_limit_set(&f.tiers.retain, f.tiers.retain.leased + more * cost);
 	for (; more; more--) {
 		cr_assert_eq(room_on(&f, own_cpu(&f), 0), 0);
 		keep_new(&f, 0, 1);
@@ -110,11 +107,11 @@ Test(idle, a_full_stack_sends_its_older_half_to_the_depot)
 	pin(0);
 	fixture_new(&f, PLENTY, NULL, MANY, 1024);
 	b = keep_new(&f, 0, 64);
-	leased = tp_budget_leased(&f.idle.retain);
+	leased = f.tiers.retain.leased;
 	keep_new(&f, 0, 1);
 	cr_assert_eq(depot_count(&f, 0), 32);
 	cr_assert_eq(depth_on(&f, own_cpu(&f), 0), 33);
-	cr_assert_eq(tp_budget_leased(&f.idle.retain), leased + 32 * f.idle.tier[0].cost,
+	cr_assert_eq(f.tiers.retain.leased, leased + 32 * f.tiers.tier[0].cost,
 		"the flushed took their leases with them; the room they left was leased anew");
 	assert_leases(&f);
 	for (unsigned i = 65; i-- > 32;)
@@ -132,15 +129,15 @@ Test(idle, a_batch_comes_back_from_the_depot_with_its_leases)
 	keep_new(&f, 0, 65);
 	for (unsigned i = 0; i < 33; i++)
 		take(&f, 0);
-	tp_idle_room_drop(&f.idle);
+	tp_idle_room_drop(&f.tiers);
 	cr_assert_eq(depot_count(&f, 0), 32);
-	leased = tp_budget_leased(&f.idle.retain);
-	cr_assert_eq(leased, 32 * f.idle.tier[0].cost);
+	leased = f.tiers.retain.leased;
+	cr_assert_eq(leased, 32 * f.tiers.tier[0].cost);
 	cr_assert_not_null(take(&f, 0));
 	cr_assert_eq(depot_count(&f, 0), 15, "one for the taker and 16 for its stack");
 	cr_assert_eq(depth_on(&f, own_cpu(&f), 0), 16);
 	cr_assert_eq(room_on(&f, own_cpu(&f), 0), 1, "the taken one's lease is room now");
-	cr_assert_eq(tp_budget_leased(&f.idle.retain), leased);
+	cr_assert_eq(f.tiers.retain.leased, leased);
 	assert_leases(&f);
 	fixture_end(&f);
 }
@@ -153,83 +150,20 @@ Test(idle, a_refill_never_holds_more_than_the_limit)
 	pin(0);
 	/* limit 2: half of it, 1, comes along with the one that is taken. */
 	fixture_new(&f, 16 * cost * cpus, NULL, MANY, 1024);
-	cr_assert_eq(f.idle.tier[0].limit, 2);
+	cr_assert_eq(f.tiers.tier[0].limit, 2);
 	keep_new(&f, 0, 9);
 	for (unsigned i = 9; i--;) {
 		unsigned cpu = own_cpu(&f);
 
 		cr_assert_not_null(take(&f, 0));
 		cr_assert_leq(depth_on(&f, cpu, 0) + room_on(&f, cpu, 0), 2);
-		cr_assert_eq(tp_tiers_count(&f.idle, 0), i);
+		cr_assert_eq(tp_tiers_count(&f.tiers, 0), i);
 		assert_leases(&f);
 	}
 	fixture_end(&f);
 }
 
-/* ---- limits ---- */
-
-struct limit_case {
-	size_t each, slack; /* bound: so many a CPU, less so much */
-	unsigned limit;
-};
-
-static const struct limit_case limit_cases[] = {{0, 0, 0}, {1, 0, 0}, {4, 1, 0}, {4, 0, 1},
-	{15, 0, 1}, {16, 0, 2}, {32, 0, 4}, {32, 1, 3}, {512, 1, 63}, {512, 0, 64}, {9999, 0, 64}};
-
-#define LIMIT_CASES (sizeof limit_cases / sizeof limit_cases[0])
-
-Test(idle, what_a_cpu_may_hold_follows_from_retain)
-{
-	size_t cost = 1024 + sizeof(tierpool_buf);
-
-	fixture_new(&f, PLENTY, NULL, MANY, 1024);
-	for (size_t i = 0; i < LIMIT_CASES; i++) {
-		const struct limit_case *c = &limit_cases[i];
-
-		tp_tiers_retain_set(&f.idle, c->each * cost * tp_percpu_count() - c->slack);
-		cr_assert_eq(f.idle.tier[0].limit, c->limit, "case %zu", i);
-	}
-	fixture_end(&f);
-}
-
-Test(idle, what_a_cpu_may_hold_follows_from_max_idle)
-{
-	for (size_t i = 1; i < LIMIT_CASES; i++) {
-		const struct limit_case *c = &limit_cases[i];
-
-		fixture_new(&f, PLENTY, NULL, c->each * tp_percpu_count() - c->slack, 1024);
-		cr_assert_eq(f.idle.tier[0].limit, c->limit, "case %zu", i);
-		fixture_end(&f);
-	}
-}
-
-Test(idle, what_a_cpu_may_hold_follows_from_the_shared_budget)
-{
-	size_t cost = 1024 + sizeof(tierpool_buf);
-
-	for (size_t i = 0; i < LIMIT_CASES; i++) {
-		const struct limit_case *c = &limit_cases[i];
-		struct tp_budget shared;
-
-		tp_budget_init(&shared, c->each * cost * tp_percpu_count() - c->slack);
-		fixture_new(&f, PLENTY, &shared, MANY, 1024);
-		cr_assert_eq(f.idle.tier[0].limit, c->limit, "case %zu", i);
-		fixture_end(&f);
-	}
-}
-
-Test(idle, stacks_have_fewer_slots_for_larger_tiers)
-{
-	static const unsigned slots[] = {64, 64, 64, 32, 16, 8, 8};
-
-	fixture_new(&f, PLENTY, NULL, MANY, 64, 4096, 8192, 16384, 32768, 65536, 1 << 20);
-	for (unsigned tier = 0; tier < 7; tier++) {
-		cr_assert_eq(f.idle.tier[tier].stack, slots[tier]);
-		cr_assert_eq(f.idle.tier[tier].limit, slots[tier]);
-	}
-	cr_assert_leq(f.idle.slab_bytes, 5120);
-	fixture_end(&f);
-}
+/* ---- bounds ---- */
 
 Test(idle, max_idle_is_reached_exactly_and_never_passed)
 {
@@ -262,12 +196,12 @@ Test(idle, retain_is_reached_exactly_and_never_passed)
 		fixture_new(&f, each[i] * cost + cost - 1, NULL, MANY, 1024, 4096);
 		keep_new(&f, 0, (unsigned)each[i]);
 		cr_assert_eq(keep(&f, make(&f, 0)), TP_NO_BYTES);
-		cr_assert_eq(tp_tiers_bytes(&f.idle), each[i] * cost);
+		cr_assert_eq(tp_tiers_bytes(&f.tiers), each[i] * cost);
 		assert_leases(&f);
 		/* Room that borrowed ones left behind is given up for another tier. */
 		for (unsigned n = 0; n < each[i]; n++)
 			cr_assert_not_null(take(&f, 0));
-		keep_new(&f, 1, (unsigned)(f.idle.retain.limit / f.idle.tier[1].cost));
+		keep_new(&f, 1, (unsigned)(f.tiers.retain.limit / f.tiers.tier[1].cost));
 		assert_leases(&f);
 		fixture_end(&f);
 	}
@@ -285,7 +219,7 @@ Test(idle, from_256_KiB_up_a_buffer_is_taken_from_another_cpu)
 	pin(0);
 	fixture_new(&f, PLENTY, NULL, MANY, 131072, 262144);
 	/* Steals look at four CPUs behind the own one: nobody's is further away with up to five. */
-	if (f.idle.cache.count > 5)
+	if (f.tiers.cache.count > 5)
 		skip("the two CPUs may lie too far apart");
 	small = keep_new(&f, 0, 1);
 	large = keep_new(&f, 1, 1);
@@ -322,27 +256,6 @@ Test(idle, room_on_another_cpu_is_given_up_when_bytes_are_short)
 
 /* ---- whatever happens ---- */
 
-Test(idle, memory_that_fails_leaves_nothing_behind)
-{
-	struct tp_tiers idle;
-
-	fixture_new(&f, PLENTY, NULL, MANY, 1024);
-	for (unsigned nth = 1; nth <= 2; nth++) {
-		size_t blocks = counting_backing_blocks(&f.counting);
-
-		counting_backing_fail(&f.counting, nth, false);
-		cr_assert_eq(
-			tp_tiers_init(&idle, &f.sizes, &f.backing, PLENTY, NULL, MANY), -ENOMEM);
-		cr_assert_eq(counting_backing_blocks(&f.counting), blocks);
-	}
-	/* Without a slab there is the depot. */
-	counting_backing_fail(&f.counting, 1, true);
-	keep_new(&f, 0, 3);
-	cr_assert_eq(depot_count(&f, 0), 3);
-	assert_leases(&f);
-	fixture_end(&f);
-}
-
 Test(idle, after_close_nothing_is_kept_or_found)
 {
 	tierpool_buf *out[80];
@@ -352,41 +265,17 @@ Test(idle, after_close_nothing_is_kept_or_found)
 	keep_new(&f, 0, 70);
 	take(&f, 0);
 	keep_new(&f, 1, 1);
-	tp_idle_close(&f.idle, &f.victims);
+	tp_idle_close(&f.tiers, &f.victims);
 	cr_assert_eq(victims_take(&f, out), 70);
 	assert_leases(&f);
 	unlease_all(&f);
-	cr_assert_eq(tp_budget_leased(&f.idle.retain), 0, "room is given up, too");
+	cr_assert_eq(f.tiers.retain.leased, 0, "room is given up, too");
 	cr_assert_eq(keep(&f, out[0]), TP_CLOSED);
-	cr_assert_eq(tp_budget_leased(&f.idle.retain), 0);
+	cr_assert_eq(f.tiers.retain.leased, 0);
 	cr_assert_null(take(&f, 0));
 	cr_assert_null(evict(&f, 0));
-	tp_idle_tick(&f.idle, &f.victims);
-	tp_idle_strip(&f.idle, SIZE_MAX, &f.victims);
+	tp_idle_tick(&f.tiers, &f.victims);
+	tp_idle_strip(&f.tiers, SIZE_MAX, &f.victims);
 	cr_assert_eq(victims_take(&f, NULL), 0);
-	fixture_end(&f);
-}
-
-Test(idle, a_forked_child_leases_what_is_really_there)
-{
-	struct tp_budget shared;
-
-	tp_budget_init(&shared, PLENTY);
-	fixture_new(&f, PLENTY, &shared, MANY, 1024, 262144);
-	keep_new(&f, 0, 100);
-	keep_new(&f, 1, 3);
-	for (unsigned i = 0; i < 9; i++)
-		take(&f, 0);
-	/* In the parent other threads were about to keep and to free some. */
-	tp_tiers_lock(&f.idle);
-	cr_assert(tp_budget_lease(&f.idle.retain, 5 * f.idle.tier[1].cost));
-	cr_assert(tp_budget_lease(&f.idle.tier[1].many, 5));
-	tp_budget_recount(&shared, 0);
-	tp_tiers_recount(&f.idle);
-	tp_tiers_unlock(&f.idle);
-	assert_leases(&f);
-	cr_assert_eq(tp_tiers_count(&f.idle, 0), 91);
-	keep_new(&f, 0, 9);
-	assert_leases(&f);
 	fixture_end(&f);
 }

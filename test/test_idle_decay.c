@@ -13,7 +13,7 @@ static struct fixture f, g; /* one a process, and each test is one */
 
 static void tick(void)
 {
-	tp_idle_tick(&f.idle, &f.victims);
+	tp_idle_tick(&f.tiers, &f.victims);
 }
 
 static size_t victims(void)
@@ -46,7 +46,7 @@ Test(idle, what_lay_untouched_for_two_ticks_is_gone_from_stack_and_depot)
 	tick();
 	cr_assert_eq(victims(), 75);
 	assert_leases(&f);
-	cr_assert_eq(tp_tiers_bytes(&f.idle), 0);
+	cr_assert_eq(tp_tiers_bytes(&f.tiers), 0);
 	fixture_end(&f);
 }
 
@@ -118,7 +118,7 @@ Test(idle, a_buffer_keeps_its_age_on_the_way_from_stack_to_depot)
 	cr_assert_eq(depot_count(&f, 0), 32);
 	tick();
 	cr_assert_eq(victims(), 64);
-	cr_assert_eq(tp_tiers_count(&f.idle, 0), 1);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 0), 1);
 	fixture_end(&f);
 }
 
@@ -134,10 +134,10 @@ Test(idle, a_tick_halves_unused_room)
 	cpu = own_cpu(&f);
 	for (unsigned room = 32; room; room /= 2) {
 		cr_assert_eq(room_on(&f, cpu, 0), room);
-		cr_assert_eq(tp_budget_leased(&f.idle.retain), room * f.idle.tier[0].cost);
+		cr_assert_eq(f.tiers.retain.leased, room * f.tiers.tier[0].cost);
 		tick();
 	}
-	cr_assert_eq(tp_budget_leased(&f.idle.retain), 0);
+	cr_assert_eq(f.tiers.retain.leased, 0);
 	fixture_end(&f);
 }
 
@@ -157,8 +157,8 @@ Test(idle, a_larger_buffer_is_taken_only_when_aged)
 	cr_assert_eq(b->tp_tier, 1);
 	cr_assert_null(take(&f, 0), "the other is fresh, and two tiers up is too far");
 	assert_leases(&f);
-	cr_assert_eq(tp_tiers_count(&f.idle, 1), 1);
-	cr_assert_eq(tp_tiers_count(&f.idle, 2), 1);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 1), 1);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 2), 1);
 	fixture_end(&f);
 }
 
@@ -186,8 +186,8 @@ static void evict_in_order(void)
 	cr_assert_null(evict(&f, 1), "of the own and of smaller tiers none goes");
 	cr_assert_null(evict(&f, 3));
 	assert_leases(&f);
-	cr_assert_eq(tp_tiers_count(&f.idle, 0), 2);
-	cr_assert_eq(tp_tiers_count(&f.idle, 1), 2);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 0), 2);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 1), 2);
 	fixture_end(&f);
 }
 
@@ -224,22 +224,22 @@ Test(idle, eviction_finds_what_lies_on_another_cpu)
 
 static void strip_in_order(void)
 {
-	size_t aged_large = f.idle.tier[3].cost, aged = 0;
+	size_t aged_large = f.tiers.tier[3].cost, aged = 0;
 
 	for (unsigned tier = 0; tier < 4; tier++)
-		aged += f.idle.tier[tier].cost;
-	tp_idle_strip(&f.idle, 0, &f.victims);
+		aged += f.tiers.tier[tier].cost;
+	tp_idle_strip(&f.tiers, 0, &f.victims);
 	cr_assert_eq(victims(), 0);
-	tp_idle_strip(&f.idle, aged_large, &f.victims);
+	tp_idle_strip(&f.tiers, aged_large, &f.victims);
 	cr_assert_eq(victims(), 1, "no more than is needed");
 	cr_assert(all_kept(f.buffer + 3, 1, false));
-	tp_idle_strip(&f.idle, aged - aged_large, &f.victims);
+	tp_idle_strip(&f.tiers, aged - aged_large, &f.victims);
 	cr_assert_eq(victims(), 3);
 	cr_assert(all_kept(f.buffer, 4, false), "all aged ones before any that is fresh");
-	tp_idle_strip(&f.idle, f.idle.tier[3].cost + 1, &f.victims);
+	tp_idle_strip(&f.tiers, f.tiers.tier[3].cost + 1, &f.victims);
 	cr_assert_eq(victims(), 2, "at least so many bytes");
 	cr_assert(all_kept(f.buffer + 6, 2, false), "and the largest first");
-	tp_idle_strip(&f.idle, SIZE_MAX, &f.victims);
+	tp_idle_strip(&f.tiers, SIZE_MAX, &f.victims);
 	cr_assert_eq(victims(), 2);
 	assert_leases(&f);
 	fixture_end(&f);
@@ -265,9 +265,9 @@ Test(idle, dropping_room_leaves_leases_of_what_is_there)
 	keep_new(&f, 1, 3);
 	for (unsigned i = 0; i < 20; i++)
 		take(&f, 0);
-	cr_assert_gt(tp_budget_leased(&f.idle.retain), tp_tiers_bytes(&f.idle));
-	tp_idle_room_drop(&f.idle);
-	cr_assert_eq(tp_budget_leased(&f.idle.retain), tp_tiers_bytes(&f.idle));
+	cr_assert_gt(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
+	tp_idle_room_drop(&f.tiers);
+	cr_assert_eq(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
 	assert_leases(&f);
 	fixture_end(&f);
 }
@@ -320,15 +320,15 @@ static void evict_any(struct fixture *x)
 	if (evict(x, tier))
 		return;
 	while (++tier < TIERS)
-		cr_assert_eq(tp_tiers_count(&x->idle, tier), 0);
+		cr_assert_eq(tp_tiers_count(&x->tiers, tier), 0);
 }
 
 static void strip_any(struct fixture *x, size_t excess)
 {
-	size_t before = tp_tiers_bytes(&x->idle), after;
+	size_t before = tp_tiers_bytes(&x->tiers), after;
 
-	tp_idle_strip(&x->idle, excess, &x->victims);
-	after = tp_tiers_bytes(&x->idle);
+	tp_idle_strip(&x->tiers, excess, &x->victims);
+	after = tp_tiers_bytes(&x->tiers);
 	cr_assert(after == 0 || before - after >= excess);
 }
 
@@ -337,13 +337,13 @@ static void retain_any(struct fixture *x)
 {
 	size_t bytes = (size_t)random_below(4 << 20) + 1;
 
-	tp_tiers_retain_set(&x->idle, bytes);
+	tp_tiers_retain_set(&x->tiers, bytes);
 	victims_take(x, NULL);
 	unlease_all(x);
-	if (tp_budget_leased(&x->idle.retain) > bytes)
-		tp_idle_room_drop(&x->idle);
-	if (tp_budget_leased(&x->idle.retain) > bytes)
-		strip_any(x, tp_budget_leased(&x->idle.retain) - bytes);
+	if (x->tiers.retain.leased > bytes)
+		tp_idle_room_drop(&x->tiers);
+	if (x->tiers.retain.leased > bytes)
+		strip_any(x, x->tiers.retain.leased - bytes);
 	victims_take(x, NULL);
 	unlease_all(x);
 }
@@ -361,9 +361,9 @@ static void operate(struct fixture *x)
 	else if (what < 236)
 		strip_any(x, random_below(65536));
 	else if (what < 240)
-		tp_idle_tick(&x->idle, &x->victims);
+		tp_idle_tick(&x->tiers, &x->victims);
 	else if (what < 242)
-		tp_idle_room_drop(&x->idle);
+		tp_idle_room_drop(&x->tiers);
 	else if (what < 244)
 		retain_any(x);
 	else if (what < 246)
@@ -395,19 +395,18 @@ Test(idle, every_lease_belongs_to_something_after_each_random_operation)
 			const char *fault;
 
 			operate(random_below(2) ? &f : &g);
-			fault = lease_fault(&f, tp_budget_leased(&g.idle.retain));
+			fault = lease_fault(&f, g.tiers.retain.leased);
 			if (!fault)
-				fault = lease_fault(&g, tp_budget_leased(&f.idle.retain));
-			if (!fault &&
-				(tp_budget_leased(&f.idle.retain) > f.idle.retain.limit ||
-					tp_budget_leased(&g.idle.retain) > g.idle.retain.limit ||
-					tp_budget_leased(&shared) > shared.limit))
+				fault = lease_fault(&g, f.tiers.retain.leased);
+			if (!fault && (f.tiers.retain.leased > f.tiers.retain.limit ||
+					      g.tiers.retain.leased > g.tiers.retain.limit ||
+					      shared.leased > shared.limit))
 				fault = "more is leased than the bound allows";
 			if (fault)
 				cr_assert_fail("round %u, operation %u: %s", round, i, fault);
 		}
-		f.idle.shared = NULL; /* fixture_end looks at each by itself */
-		g.idle.shared = NULL;
+		f.tiers.shared = NULL; /* fixture_end looks at each by itself */
+		g.tiers.shared = NULL;
 		fixture_end(&f);
 		fixture_end(&g);
 	}

@@ -287,15 +287,16 @@ struct inside {
 	pthread_barrier_t entered;
 };
 
-#define LOCKS 4
+#define LOCKS 5
 
 static void *stay_inside(void *argument)
 {
 	struct inside *in = argument;
-	pthread_mutex_t *mutex[] = {&in->pool->headers.lock, &in->pool->sites.lock};
+	pthread_mutex_t *mutex[] = {&in->pool->headers.lock, &in->pool->sites.lock,
+		&in->pool->tiers.tier[0].depot.lock};
 
 	if (in->which == 0)
-		tp_idle_lock(&in->pool->idle);
+		tp_tiers_lock(&in->pool->tiers);
 	else if (in->which == 1)
 		tp_registry_lock();
 	else
@@ -303,7 +304,7 @@ static void *stay_inside(void *argument)
 	pthread_barrier_wait(&in->entered);
 	usleep(20000); /* for the fork to come in between, if it does not wait */
 	if (in->which == 0)
-		tp_idle_unlock(&in->pool->idle);
+		tp_tiers_unlock(&in->pool->tiers);
 	else if (in->which == 1)
 		tp_registry_unlock();
 	else
