@@ -36,6 +36,8 @@ SHARED := $(BUILD)/libtierpool.so.0
 UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/test_*.c))
 STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress_*.c))
 BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%,$(wildcard benchmarks/*.c))
+# What is installed has no sanitizer in it.
+INSTALLED := $(if $(SANITIZE),,test/installed.sh)
 HEADERS := $(wildcard include/*.h include/tierpool/*.h)
 SOURCES := $(wildcard include/*.h include/*/*.h lib/*.[ch] lib/*/*.h test/*.[ch] \
 	test/examples/*.[ch] test/examples/*.cpp benchmarks/*.[ch])
@@ -110,10 +112,10 @@ test:
 	$(Q)$(MAKE) --no-print-directory test-run
 
 test-run: all $(UNIT) $(STRESS) $(BENCH)
-	$(Q)CC='$(CC)' test/run.sh $(BUILD) $(if $(SANITIZE),,test/installed.sh)
+	$(Q)CC='$(CC)' test/run.sh $(UNIT) $(STRESS) $(INSTALLED)
 
 stress: all $(STRESS)
-	$(Q)test/run.sh $(BUILD)
+	$(Q)test/run.sh $(STRESS)
 
 bench: $(BENCH)
 	$(Q)for b in $(BENCH); do $$b || exit; done
@@ -123,7 +125,7 @@ bench: $(BENCH)
 VARIANT_RUN = $(Q)echo "== $(1)" && $(MAKE) --no-print-directory
 check:
 	@.ci/deps check
-	$(call VARIANT_RUN,gcc libc) test-run
+	$(call VARIANT_RUN,gcc libc and the negative controls) test-run INSTALLED='test/installed.sh test/controls.sh'
 	$(call VARIANT_RUN,gcc jemalloc) test-run VARIANT=jemalloc JEMALLOC=yes
 	$(call VARIANT_RUN,clang libc) test-run VARIANT=clang CC=clang
 	$(call VARIANT_RUN,ASan and UBSan) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
@@ -134,7 +136,7 @@ check:
 .PHONY: valgrind
 valgrind: $(STRESS)
 	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' SECONDS_EACH=2 \
-		test/run.sh $(BUILD)
+		test/run.sh $(STRESS)
 
 lint:
 	@.ci/deps lint

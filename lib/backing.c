@@ -160,8 +160,6 @@ static void *jemalloc_alloc(void *context, size_t n, size_t alignment)
 
 	(void)context;
 	(void)alignment;
-	if (n > PTRDIFF_MAX)
-		return NULL;
 	if (n >= JEMALLOC_OWN_FROM && jemalloc.count) {
 		unsigned arena = tp_percpu_id() / JEMALLOC_ARENA_CPUS % jemalloc.count;
 
@@ -214,6 +212,8 @@ static void default_choose(void)
 	bool have = mallocx && sdallocx && nallocx && mallctl;
 	bool use = have && !RUNNING_ON_VALGRIND;
 
+	if (wish && !*wish)
+		wish = NULL;
 	if (wish && !strcmp(wish, "libc"))
 		use = false;
 	else if (wish && strcmp(wish, "jemalloc"))
@@ -245,7 +245,9 @@ int tp_backing_init(
 
 void *tp_backing_alloc(const struct tp_backing *backing, size_t n)
 {
-	void *block = backing->call.alloc(backing->call.context, n, TP_LINE);
+	/* No object is larger, and the sums of whoever serves it do not overflow. */
+	void *block =
+		n > PTRDIFF_MAX ? NULL : backing->call.alloc(backing->call.context, n, TP_LINE);
 
 	if ((uintptr_t)block % TP_LINE) {
 		/* A program's allocator that does not align: no block is better than a wrong one.

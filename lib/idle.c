@@ -50,8 +50,9 @@ static void stack_widen(struct tp_tiers *tiers, uint64_t *stack, unsigned tier)
 /* The older half of a full stack, with its leases: to go where a whole batch costs one lock. */
 static void stack_flush(struct tp_door *door, uint64_t *stack, struct tp_list *flushed)
 {
-	for (unsigned n = (tp_word_depth(*stack) + 1) / 2; n; n--)
-		tp_list_push(flushed, tp_cpucache_move_out(door, stack, 1));
+	/* From the newer end of it, so that the newest comes to lie on top of the depot again. */
+	for (unsigned slot = (tp_word_depth(*stack) + 1) / 2; slot; slot--)
+		tp_list_push(flushed, tp_cpucache_move_out(door, stack, slot));
 }
 
 /* Keeps b on the caller's CPU. */

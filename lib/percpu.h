@@ -35,12 +35,12 @@ static inline unsigned tp_percpu_id(void)
 	return (unsigned)sched_getcpu();
 }
 
-/* The same, below count, which is not 0. */
+/* The same, below count; 0 where it is not, which only a CPU that nobody configured is. */
 static inline unsigned tp_percpu_current(unsigned count)
 {
 	unsigned cpu = tp_percpu_id();
 
-	return tp_likely(cpu < count) ? cpu : cpu % count;
+	return tp_likely(cpu < count) ? cpu : 0;
 }
 
 /* "locked": the value of tierpool_stats.percpu. */

@@ -3,14 +3,6 @@
 
 #include <errno.h>
 
-static int add(struct tp_sizeclass *table, size_t size)
-{
-	if (table->count == TP_TIERS_MAX)
-		return -EINVAL;
-	table->size[table->count++] = size;
-	return 0;
-}
-
 static void index_by_width(struct tp_sizeclass *table)
 {
 	unsigned tier = 0;
@@ -31,11 +23,11 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 {
 	if (!min || min > max || (steps != 1 && steps != 2 && steps != 4))
 		return -EINVAL;
+	/* From 1 to SIZE_MAX by quarters of a doubling these are 252: they always fit. */
 	table->count = 0;
 	for (size_t base = min; base < max; base *= 2) {
 		for (size_t step = 0; step < steps; step++) {
-			/* base * step / steps, with no overflow on the way; base < max = SIZE_MAX
-			 * fits. */
+			/* base * step / steps, with no overflow on the way. */
 			size_t part = base / steps * step + base % steps * step / steps;
 
 			if (part >= max - base)
@@ -43,14 +35,12 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 			/* Below 4 bytes the steps of a doubling fall together. */
 			if (step && base + part == table->size[table->count - 1])
 				continue;
-			if (add(table, base + part))
-				return -EINVAL;
+			table->size[table->count++] = base + part;
 		}
 		if (base > max / 2)
 			break;
 	}
-	if (add(table, max))
-		return -EINVAL;
+	table->size[table->count++] = max;
 	index_by_width(table);
 	return 0;
 }

@@ -23,7 +23,7 @@ struct tp_sizeclass {
 
 /*
  * Tiers min * 2^k, with steps tiers per doubling, up to and including max.
- * 0; -EINVAL: min is 0 or above max, steps is not 1, 2 or 4, or there would be too many.
+ * 0; -EINVAL: min is 0 or above max, or steps is not 1, 2 or 4.
  */
 int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsigned steps);
 

@@ -14,6 +14,7 @@
 #include <tierpool/pool.h>
 
 #include "atomic.h"
+#include "step_through.h"
 
 #define THREADS 4
 
@@ -172,9 +173,8 @@ static void *lease_and_release(void *seed)
 Test(budget, threads_together_never_hold_more_than_the_limit_and_none_is_lost)
 {
 	pthread_t thread[THREADS];
-	size_t limit = 100, most = 0;
+	size_t highest = 0;
 
-	tp_budget_init(&budget, limit);
 	shared.running = THREADS;
 	for (uintptr_t i = 0; i < THREADS; i++)
 		cr_assert_eq(
@@ -183,47 +183,17 @@ Test(budget, threads_together_never_hold_more_than_the_limit_and_none_is_lost)
 		size_t seen = leased();
 		size_t held = tp_load_relaxed(&shared.held);
 
-		cr_assert_leq(seen, limit);
-		cr_assert_leq(held, limit);
-		most = seen > most ? seen : most;
+		cr_assert_leq(seen, 100);
+		cr_assert_leq(held, 100);
+		highest = seen > highest ? seen : highest;
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	cr_assert_eq(shared.held, 0);
 	cr_assert_eq(leased(), 0);
 	cr_assert_gt(shared.leases, 1000, "hardly a lease went through");
-	cr_assert_leq(budget.peak, limit);
-	cr_assert_geq(budget.peak, most);
-}
-
-/* All of it at a time, so that two who have it together have more than there is. */
-static void *lease_all(void *broken)
-{
-	for (unsigned i = 0; i < 300000; i++) {
-		if (!tp_budget_lease(&budget, 100))
-			continue;
-		if (tp_add_relaxed(&shared.held, 100u))
-			tp_add_relaxed((uint64_t *)broken, 1u);
-		tp_add_relaxed(&shared.leases, 1u);
-		tp_sub_relaxed(&shared.held, 100u);
-		tp_budget_release(&budget, 100);
-	}
-	return NULL;
-}
-
-Test(budget, of_threads_that_want_all_there_is_one_has_it_at_a_time)
-{
-	pthread_t thread[THREADS];
-	uint64_t broken = 0;
-
-	for (unsigned i = 0; i < THREADS; i++)
-		cr_assert_eq(pthread_create(&thread[i], NULL, lease_all, &broken), 0);
-	for (unsigned i = 0; i < THREADS; i++)
-		pthread_join(thread[i], NULL);
-	cr_assert_gt(shared.leases, 1000);
-	cr_assert_eq(
-		broken, 0, "%llu times more was leased than there is", (unsigned long long)broken);
-	cr_assert_eq(leased(), 0);
+	cr_assert_leq(budget.peak, 100);
+	cr_assert_geq(budget.peak, highest);
 }
 
 static void *lease_one(void *unused)
@@ -283,35 +253,115 @@ Test(budget, no_lease_goes_beyond_a_limit_once_it_holds)
 	cr_assert_eq(leased(), 0);
 }
 
-static void *lease_fast(void *unused)
+/* ---- one instruction at a time: at one of them another thread comes between, as it were ---- */
+
+static unsigned between; /* the step at which it does */
+static bool granted, granted_between;
+
+static void lease_60(void)
 {
-	(void)unused;
-	while (!tp_load_relaxed(&shared.stop))
-		if (tp_budget_lease(&budget, 8)) {
-			tp_budget_release(&budget, 8);
-			tp_add_relaxed(&shared.leases, 1u);
-		}
-	return NULL;
+	granted = tp_budget_lease(&budget, 60);
 }
 
-/* One thread leases 8 at a time: whatever the limit does meanwhile, more than 8 it never was. */
-Test(budget, the_peak_is_true_also_where_a_limit_changes_while_it_is_taken)
+static void lease_60_between(unsigned step)
 {
-	struct timespec begin;
-	pthread_t thread;
+	if (step == between)
+		granted_between = tp_budget_lease(&budget, 60);
+}
 
-	cr_assert_eq(pthread_create(&thread, NULL, lease_fast, NULL), 0);
-	while (!tp_load_relaxed(&shared.leases))
-		sched_yield();
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	while (time_is_left(&begin))
-		for (unsigned i = 0; i < 1000; i++)
-			tp_budget_limit_set(&budget, i % 2 ? 100 : 1000000);
-	tp_store_relaxed(&shared.stop, 1u);
-	pthread_join(thread, NULL);
-	cr_assert_eq(leased(), 0);
-	cr_assert_eq(
-		budget.peak, 8, "the peak is said to be %llu", (unsigned long long)budget.peak);
+Test(budget, of_two_leases_for_which_there_is_room_for_one_one_is_granted_whatever_the_step)
+{
+	unsigned steps;
+
+	for (between = 1, steps = 1; between <= steps; between++) {
+		tp_budget_init(&budget, 100);
+		granted = granted_between = false;
+		steps = step_through(lease_60, lease_60_between);
+		cr_assert(granted != granted_between, "at step %u of %u", between, steps);
+		cr_assert_eq(leased(), 60);
+		cr_assert_eq(budget.peak, 60);
+	}
+}
+
+static void limit_10_between(unsigned step)
+{
+	if (step == between)
+		tp_budget_limit_set(&budget, 10);
+}
+
+Test(budget, a_lease_sees_the_new_limit_or_the_limit_sees_the_lease_whatever_the_step)
+{
+	unsigned steps;
+
+	for (between = 1, steps = 1; between <= steps; between++) {
+		tp_budget_init(&budget, 100);
+		steps = step_through(lease_60, limit_10_between);
+		cr_assert_eq(tp_budget_excess(&budget), granted ? 50 : 0, "at step %u of %u",
+			between, steps);
+		cr_assert_eq(leased(), granted ? 60 : 0);
+		cr_assert_eq(budget.peak, leased());
+	}
+}
+
+static size_t limit;
+
+static void limit_change(void)
+{
+	tp_budget_limit_set(&budget, limit);
+}
+
+static void lease_and_release_between(unsigned step)
+{
+	if (step == between && tp_budget_lease(&budget, 60))
+		tp_budget_release(&budget, 60);
+}
+
+Test(budget, the_peak_is_true_at_whichever_step_of_a_change_of_the_limit_it_is_taken)
+{
+	static const size_t limits[] = {1000000, 100, 0, SIZE_MAX};
+	unsigned steps;
+
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+		for (between = 1, steps = 1; between <= steps; between++) {
+			tp_budget_init(&budget, 200);
+			cr_assert(tp_budget_lease(&budget, 10));
+			limit = limits[i];
+			steps = step_through(limit_change, lease_and_release_between);
+			cr_assert(budget.peak == 10 || budget.peak == 70,
+				"at step %u of %u the peak was said to be %llu", between, steps,
+				(unsigned long long)budget.peak);
+			cr_assert_eq(leased(), 10);
+		}
+}
+
+static size_t most;
+
+static void release_60_between(unsigned step)
+{
+	most = leased() > most ? leased() : most;
+	if (step == between)
+		tp_budget_release(&budget, 60);
+}
+
+static void lease_40(void)
+{
+	granted = tp_budget_lease(&budget, 40);
+}
+
+Test(budget, the_peak_misses_no_lease_that_was_granted_whatever_the_step)
+{
+	unsigned steps;
+
+	for (between = 1, steps = 1; between <= steps; between++) {
+		tp_budget_init(&budget, 100);
+		cr_assert(tp_budget_lease(&budget, 60));
+		most = 60;
+		steps = step_through(lease_40, release_60_between);
+		cr_assert(granted);
+		cr_assert_eq(budget.peak, most, "at step %u of %u: %llu and not %zu", between,
+			steps, (unsigned long long)budget.peak, most);
+		cr_assert_eq(leased(), 40);
+	}
 }
 
 Test(budget, create_refuses_nothing_to_write_to_and_nothing_to_bound)

@@ -6,11 +6,10 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "cpucache.h"
+#include "step_through.h"
 
 #define THREADS 3
 #define SLOTS 31 /* of each of the two stacks, whose words begin a slab of 64 and its half */
@@ -255,41 +254,13 @@ Test(cpucache_threads, a_stopper_at_work_never_makes_a_reading_rise)
 	cr_log_info("%u readings fell into the middle", below);
 }
 
-/* ---- the same, one instruction at a time: x86 traps after each while its trap flag is set ---- */
-
-#ifdef __x86_64__
-
-static void (*at_each_step)(void);
-static unsigned steps;
-
-static void stepped(int signal)
-{
-	(void)signal;
-	steps++;
-	at_each_step();
-}
-
-/* Below the red zone, where the compiler may have put something. */
-#define TRAP_FLAG(operation)                                              \
-	__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t" operation \
-			 ", (%%rsp)\n\tpopfq\n\tlea 128(%%rsp), %%rsp" :: \
-				 : "memory", "cc")
-
-static void step_through(void (*what)(void), void (*each)(void))
-{
-	at_each_step = each;
-	steps = 0;
-	cr_assert_neq(signal(SIGTRAP, stepped), SIG_ERR);
-	TRAP_FLAG("orq $0x100");
-	what();
-	TRAP_FLAG("andq $~0x100");
-	cr_assert_gt(steps, 20, "nothing was stepped through");
-}
+/* ---- the same, one instruction at a time ---- */
 
 static struct tp_cpucache_counts reading, highest;
 
-static void read_counts(void)
+static void read_counts(unsigned step)
 {
+	(void)step;
 	reading = tp_cpucache_count(&cache, stacks, 2);
 	highest.pops = reading.pops > highest.pops ? reading.pops : highest.pops;
 	highest.pushes = reading.pushes > highest.pushes ? reading.pushes : highest.pushes;
@@ -313,19 +284,19 @@ Test(cpucache_threads, no_step_of_a_stopper_makes_a_reading_rise)
 	step_through(stopper_work, read_counts);
 	cr_assert_eq(highest.pops, 0);
 	cr_assert_eq(highest.pushes, 0);
-	read_counts();
+	read_counts(0);
 	cr_assert(reading.pops == 0 && reading.pushes == 0);
 }
 
 static unsigned one_step, one_operation;
 
 /* One whole operation, in the middle of a reading. */
-static void work_at_one_step(void)
+static void work_at_one_step(unsigned step)
 {
 	uint64_t *stack = slabs[0];
 	bool strike;
 
-	if (steps != one_step)
+	if (step != one_step)
 		return;
 	switch (one_operation) {
 	case 0:
@@ -352,11 +323,13 @@ static void read_once(void)
 
 Test(cpucache_threads, no_reading_is_above_the_truth_at_whichever_step_something_happens)
 {
+	unsigned steps = 0;
+
 	start(1);
 	do {
 		one_step++;
 		for (one_operation = 0; one_operation < 5; one_operation++) {
-			step_through(read_once, work_at_one_step);
+			steps = step_through(read_once, work_at_one_step);
 			cr_assert_leq(reading.pops, (int64_t)pops, "operation %u at step %u",
 				one_operation, one_step);
 			cr_assert_leq(reading.pushes, (int64_t)pushes, "operation %u at step %u",
@@ -368,17 +341,6 @@ Test(cpucache_threads, no_reading_is_above_the_truth_at_whichever_step_something
 	} while (one_step < steps);
 	cr_assert(pops > 20 && pushes == pops);
 }
-
-#else
-
-Test(cpucache_threads, no_step_makes_a_reading_rise)
-{
-	/* Printed as well, for Criterion tells the reason only to those who ask for it. */
-	fputs("skipped a test of cpucache_threads: only x86-64 is stepped through here\n", stderr);
-	cr_skip_test("only x86-64 is stepped through here");
-}
-
-#endif
 
 /* ---- doors ---- */
 

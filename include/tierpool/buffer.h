@@ -12,7 +12,7 @@
  *
  * Threads: a buffer belongs to one thread at a time; it may be handed to another. None of these
  * functions is async-signal-safe. Misuse, which is any of these calls on a buffer that was put
- * back, or whose header was overwritten: see tierpool_on_misuse.
+ * back: see tierpool_on_misuse.
  */
 #ifndef TIERPOOL_BUFFER_H
 #define TIERPOOL_BUFFER_H
