@@ -78,6 +78,8 @@ $(SHARED): $(LIB_OBJECTS) lib/tierpool.map
 
 $(BUILD)/test/test_encode_control: CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(BUILD)/test/test_encode_control: $(BUILD)/benchmarks/encode_control
+# Where a loop happens to lie is worth 3 % of it: both sides of a comparison begin on a line.
+$(BUILD)/benchmarks/%: override CFLAGS += -falign-functions=64 -falign-loops=64
 $(BUILD)/benchmarks/%: CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"'
 
 $(BUILD)/test/test_%: test/test_%.c $(STATIC)
@@ -131,7 +133,7 @@ check:
 	$(call VARIANT_RUN,ASan and UBSan) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
 	$(call VARIANT_RUN,TSan) stress VARIANT=tsan OPT='-O1 -g' SANITIZE=thread
 	$(call VARIANT_RUN,Valgrind) valgrind
-	$(call VARIANT_RUN,musl) stress VARIANT=musl CC=musl-gcc LDFLAGS=-static UNIT=
+	$(call VARIANT_RUN,musl) stress VARIANT=musl CC=musl-gcc LDFLAGS=-static
 
 .PHONY: valgrind
 valgrind: $(STRESS)

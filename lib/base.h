@@ -17,6 +17,9 @@
 /* A slow path: kept out of line, so that the fast path beside it stays small. */
 #define tp_cold __attribute__((noinline, cold))
 
+/* On the declaration of an object of ours: its address needs no look into the offset table. */
+#define tp_hidden __attribute__((visibility("hidden")))
+
 /* n rounded up to a multiple of to, a power of two. Wraps; callers check n first. */
 static inline size_t tp_round_up(size_t n, size_t to)
 {

@@ -5,6 +5,16 @@
 
 #include "inject.h"
 
+tp_cold struct tp_door *tp_cpucache_enter_other(const struct tp_cpucache *cache, unsigned cpu)
+{
+	for (unsigned i = 1; i < cache->count; i++) {
+		cpu = cpu + 1 == cache->count ? 0 : cpu + 1;
+		if (tp_locked_try(&cache->doors[cpu].lock))
+			return &cache->doors[cpu];
+	}
+	return NULL;
+}
+
 uint64_t *tp_cpucache_stop(const struct tp_cpucache *cache, unsigned cpu)
 {
 	tp_locked_enter(&cache->doors[cpu].lock);

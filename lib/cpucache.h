@@ -74,17 +74,16 @@ struct tp_cpucache {
 	unsigned count;
 };
 
-/* The first door, from the caller's own CPU on, that nobody is inside; entered. NULL: all busy. */
+/* The next door after cpu's, all around, that nobody is inside; entered. NULL: all busy. */
+struct tp_door *tp_cpucache_enter_other(const struct tp_cpucache *cache, unsigned cpu);
+
+/* The caller's CPU's door, or another one when somebody is inside; entered. NULL: all busy. */
 static inline struct tp_door *tp_cpucache_enter(const struct tp_cpucache *cache)
 {
 	unsigned cpu = tp_percpu_current(cache->count);
+	struct tp_door *door = &cache->doors[cpu];
 
-	for (unsigned i = 0; i < cache->count; i++) {
-		if (tp_likely(tp_locked_try(&cache->doors[cpu].lock)))
-			return &cache->doors[cpu];
-		cpu = cpu + 1 == cache->count ? 0 : cpu + 1;
-	}
-	return NULL;
+	return tp_likely(tp_locked_try(&door->lock)) ? door : tp_cpucache_enter_other(cache, cpu);
 }
 
 /*

@@ -19,7 +19,7 @@ unsigned tp_percpu_count(void);
  * Where glibc keeps the caller's rseq area, from the thread pointer; 0: nowhere that we know of.
  * Set when the library is loaded.
  */
-extern ptrdiff_t tp_percpu_rseq;
+extern tp_hidden ptrdiff_t tp_percpu_rseq;
 
 /*
  * The CPU the caller runs on; any number where the kernel cannot tell. Stale as soon as it is known: a

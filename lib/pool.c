@@ -127,7 +127,7 @@ static inline tierpool_buf *lend(tierpool_buf *b)
 }
 
 /* The caller's CPU may be another one than where the strike was: then that one strikes again. */
-static void rearm(tierpool *pool, unsigned tier)
+static tp_cold void rearm(tierpool *pool, unsigned tier)
 {
 	unsigned cpu = tp_percpu_current(pool->tiers.cache.count);
 	uint64_t *slab = tp_cpucache_stop(&pool->tiers.cache, cpu);

@@ -12,7 +12,7 @@
 #include "base.h"
 
 /* Whether anybody watches; set when the library is loaded, never changed. */
-extern bool tp_shadow_watched;
+extern tp_hidden bool tp_shadow_watched;
 
 void tp_shadow_hide_slow(const void *block, size_t n);
 void tp_shadow_show_slow(const void *block, size_t n);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base.h"
+
 void tp_sites_init(struct tp_sites *sites)
 {
 	memset(sites, 0, sizeof *sites);
@@ -87,8 +89,8 @@ static bool site_add(struct tp_sites *sites, struct tp_site *site, const tierpoo
 	return added;
 }
 
-void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing, tierpool_site *stub,
-	uint32_t pool_id)
+tp_cold void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing,
+	tierpool_site *stub, uint32_t pool_id)
 {
 	if (!site_find(sites, stub)) {
 		struct tp_site *made = site_create(stub, backing);
