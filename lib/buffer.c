@@ -176,7 +176,7 @@ const char *tierpool_buf_cstr(tierpool_buf *b)
 	return b->data;
 }
 
-int tierpool_buf_error_slow(const tierpool_buf *b)
+int tierpool_buf_error(const tierpool_buf *b)
 {
 	return refuse(b);
 }

@@ -61,9 +61,6 @@ typedef struct tierpool_buf {
 TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n)
 	__attribute__((__cold__));
 
-/* Private: the error of a buffer that is not plain. */
-TIERPOOL_API int tierpool_buf_error_slow(const tierpool_buf *b) __attribute__((__cold__));
-
 /*
  * Makes room: afterwards cap - len >= extra, in bytes. Grows through the pool, at least doubling,
  * by exchanging blocks with an idle buffer where there is one.
@@ -142,10 +139,7 @@ TIERPOOL_API ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max);
 TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd);
 
 /* The first error since get or reset, as a negative errno, or 0; -ENOMEM for NULL. */
-static inline int tierpool_buf_error(const tierpool_buf *b)
-{
-	return b && b->tp_limit ? 0 : tierpool_buf_error_slow(b);
-}
+TIERPOOL_API int tierpool_buf_error(const tierpool_buf *b);
 
 /*
  * Marks the content as secret until the buffer is put: every block that leaves the buffer, by
