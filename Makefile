@@ -76,8 +76,9 @@ $(SHARED): $(LIB_OBJECTS) lib/tierpool.map
 
 # ---- programs ----
 
-$(BUILD)/test/test_encode_control: CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
-$(BUILD)/test/test_encode_control: $(BUILD)/benchmarks/encode_control
+ENCODE_TESTS := $(BUILD)/test/test_encode_control $(BUILD)/test/test_encode_control_io
+$(ENCODE_TESTS): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
+$(ENCODE_TESTS): $(BUILD)/benchmarks/encode_control
 # Where a loop happens to lie is worth 3 % of it: both sides of a comparison begin on a line.
 $(BUILD)/benchmarks/%: override CFLAGS += -falign-functions=64 -falign-loops=64
 $(BUILD)/benchmarks/%: CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"'

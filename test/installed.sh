@@ -313,7 +313,10 @@ check "the backing is libc" contains libc shared_works "$temporary/backing.c" ti
 check "dlopen, dlclose, and again" plugin_works libtierpool.so.0
 check "the same of a plugin with the static library in it" static_plugin_works
 
-for example in test/examples/*.c test/examples/*.cpp; do
+# The program that the README shows, as it stands there.
+readme=$temporary/readme.c
+sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' >"$readme"
+for example in "$readme" test/examples/*.c test/examples/*.cpp; do
 	name=${example##*/}
 	check "$name, shared" shared_works "$example" tierpool
 	check "$name, static" static_works "$example" tierpool
