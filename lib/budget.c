@@ -44,9 +44,27 @@ void tp_budget_release(struct tp_budget *budget, size_t bytes)
 
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
 {
-	size_t before = tp_exchange_acq_rel(&budget->limit, limit);
+	size_t before = tp_load_relaxed(&budget->limit);
+	int64_t more = signed_limit(limit) - signed_limit(before);
 
-	tp_add_relaxed(&budget->free, signed_limit(limit) - signed_limit(before));
+	/*
+	 * A lower limit is taken out of free first, a higher one put in last: so whoever reads the limit
+	 * and then the excess never sees less than what may be leased. Release: pairs with the acquire
+	 * in tp_budget_bound.
+	 */
+	if (more < 0)
+		tp_add_relaxed(&budget->free, more);
+	tp_store_release(&budget->limit, limit);
+	if (more > 0)
+		tp_add_release(&budget->free, more);
+}
+
+size_t tp_budget_bound(const struct tp_budget *budget)
+{
+	size_t limit = tp_load_acquire(&budget->limit);
+	size_t excess = tp_budget_excess(budget);
+
+	return limit > SIZE_MAX - excess ? SIZE_MAX : limit + excess;
 }
 
 size_t tp_budget_excess(const struct tp_budget *budget)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hard bound on idle bytes: whoever would keep a byte leases it first. Owns the numbers and their
+ * A hard bound, on idle bytes or on idle buffers: whoever would keep one leases it first. Owns the numbers and their
  * promise, leased <= limit at every instant; what was leased for what, the lessee knows. Layer 2.
  *
  * All that decides is in one word, free. So a lease is one compare-and-swap that sees the limit as it
@@ -8,8 +8,8 @@
  * the bound broken. A limit that was lowered below what is leased makes free negative: then nothing
  * more is leased, and the limit holds once free is 0 again.
  *
- * leased is there to be read. It is raised after free was lowered, and lowered before free is raised,
- * so leased <= limit - free always, with both sides equal when no call is under way.
+ * leased is there to be read. It is raised after free was lowered, and lowered before free is raised;
+ * leased == limit - free when no call is under way.
  */
 #ifndef TP_BUDGET_H
 #define TP_BUDGET_H
@@ -34,8 +34,14 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes);
 /* Gives leased bytes back. Any thread. */
 void tp_budget_release(struct tp_budget *budget, size_t bytes);
 
-/* Changes the limit. What is leased stays: a lower one holds once tp_budget_excess is 0. Any thread. */
+/*
+ * Changes the limit. What is leased stays: a lower one holds once tp_budget_excess is 0. One thread at a
+ * time; leases may go on meanwhile.
+ */
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit);
+
+/* What holds now: the limit, and the excess over one that is being lowered. */
+size_t tp_budget_bound(const struct tp_budget *budget);
 
 /* By how much what is leased is above a limit that was lowered; 0: the limit holds. */
 size_t tp_budget_excess(const struct tp_budget *budget);

@@ -144,8 +144,10 @@ int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
 		return error;
 	if (n < 0)
 		return stick(b, errno ? errno : EINVAL);
-	/* An argument that changed between the two may have made it longer: then it is cut off. */
-	b->len += tp_min((size_t)n, b->cap - b->len - 1);
+	/* INT_MAX bytes and their NUL are one too many; or an argument changed between the two. */
+	if ((size_t)n >= tp_min(b->cap - b->len, INT_MAX))
+		return stick(b, EOVERFLOW);
+	b->len += (size_t)n;
 	return 0;
 }
 

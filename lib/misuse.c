@@ -40,7 +40,7 @@ tp_cold bool tp_misuse_check(const tierpool_buf *b, bool put)
 		tp_misuse(b, "its header was overwritten");
 	else if (!tp_control_has(b, TP_STATE_BORROWED))
 		tp_misuse(b, put ? "put twice" : "used after it was put");
-	else if (b->len > b->cap)
+	else if (!put && b->len > b->cap)
 		tp_misuse(b, "its length is beyond its capacity");
 	else
 		return true;

@@ -266,7 +266,7 @@ static tierpool_buf *buffer_obtain(tierpool *pool, size_t n)
 	return b;
 }
 
-/* At least double, so that appending n bytes one by one copies less than 2 n. */
+/* At least double, so that appending n bytes one by one copies less than 3 n. */
 static size_t growth_size(const tierpool *pool, size_t cap, size_t need)
 {
 	size_t largest = pool->sizes.size[pool->sizes.count - 1];

@@ -44,26 +44,20 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 	s->ticks = tp_load_relaxed(&c->ticks);
 }
 
-/* A bound that is being lowered holds from when nothing above it is leased; until then, the excess. */
-static size_t bound_now(const struct tp_budget *retain)
-{
-	size_t limit = tp_load_relaxed(&retain->limit);
-	size_t excess = tp_budget_excess(retain);
-
-	return limit > SIZE_MAX - excess ? SIZE_MAX : limit + excess;
-}
-
 static void read_bytes(tierpool *pool, struct tierpool_stats *s)
 {
 	const struct tp_tiers *tiers = &pool->tiers;
-	size_t bound = bound_now(&tiers->retain);
+	uint64_t settings;
 	size_t live = s->allocs > s->frees ? s->allocs - s->frees : 0;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		s->idle += tp_tiers_count(tiers, tier);
-	s->idle_bytes = tp_tiers_bytes(tiers);
-	/* Raised or lowered while we added: the higher of the two held meanwhile. */
-	s->retain = tp_max(bound, bound_now(&tiers->retain));
+	/* Once more where retain was changed meanwhile: the two belong together. */
+	do {
+		settings = tp_load_acquire(&tiers->settings);
+		s->retain = tp_budget_bound(&tiers->retain);
+		s->idle_bytes = tp_tiers_bytes(tiers);
+	} while (tp_load_acquire(&tiers->settings) != settings);
 	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
 	s->overhead_bytes =
 		sizeof *pool + strlen(pool->name) + 1 + tp_load_relaxed(&tiers->table_bytes) +

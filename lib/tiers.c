@@ -6,7 +6,7 @@
 
 #include "atomic.h"
 
-/* A stack has 64 slots up to 4 KiB, fewer above so that one slab is about 5 KB, and 8 at least. */
+/* A stack has 64 slots up to 8 KiB, fewer above so that one slab is less than 6 KB, and 8 at least. */
 #define STACK_SLOTS 64
 #define STACK_SLOTS_LEAST 8
 #define STACK_BYTES ((size_t)512 << 10)
@@ -20,11 +20,13 @@
 
 static bool bytes_lease(struct tp_tiers *tiers, size_t bytes)
 {
-	if (!tp_budget_lease(&tiers->retain, bytes))
+	/* The shared one first: what retain then refuses has not raised the peak that is told of. */
+	if (tiers->shared && !tp_budget_lease(tiers->shared, bytes))
 		return false;
-	if (!tiers->shared || tp_budget_lease(tiers->shared, bytes))
+	if (tp_budget_lease(&tiers->retain, bytes))
 		return true;
-	tp_budget_release(&tiers->retain, bytes);
+	if (tiers->shared)
+		tp_budget_release(tiers->shared, bytes);
 	return false;
 }
 
@@ -57,7 +59,10 @@ void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n)
 
 bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
 {
-	return tiers->tier[tier].cost <= tp_load_relaxed(&tiers->retain.limit);
+	size_t cost = tiers->tier[tier].cost;
+
+	return cost <= tp_load_relaxed(&tiers->retain.limit) &&
+	       (!tiers->shared || cost <= tp_load_relaxed(&tiers->shared->limit));
 }
 
 /* ---- tables ---- */
@@ -89,13 +94,13 @@ static void limits_set(struct tp_tiers *tiers)
 
 void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 {
+	pthread_mutex_lock(&tiers->setting);
+	tp_add_release(&tiers->settings, 1u);
 	tp_budget_limit_set(&tiers->retain, retain);
 	limits_set(tiers);
-	/* Another thread that set it at the same time may have been overtaken, tier by tier. */
-	while (tp_load_acquire(&tiers->retain.limit) != retain) {
-		retain = tp_load_acquire(&tiers->retain.limit);
-		limits_set(tiers);
-	}
+	/* Again: whoever read the count between the two must not take it for settled. */
+	tp_add_release(&tiers->settings, 1u);
+	pthread_mutex_unlock(&tiers->setting);
 }
 
 int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
@@ -109,6 +114,7 @@ int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
 	tiers->shared = shared;
 	tiers->max_idle = max_idle;
 	tp_budget_init(&tiers->retain, retain);
+	pthread_mutex_init(&tiers->setting, NULL);
 	tiers->cache.count = tp_percpu_count();
 	tiers->table_bytes = tiers->cache.count * sizeof *tiers->cache.doors;
 	tiers->cache.doors = tp_backing_alloc(backing, tiers->table_bytes);
@@ -139,6 +145,7 @@ int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
 
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
+	pthread_mutex_destroy(&tiers->setting);
 	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
 		if (tiers->cache.doors[cpu].home)
 			tp_backing_free(
@@ -208,6 +215,7 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 
 void tp_tiers_lock(struct tp_tiers *tiers)
 {
+	pthread_mutex_lock(&tiers->setting);
 	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
 		tp_cpucache_stop(&tiers->cache, cpu);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
@@ -220,6 +228,7 @@ void tp_tiers_unlock(struct tp_tiers *tiers)
 		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
 	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
 		tp_cpucache_publish(&tiers->cache, cpu);
+	pthread_mutex_unlock(&tiers->setting);
 }
 
 void tp_tiers_recount(struct tp_tiers *tiers)
@@ -234,6 +243,8 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 		tp_budget_recount(&tiers->tier[tier].many, n);
 		bytes += n * tiers->tier[tier].cost;
 	}
+	/* A retain_set that was lowering it is lost with its thread: then it never began. */
+	tiers->retain.limit = tp_max(tiers->retain.limit, bytes);
 	tp_budget_recount(&tiers->retain, bytes);
 	if (tiers->shared)
 		tp_budget_recount(tiers->shared, tiers->shared->leased + bytes);

@@ -17,6 +17,7 @@
 #ifndef TP_TIERS_H
 #define TP_TIERS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +44,8 @@ struct tp_tiers {
 	struct tp_budget retain;
 	struct tp_budget *shared; /* NULL: none */
 	size_t max_idle;          /* SIZE_MAX: no bound */
+	pthread_mutex_t setting;  /* held while retain is changed */
+	uint64_t settings;        /* counted before and after each change; read by anyone */
 	size_t slab_bytes;
 	size_t table_bytes;        /* doors, tiers and slabs; grows by a slab at a time */
 	uint64_t room_looked;      /* milliseconds; when room was last reclaimed from all CPUs */

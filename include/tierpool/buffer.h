@@ -43,7 +43,7 @@ typedef struct tierpool_buf {
 	size_t len; /* bytes used; 0 at get */
 	size_t cap; /* bytes writable at data */
 	struct tierpool *tp_pool;
-	uint32_t tp_error;   /* the errno that sticks, or 0 */
+	uint32_t tp_error;   /* the errno that sticks, in a failed one */
 	uint32_t tp_control; /* magic 16, state 8, age 8 */
 	void *tp_link;
 	size_t tp_limit; /* cap, where append need not ask further; else 0 */
@@ -62,7 +62,7 @@ TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size
 	__attribute__((__cold__));
 
 /*
- * Makes room: afterwards cap - len >= extra, in bytes. Grows through the pool, at least doubling,
+ * Makes room: afterwards cap - len >= extra, in bytes. Grows through the pool, at least doubling up to the largest tier,
  * by exchanging blocks with an idle buffer where there is one.
  * 0; -ENOMEM when the size overflows or cannot be allocated (sticks); the error that sticks.
  */

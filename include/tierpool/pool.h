@@ -156,8 +156,8 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);
 
 /*
- * Brings the idle bytes to at most keep, buffers idle longest and the largest first, and has the
- * backing give its pages back to the system. pool NULL: every pool, each down to keep.
+ * Brings the idle bytes to at most keep, aged buffers first and the largest of them first, and has
+ * the backing give its pages back to the system. pool NULL: every pool, each down to keep.
  * The number of bytes released.
  */
 TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);

@@ -5,7 +5,7 @@
  *
  * The lock is a word of our own and not a pthread mutex, because after the release store of an
  * unlock nothing of the lock is touched any more: the pool that holds it may be gone by then, freed
- * by the thread that took the lock next (design: destroy).
+ * by the thread that took the lock next (lib/DESIGN.md, "The end of a pool").
  */
 #ifndef TP_ARCH_LOCKED_H
 #define TP_ARCH_LOCKED_H
