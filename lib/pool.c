@@ -2,8 +2,6 @@
 #include "pool.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 
