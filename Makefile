@@ -35,7 +35,9 @@ STATIC := $(BUILD)/libtierpool.a
 SHARED := $(BUILD)/libtierpool.so.0
 UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/test_*.c))
 STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress_*.c))
-BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%,$(wildcard benchmarks/*.c))
+# Not a program: what pair_latency compares with, in a shared library of its own.
+FLOOR := benchmarks/floor_stack.c
+BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%,$(filter-out $(FLOOR),$(wildcard benchmarks/*.c)))
 # What is installed has no sanitizer in it.
 INSTALLED := $(if $(SANITIZE),,test/installed.sh)
 HEADERS := $(wildcard include/*.h include/tierpool/*.h)
@@ -97,6 +99,17 @@ $(BUILD)/benchmarks/%: benchmarks/%.c $(STATIC)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(STATIC) $(LDLIBS) -o $@
+
+# Both sides are called through a shared library, as a program calls them.
+$(BUILD)/benchmarks/libfloor.so: $(FLOOR)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -ftls-model=initial-exec -shared $(LDFLAGS) $< -o $@
+
+$(BUILD)/benchmarks/pair_latency: benchmarks/pair_latency.c $(BUILD)/benchmarks/libfloor.so $(SHARED)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..' $< \
+		$(BUILD)/benchmarks/libfloor.so $(SHARED) -ldl $(LDLIBS) -o $@
 
 -include $(wildcard $(BUILD)/*/*.d)
 

@@ -14,6 +14,7 @@
 #define tp_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define tp_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define tp_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define tp_exchange_relaxed(p, v) __atomic_exchange_n((p), (v), __ATOMIC_RELAXED)
 #define tp_exchange_acquire(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
 #define tp_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 

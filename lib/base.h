@@ -17,6 +17,9 @@
 /* A slow path: kept out of line, so that the fast path beside it stays small. */
 #define tp_cold __attribute__((noinline, cold))
 
+/* A way that is not the slow one, kept out of line all the same, for the sake of the one beside it. */
+#define tp_aside __attribute__((noinline))
+
 /* On the declaration of an object of ours: its address needs no look into the offset table. */
 #define tp_hidden __attribute__((visibility("hidden")))
 

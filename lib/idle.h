@@ -26,10 +26,19 @@ enum tp_kept tp_idle_keep(struct tp_tiers *tiers, tierpool_buf *b, struct tp_lis
 /* Takes one buffer of a larger tier, aged ones first, to be freed; with its lease. NULL: none. */
 tierpool_buf *tp_idle_evict(struct tp_tiers *tiers, unsigned tier);
 
-/* One decay step: buffers that age out go to victims; room is halved. */
+/*
+ * One decay step: buffers that age out go to victims; room is halved. In rseq mode a CPU that is hard at
+ * work does its own part a moment later, in tp_idle_age_own.
+ */
 void tp_idle_tick(struct tp_tiers *tiers, struct tp_list *victims);
 
-/* Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first. */
+/* The caller's CPU's part of a tick that was left to it, if one was. For strikes and slow calls. */
+void tp_idle_age_own(struct tp_tiers *tiers, struct tp_list *victims);
+
+/*
+ * Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first. Gives up
+ * all room of buffers that are not there.
+ */
 void tp_idle_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims);
 
 /* Gives up all room of buffers that are not there. */

@@ -130,6 +130,7 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	error = options_read(options, &chosen, &sizes, &backing);
 	if (error)
 		return error;
+	tp_pool_start();
 	*out = pool_make(&chosen, &sizes, &backing);
 	if (!*out)
 		return -ENOMEM;
@@ -228,7 +229,11 @@ static void lost_count(tierpool *pool)
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		lost -= tp_tiers_count(&pool->tiers, tier);
-	c->slow_gets += lost;
+	/* Below zero where a change of a word was lost between its commit and its count. */
+	if ((int64_t)lost < 0)
+		c->slow_puts -= lost;
+	else
+		c->slow_gets += lost;
 }
 
 /*

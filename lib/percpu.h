@@ -1,24 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which CPUs there are, which one we are on, and how the per-CPU layer excludes others from it:
- * the mode. Owns nothing but the answers. Layer 1.
+ * Which CPUs there are, which one we are on, and how the per-CPU layer excludes others from it: the
+ * mode, chosen once, before the first pool. Owns nothing but the answers. Layer 1.
+ *
+ *   rseq    pops and pushes are restartable sequences; another CPU is stopped with a fence
+ *   locked  each CPU's stacks have a lock; everywhere, and where rseq cannot be had
  */
 #ifndef TP_PERCPU_H
 #define TP_PERCPU_H
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/sequence.h"
 #include "base.h"
+
+/* Chooses the mode, at the first call. TIERPOOL_PERCPU=rseq|locked in the environment is heard. */
+void tp_percpu_start(void);
 
 /* Entries of a table indexed by CPU; the same for the life of the process. */
 unsigned tp_percpu_count(void);
 
 /*
  * Where glibc keeps the caller's rseq area, from the thread pointer; 0: nowhere that we know of.
- * Set when the library is loaded.
+ * Set by tp_percpu_start.
  */
+extern tp_hidden ptrdiff_t tp_percpu_area;
+
+/* The same in rseq mode, 0 in locked mode: both questions of the fast path in one load. */
 extern tp_hidden ptrdiff_t tp_percpu_rseq;
 
 /*
@@ -27,11 +38,11 @@ extern tp_hidden ptrdiff_t tp_percpu_rseq;
  */
 static inline unsigned tp_percpu_id(void)
 {
-	const char *area = (const char *)__builtin_thread_pointer() + tp_percpu_rseq;
+	const char *area = (const char *)__builtin_thread_pointer() + tp_percpu_area;
 
-	/* cpu_id is the second word; -1 or -2 where the kernel does not keep it (linux/rseq.h). */
-	if (tp_likely(tp_percpu_rseq))
-		return *(const volatile uint32_t *)(const void *)(area + 4);
+	/* -1 or -2 where the kernel does not keep it (linux/rseq.h). */
+	if (tp_likely(tp_percpu_area))
+		return *(const volatile uint32_t *)(const void *)(area + TP_RSEQ_CPU_ID);
 	return (unsigned)sched_getcpu();
 }
 
@@ -43,7 +54,25 @@ static inline unsigned tp_percpu_current(unsigned count)
 	return tp_likely(cpu < count) ? cpu : 0;
 }
 
-/* "locked": the value of tierpool_stats.percpu. */
+/* All CPUs, as an argument of tp_percpu_fence. */
+#define TP_PERCPU_ALL (-1)
+
+/*
+ * Aborts whatever sequence a thread of this process is inside of on a CPU, or on all, and orders what
+ * it stored there before what the caller does next. Half a microsecond where the CPU does not run us,
+ * some ten where it does. 0; -errno where the system refuses, and nothing happened.
+ */
+int tp_percpu_fence(int cpu);
+
+/*
+ * Moves the caller to a CPU, calls there, and lets it go where it might before. What call gave; false,
+ * without a call, where the system does not let us go there. For a stop when fences are refused:
+ * while we run on a CPU, nobody else runs there. Microseconds, and it shows in the thread's affinity
+ * meanwhile.
+ */
+bool tp_percpu_visit(unsigned cpu, bool (*call)(void *context), void *context);
+
+/* "rseq" or "locked": the value of tierpool_stats.percpu. */
 const char *tp_percpu_mode(void);
 
 #endif

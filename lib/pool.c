@@ -114,30 +114,35 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 }
 
+/*
+ * The fast path's whole precondition: rseq mode, and nobody watches idle blocks. Then tp_percpu_rseq,
+ * else 0. Written before the first pool exists.
+ */
+static ptrdiff_t fast;
+
+void tp_pool_start(void)
+{
+	tp_percpu_start();
+	tp_store_relaxed(&fast, tp_shadow_watched ? 0 : tp_percpu_rseq);
+}
+
 /* ---- get ---- */
 
 static inline tierpool_buf *lend(tierpool_buf *b)
 {
-	tp_shadow_show(b->data, b->cap);
 	b->len = 0;
 	tp_control_set(b, TP_CONTROL_PLAIN);
 	return b;
 }
 
-/* The caller's CPU may be another one than where the strike was: then that one strikes again. */
-static tp_cold void rearm(tierpool *pool, unsigned tier)
+static unsigned tier_for(const tierpool *pool, size_t n)
 {
-	unsigned cpu = tp_percpu_current(pool->tiers.cache.count);
-	uint64_t *slab = tp_cpucache_stop(&pool->tiers.cache, cpu);
-
-	if (slab && tp_word_countdown(slab[pool->tiers.at[tier]]) < 0)
-		tp_cpucache_arm(
-			&pool->tiers.cache.doors[cpu], slab + pool->tiers.at[tier], STRIKE_MEAN);
-	tp_cpucache_publish(&pool->tiers.cache, cpu);
+	return n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
 }
 
-static tp_cold tierpool_buf *get_slow(tierpool *pool, unsigned tier, size_t n)
+static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 {
+	unsigned tier = tier_for(pool, n);
 	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
 
 	if (!b) {
@@ -150,33 +155,86 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, unsigned tier, size_t n)
 	}
 	/* Release: whoever sees this get sees its miss. Partner: hits in stats.c. */
 	tp_add_release(&pool->counters.slow_gets, 1u);
+	tp_shadow_show(b->data, b->cap);
 	lend(b);
 	if (tier == TP_TIER_NONE)
 		tp_control_add(b, TP_STATE_OVERSIZE);
 	return b;
 }
 
-tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
+/* What a CPU does at its strikes: arms the next one, and its part of a tick that was left to it. */
+static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
 {
-	bool strike = false;
-	tierpool_buf *b;
-	unsigned tier;
+	struct tp_list victims = {NULL, 0};
 
-	if (tp_unlikely(!pool)) {
+	tp_cpucache_arm(&pool->tiers.cache, b->tp_word, STRIKE_MEAN);
+	tp_idle_age_own(&pool->tiers, &victims);
+	tp_pool_release(pool, &victims, TP_DROP_DECAY);
+	return lend(b);
+}
+
+/* The same as get, in locked mode as well, and telling those who watch idle blocks. */
+static tp_aside tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
+{
+	uint64_t after;
+	tierpool_buf *b =
+		tp_cpucache_pop(&pool->tiers.cache, pool->tiers.at[tier_for(pool, n)], &after);
+
+	if (tp_unlikely(!b))
+		return get_slow(pool, n);
+	tp_shadow_show(b->data, b->cap);
+	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend(b);
+}
+
+/*
+ * Every way but the fast one ends in the call of a function, and none of them needs what the fast one
+ * has found: so that it keeps nothing, and saves no register.
+ */
+static inline tierpool_buf *get_tier(tierpool *pool, unsigned tier, size_t n)
+{
+	ptrdiff_t rseq = fast;
+	uint64_t after;
+	tierpool_buf *b;
+
+	if (tp_unlikely(!rseq))
+		return get_in_any_mode(pool, n);
+	/* No tier has a word as well, which is 0. */
+	b = tp_cpucache_pop_fast(rseq, &pool->tiers.cache, pool->tiers.at[tier], &after);
+	if (tp_unlikely(!b))
+		return get_slow(pool, n);
+	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend(b);
+}
+
+/* Where a doubling holds several tiers. */
+static tp_aside tierpool_buf *get_searched(tierpool *pool, size_t n, unsigned low)
+{
+	return get_tier(pool, tp_sizeclass_search(&pool->sizes, n, low), n);
+}
+
+static inline tierpool_buf *get(tierpool *pool, size_t n)
+{
+	unsigned tier = n ? tp_sizeclass_guess(&pool->sizes, n) : pool->default_tier;
+
+	if (tp_unlikely(pool->sizes.size[tier] < n))
+		return get_searched(pool, n, tier + 1);
+	return get_tier(pool, tier, n);
+}
+
+static tp_cold tierpool_buf *get_from_new_site(tierpool *pool, size_t n, tierpool_site *site)
+{
+	if (!pool) {
 		errno = EINVAL;
 		return NULL;
 	}
-	if (tp_unlikely(!tp_site_is_known(site, pool->id)))
-		tp_site_enter(&pool->sites, &pool->backing, site, pool->id);
-	tier = n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
-	if (tp_unlikely(tier == TP_TIER_NONE))
-		return get_slow(pool, tier, n);
-	b = tp_cpucache_pop(&pool->tiers.cache, pool->tiers.at[tier], &strike);
-	if (tp_unlikely(!b))
-		return get_slow(pool, tier, n);
-	if (tp_unlikely(strike))
-		rearm(pool, tier);
-	return lend(b);
+	tp_site_enter(&pool->sites, &pool->backing, site, pool->id);
+	return get(pool, n);
+}
+
+tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
+{
+	if (tp_unlikely(!pool || !tp_site_is_known(site, pool->id)))
+		return get_from_new_site(pool, n, site);
+	return get(pool, n);
 }
 
 tierpool_buf *(tierpool_get)(tierpool *pool)
@@ -190,6 +248,20 @@ tierpool_buf *(tierpool_get_sized)(tierpool *pool, size_t n)
 }
 
 /* ---- put ---- */
+
+static tp_cold void put_slow(tierpool_buf *b)
+{
+	tierpool *pool = b->tp_pool;
+	struct tp_list victims = {NULL, 0};
+
+	/* Once b is kept, another thread may destroy the pool and free it: not under our feet. */
+	tp_registry_retain(&pool->registered);
+	count(&pool->counters.slow_puts);
+	buffer_stow(pool, b);
+	tp_idle_age_own(&pool->tiers, &victims);
+	tp_pool_release(pool, &victims, TP_DROP_DECAY);
+	tp_registry_drop(&pool->registered);
+}
 
 /* A buffer whose state is more than borrowed: false when it may not be put. */
 static bool put_special(tierpool_buf *b)
@@ -205,32 +277,32 @@ static bool put_special(tierpool_buf *b)
 	return true;
 }
 
-static tp_cold void put_slow(tierpool_buf *b)
+/* The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers. */
+static tp_aside void put_in_any_mode(tierpool_buf *b)
 {
-	tierpool *pool = b->tp_pool;
+	bool plain = b->tp_control == TP_CONTROL_PLAIN;
 
-	/* Once b is kept, another thread may destroy the pool and free it: not under our feet. */
-	tp_registry_retain(&pool->registered);
-	count(&pool->counters.slow_puts);
-	buffer_stow(pool, b);
-	tp_registry_drop(&pool->registered);
+	if (tp_unlikely(!plain && !put_special(b)))
+		return;
+	tp_control_set(b, tp_control(TP_STATE_IDLE));
+	tp_shadow_hide(b->data, b->cap);
+	if (!plain || !tp_cpucache_push(&b->tp_pool->tiers.cache, b->tp_word, b))
+		put_slow(b);
 }
 
 void tierpool_put(tierpool_buf *b)
 {
+	ptrdiff_t rseq = fast;
+
 	if (tp_unlikely(!b))
 		return;
-	if (tp_unlikely(b->tp_control != TP_CONTROL_PLAIN)) {
-		if (!put_special(b))
-			return;
-		tp_control_set(b, tp_control(TP_STATE_IDLE));
-		put_slow(b);
+	if (tp_unlikely(!rseq || b->tp_control != TP_CONTROL_PLAIN)) {
+		put_in_any_mode(b);
 		return;
 	}
 	tp_control_set(b, tp_control(TP_STATE_IDLE));
-	tp_shadow_hide(b->data, b->cap);
 	/* Nothing of b or of the pool is touched after a push: they may be gone. */
-	if (tp_unlikely(!tp_cpucache_push(&b->tp_pool->tiers.cache, b->tp_word, b)))
+	if (tp_unlikely(!tp_cpucache_push_fast(rseq, &b->tp_pool->tiers.cache, b->tp_word, b)))
 		put_slow(b);
 }
 
@@ -324,15 +396,13 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	size_t excess = idle > keep ? idle - keep : 0;
 	size_t released, bytes = 0;
 
-	tp_idle_room_drop(&pool->tiers);
 	/* More than was too much at the call need not go, however many are put meanwhile. */
-	while (bytes < excess && (idle = tp_tiers_bytes(&pool->tiers)) > keep) {
-		tp_idle_strip(&pool->tiers, idle - keep, &victims);
+	do {
+		tp_idle_strip(&pool->tiers, idle > keep ? idle - keep : 0, &victims);
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
-		if (!released)
-			break;
 		bytes += released;
-	}
+		idle = tp_tiers_bytes(&pool->tiers);
+	} while (released && bytes < excess && idle > keep);
 	tp_backing_give_back(&pool->backing, true);
 	return bytes;
 }
@@ -371,7 +441,6 @@ static size_t retain_set(tierpool *pool, size_t bytes)
 	tp_tiers_retain_set(&pool->tiers, bytes);
 	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
-		tp_idle_room_drop(&pool->tiers);
 		tp_idle_strip(&pool->tiers, excess, &victims);
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		sum += released;

@@ -62,6 +62,9 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 	return (tierpool *)entry;
 }
 
+/* Before the first pool is made, and any time later: settles which way gets and puts go. */
+void tp_pool_start(void);
+
 /*
  * Calls step for a pool, if it exists still, or, for NULL, for every one; with a reference held.
  * The sum of what step gives.

@@ -8,15 +8,28 @@ static void index_by_width(struct tp_sizeclass *table)
 	unsigned tier = 0;
 
 	for (unsigned width = 0; width < sizeof table->first; width++) {
-		/* All that is narrower; no n is wider than a size_t. */
-		size_t below = !width                        ? 0
-			       : width <= 8 * sizeof(size_t) ? (size_t)1 << (width - 1)
-							     : SIZE_MAX;
+		size_t below = width ? (size_t)1 << (width - 1) : 0; /* all that is narrower */
 
-		while (tier < table->count - 1 && table->size[tier] <= below)
+		while (tier < table->count && table->size[tier] <= below)
 			tier++;
-		table->first[width] = (uint8_t)tier;
+		table->first[width] = tier < table->count ? (uint8_t)tier : TP_TIER_NONE;
 	}
+	table->size[TP_TIER_NONE] = SIZE_MAX;
+}
+
+unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n, unsigned low)
+{
+	unsigned high = table->count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (table->size[middle] < n)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < table->count ? low : TP_TIER_NONE;
 }
 
 int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsigned steps)

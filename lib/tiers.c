@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "atomic.h"
+#include "inject.h"
 
 /* A stack has 64 slots up to 8 KiB, fewer above so that one slab is less than 6 KB, and 8 at least. */
 #define STACK_SLOTS 64
@@ -103,6 +105,27 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 	pthread_mutex_unlock(&tiers->setting);
 }
 
+/* Doors and tiers. */
+static int tables_alloc(struct tp_tiers *tiers)
+{
+	const struct tp_backing *backing = tiers->backing;
+	unsigned cpus = tp_percpu_count();
+	size_t door_bytes = cpus * sizeof(struct tp_door);
+	size_t tier_bytes = tiers->sizes->count * sizeof *tiers->tier;
+	struct tp_door *doors = tp_backing_alloc(backing, door_bytes);
+
+	tiers->tier = doors ? tp_backing_alloc(backing, tier_bytes) : NULL;
+	if (tiers->tier && !tp_cpucache_init(&tiers->cache, doors, cpus)) {
+		tiers->table_bytes = door_bytes + tier_bytes;
+		return 0;
+	}
+	if (tiers->tier)
+		tp_backing_free(backing, tiers->tier, tier_bytes);
+	if (doors)
+		tp_backing_free(backing, doors, door_bytes);
+	return -ENOMEM;
+}
+
 int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle)
 {
@@ -115,18 +138,8 @@ int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
 	tiers->max_idle = max_idle;
 	tp_budget_init(&tiers->retain, retain);
 	pthread_mutex_init(&tiers->setting, NULL);
-	tiers->cache.count = tp_percpu_count();
-	tiers->table_bytes = tiers->cache.count * sizeof *tiers->cache.doors;
-	tiers->cache.doors = tp_backing_alloc(backing, tiers->table_bytes);
-	if (!tiers->cache.doors)
+	if (tables_alloc(tiers))
 		return -ENOMEM;
-	tiers->tier = tp_backing_alloc(backing, sizes->count * sizeof *tiers->tier);
-	if (!tiers->tier) {
-		tp_backing_free(backing, tiers->cache.doors, tiers->table_bytes);
-		return -ENOMEM;
-	}
-	memset(tiers->cache.doors, 0, tiers->table_bytes);
-	tiers->table_bytes += sizes->count * sizeof *tiers->tier;
 	for (unsigned tier = 0; tier < sizes->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
 
@@ -138,7 +151,8 @@ int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
 		tiers->at[tier] = (uint16_t)words;
 		words += tp_round_up(1u + t->stack, TP_LINE / sizeof(uint64_t));
 	}
-	tiers->slab_bytes = words * sizeof(uint64_t);
+	tiers->at[TP_TIER_NONE] = (uint16_t)words;
+	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
 	limits_set(tiers);
 	return 0;
 }
@@ -159,38 +173,56 @@ void tp_tiers_fini(struct tp_tiers *tiers)
 
 /* ---- slabs ---- */
 
-uint64_t *tp_tiers_stop(struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+_Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + TP_LINE <= TP_SLAB_MOST,
+	"the closed slab is as large as any");
+
+tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
-	uint64_t *slab = tp_cpucache_stop(&tiers->cache, cpu);
+	unsigned cpu = tp_percpu_current(tiers->cache.count);
+	uint64_t *slab;
 
-	if (slab)
-		return slab + tiers->at[tier];
-	tp_cpucache_publish(&tiers->cache, cpu);
-	return NULL;
-}
-
-tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers, unsigned cpu)
-{
-	uint64_t *slab = tp_backing_alloc(tiers->backing, tiers->slab_bytes);
-	bool installed;
-
+	if (tp_load_relaxed(&tiers->cache.doors[cpu].home) ||
+		tp_load_relaxed(&tiers->cache.doors[cpu].closed))
+		return;
+	slab = tp_backing_alloc(tiers->backing, tiers->slab_bytes);
 	if (!slab)
 		return;
 	memset(slab, 0, tiers->slab_bytes);
-	tp_cpucache_stop(&tiers->cache, cpu);
-	installed = tp_cpucache_install(&tiers->cache, cpu, slab);
-	tp_cpucache_publish(&tiers->cache, cpu);
-	if (installed)
+	if (tp_cpucache_install(&tiers->cache, cpu, slab))
 		tp_add_relaxed(&tiers->table_bytes, tiers->slab_bytes);
 	else
 		tp_backing_free(tiers->backing, slab, tiers->slab_bytes);
 }
 
+bool tp_tiers_may_stop(struct tp_tiers *tiers, unsigned cpu, bool due)
+{
+	struct tp_cpucache_counts counts;
+	uint64_t moved;
+
+	if (due || !tp_percpu_rseq || cpu == tp_percpu_id())
+		return true;
+	counts = tp_cpucache_count_on(&tiers->cache, cpu, tiers->at, tiers->sizes->count);
+	moved = (uint64_t)(counts.pops + counts.pushes);
+	/* Relaxed: two who look at once both see it idle, or one of them looks again. */
+	return tp_exchange_relaxed(&tiers->cache.doors[cpu].looked, moved) == moved;
+}
+
+bool tp_tiers_stop_due(struct tp_tiers *tiers)
+{
+	struct timespec now;
+	uint64_t last = tp_load_relaxed(&tiers->stops_due);
+	uint64_t ms;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return ms != last && tp_cas_relaxed(&tiers->stops_due, &last, ms);
+}
+
 /* ---- counting and fork ---- */
 
-bool tp_tiers_holds(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
 {
-	return tp_word_depth(tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]));
+	return tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]);
 }
 
 size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
@@ -198,7 +230,7 @@ size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
 	size_t count = tp_depot_count(&tiers->tier[tier].depot);
 
 	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
-		count += tp_word_depth(tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]));
+		count += tp_word_depth(tp_tiers_word(tiers, cpu, tier));
 	return count;
 }
 
@@ -210,14 +242,13 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 		sum += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
 	/* A buffer that moves while we add may be seen twice; what is leased it never exceeds. */
 	leased = tp_load_relaxed(&tiers->retain.leased);
-	return tp_min(sum, leased);
+	return tp_fault(TP_FAULT_SUMMING_WATCHER) ? sum : tp_min(sum, leased);
 }
 
 void tp_tiers_lock(struct tp_tiers *tiers)
 {
 	pthread_mutex_lock(&tiers->setting);
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
-		tp_cpucache_stop(&tiers->cache, cpu);
+	tp_cpucache_lock(&tiers->cache);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		pthread_mutex_lock(&tiers->tier[tier].depot.lock);
 }
@@ -226,8 +257,7 @@ void tp_tiers_unlock(struct tp_tiers *tiers)
 {
 	for (unsigned tier = tiers->sizes->count; tier--;)
 		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
-		tp_cpucache_publish(&tiers->cache, cpu);
+	tp_cpucache_unlock(&tiers->cache);
 	pthread_mutex_unlock(&tiers->setting);
 }
 
@@ -239,7 +269,7 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 		size_t n = tp_tiers_count(tiers, tier);
 
 		for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
-			n += tp_word_room(tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]));
+			n += tp_word_room(tp_tiers_word(tiers, cpu, tier));
 		tp_budget_recount(&tiers->tier[tier].many, n);
 		bytes += n * tiers->tier[tier].cost;
 	}

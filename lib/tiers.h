@@ -47,9 +47,10 @@ struct tp_tiers {
 	pthread_mutex_t setting;  /* held while retain is changed */
 	uint64_t settings;        /* counted before and after each change; read by anyone */
 	size_t slab_bytes;
-	size_t table_bytes;        /* doors, tiers and slabs; grows by a slab at a time */
-	uint64_t room_looked;      /* milliseconds; when room was last reclaimed from all CPUs */
-	uint16_t at[TP_TIERS_MAX]; /* of each tier's word in the slab */
+	size_t table_bytes; /* doors, tiers and slabs; grows by a slab at a time */
+	uint64_t stops_due; /* milliseconds; when busy CPUs were last stopped */
+	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
+	uint16_t at[TP_TIER_NONE + 1];
 };
 
 /* 0 or -ENOMEM. sizes and backing must outlive the tables; retain and max_idle as in the options. */
@@ -72,17 +73,28 @@ bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier);
 /* Sets the bound for leases to come, and what each CPU may hold under it. */
 void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
 
+/* A stopped CPU's stack of a tier. */
+static inline uint64_t *tp_tiers_stack(
+	const struct tp_tiers *tiers, const struct tp_door *door, unsigned tier)
+{
+	return door->home + tiers->at[tier];
+}
+
 /*
- * Stops a CPU and gives the stack of a tier, or NULL where it has no slab: then nothing is stopped.
- * The caller publishes the CPU again (tp_cpucache_publish).
+ * Whether another CPU may be stopped for something that can be done without: to the one that is, a
+ * fence costs more than an allocation. Yes where stopping costs no fence; where nothing moved there
+ * since the last look; and where due says that this is the one time in a millisecond.
  */
-uint64_t *tp_tiers_stop(struct tp_tiers *tiers, unsigned cpu, unsigned tier);
+bool tp_tiers_may_stop(struct tp_tiers *tiers, unsigned cpu, bool due);
 
-/* Whether a CPU's stack of a tier holds anything, as of some moment: worth stopping it for. */
-bool tp_tiers_holds(const struct tp_tiers *tiers, unsigned cpu, unsigned tier);
+/* Whether a millisecond has passed since this was last true; of a pool. */
+bool tp_tiers_stop_due(struct tp_tiers *tiers);
 
-/* Gives a CPU its slab. Out of memory, and losing the race to another thread, change nothing. */
-void tp_tiers_slab_create(struct tp_tiers *tiers, unsigned cpu);
+/* A CPU's word of a tier, as of some moment: whether there is anything worth stopping it for. */
+uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier);
+
+/* Gives the caller's CPU its slab. Out of memory, and losing a race, change nothing. */
+void tp_tiers_slab_create(struct tp_tiers *tiers);
 
 /* Idle buffers of a tier, and the bytes of all, as of some moment; bytes never above the leased. */
 size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier);

@@ -1,24 +1,33 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs tests, each a program or script: test/run.sh TEST...
-# Each passes by exit status 0 and is skipped by 77, having said why. Stress programs (stress_*) run
-# for SECONDS_EACH seconds; WRAP goes before them (valgrind).
+# Each passes by exit status 0 and is skipped by 77, having said why. Programs run once in each of MODES;
+# where one cannot be had the library says so, and runs them locked. Stress programs (stress_*) run for
+# SECONDS_EACH seconds; WRAP goes before them (valgrind).
 # The last line is "N passed, N failed, N skipped": of what was given; a program counts its own.
 set -u
 # Criterion's tests expect signals, which ASan would take for itself.
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}handle_segv=0:handle_abort=0:allocator_may_return_null=1"
 passed=0 failed=0 skipped=0
-for test; do
-	echo "== ${test##*/}"
-	case $test in
-	*/stress_*) ${WRAP:-} "$test" "${SECONDS_EACH:-4}" ;;
-	*/test_*) "$test" --short-filename ;;
-	*) "$test" ;;
+run() { # run MODE TEST
+	echo "== ${2##*/}${1:+ ($1)}"
+	[ -z "$1" ] || export TIERPOOL_PERCPU="$1"
+	case $2 in
+	*/stress_*) ${WRAP:-} "$2" "${SECONDS_EACH:-4}" ;;
+	*/test_*) "$2" --short-filename ;;
+	*) "$2" ;;
 	esac
 	case $? in
 	0) passed=$((passed + 1)) ;;
 	77) skipped=$((skipped + 1)) ;;
-	*) failed=$((failed + 1)) && echo "FAILED: $test" ;;
+	*) failed=$((failed + 1)) && echo "FAILED: $2${1:+ ($1)}" ;;
+	esac
+	unset TIERPOOL_PERCPU
+}
+for test; do
+	case $test in
+	*.sh) run '' "$test" ;;
+	*) for mode in ${MODES-rseq locked}; do run "$mode" "$test"; done ;;
 	esac
 done
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For architectures without sequences, and for TSan: never called, since the mode is locked there.
+ * Layer 1.
+ */
+#ifndef TP_ARCH_NONE_H
+#define TP_ARCH_NONE_H
+
+#include <stdbool.h>
+
+#include "sequence.h"
+
+static inline void *tp_sequence_pop(
+	ptrdiff_t area, const struct tp_door *doors, unsigned count, unsigned at, uint64_t *after)
+{
+	(void)area, (void)doors, (void)count, (void)at;
+	*after = 0;
+	return NULL;
+}
+
+static inline bool tp_sequence_push(
+	ptrdiff_t area, const struct tp_door *doors, unsigned count, unsigned at, const void *item)
+{
+	(void)area, (void)doors, (void)count, (void)at, (void)item;
+	return false;
+}
+
+static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
+{
+	(void)area, (void)s;
+	return false;
+}
+
+#endif

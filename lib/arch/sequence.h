@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Restartable sequences: the three things that are done on the caller's CPU without an atomic
+ * instruction. The contract; x86_64.h and aarch64.h implement it, none.h is for where there are none.
+ * Layer 0.
+ *
+ * A sequence is a few instructions that the kernel knows of. A thread that is preempted, migrated,
+ * signalled or fenced inside of one does not go on there: it goes to the sequence's abort handler. So
+ * what stands below happens whole, with its last store, the commit, or it never was; and it happens
+ * while no other thread does anything on that CPU. Slots that were written before an abort lie above
+ * the depth, where nobody looks.
+ *
+ * area is where the thread's rseq area is, from the thread pointer. A sequence reads its cpu_id and
+ * writes its rseq_cs, and nothing else of it.
+ *
+ *   pop(doors, count, at):
+ *       retry at most TP_SEQUENCE_TRIES times after an abort:
+ *           area.rseq_cs = this sequence
+ *         start:
+ *           cpu = area.cpu_id;              if cpu >= count: NULL   (also -1 and -2: not registered)
+ *           stack = doors[cpu].slab + at
+ *           word = *stack;                  if depth(word) == 0: NULL
+ *           item = stack[depth(word)]
+ *           *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
+ *       item, word
+ *
+ *   push(doors, count, at, item):
+ *       likewise:
+ *           word = *stack;                  if room(word) == 0: false
+ *           stack[depth(word) + 1] = item
+ *           *stack = word + DEPTH - ROOM                            <- commit
+ *
+ *   store(s): a batch that is pushed or popped, a word that is added to, a door that is closed. What
+ *   is to happen was decided before, from what was seen; this makes it so if all is as it was seen.
+ *       once, false after an abort:
+ *           if area.cpu_id != s.cpu: false
+ *           if *s.gate != s.gated: false                  (the CPU's door: its slab is not stopped)
+ *           if *s.target != s.expected: false
+ *           s.to[0 ... s.count - 1] = s.from[...]
+ *           *s.target = s.desired                                   <- commit
+ *
+ * A commit is a release: whoever reads the word with acquire sees what was stored before it.
+ */
+#ifndef TP_ARCH_SEQUENCE_H
+#define TP_ARCH_SEQUENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of the kernel's struct rseq (linux/rseq.h), in bytes: what is read, and what is written. */
+#define TP_RSEQ_CPU_ID 4
+#define TP_RSEQ_CS 8
+
+/*
+ * Under a debugger that steps, every pass aborts; then the slow path is the way on. Sixteen, because
+ * an abort is rare (a thousand a second under a 200 us timer), and the next pass a matter of
+ * nanoseconds.
+ */
+#define TP_SEQUENCE_TRIES 16
+
+/* depth 12 | room 12 | countdown 40, see cpucache.h. */
+#define TP_WORD_BITS 12
+#define TP_WORD_MASK UINT64_C(0xfff)
+#define TP_WORD_DEPTH UINT64_C(1)
+#define TP_WORD_ROOM (UINT64_C(1) << TP_WORD_BITS)
+#define TP_WORD_COUNTDOWN (UINT64_C(1) << 2 * TP_WORD_BITS)
+
+#define TP_WORD_POP (TP_WORD_ROOM - TP_WORD_DEPTH - TP_WORD_COUNTDOWN)
+#define TP_WORD_PUSH (TP_WORD_DEPTH - TP_WORD_ROOM)
+
+/* A door begins with its slab, and is of this size. */
+#define TP_DOOR_SHIFT 7
+struct tp_door;
+
+struct tp_store {
+	uint64_t cpu;
+	uint64_t *const *gate;
+	uint64_t *gated;
+	uint64_t *target;
+	uint64_t expected, desired;
+	uint64_t *to;
+	const uint64_t *from;
+	uint64_t count;
+};
+
+#if defined(__SANITIZE_THREAD__)
+#define TP_NO_SEQUENCES /* it does not see into them, and would report each buffer that moves */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TP_NO_SEQUENCES
+#endif
+#endif
+
+/*
+ * Whether there are any; and PROVEN: whether they are used by themselves, or only when
+ * TIERPOOL_PERCPU=rseq asks for them.
+ */
+#if defined(__x86_64__) && defined(__LP64__) && !defined(TP_NO_SEQUENCES)
+#define TP_SEQUENCES 1
+#define TP_SEQUENCES_PROVEN 1
+#define TP_SEQUENCES_FILE "arch/x86_64.h"
+#elif defined(__aarch64__) && defined(__LP64__) && !defined(TP_NO_SEQUENCES)
+#define TP_SEQUENCES 1
+#define TP_SEQUENCES_PROVEN 0 /* the abort path has not run on hardware */
+#define TP_SEQUENCES_FILE "arch/aarch64.h"
+#else
+#define TP_SEQUENCES 0
+#define TP_SEQUENCES_PROVEN 0
+#define TP_SEQUENCES_FILE "arch/none.h"
+#endif
+
+#endif

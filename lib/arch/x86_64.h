@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached through
+ * %fs, which is the thread pointer. Every store is a release here. Layer 1.
+ *
+ * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler, 6 again.
+ */
+#ifndef TP_ARCH_X86_64_H
+#define TP_ARCH_X86_64_H
+
+#include <stdbool.h>
+
+#include "../inject.h"
+#include "sequence.h"
+
+/* clang-format off */
+
+/* The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. */
+#define TP_SEQUENCE_DESCRIPTOR                         \
+	".pushsection __rseq_cs, \"aw\"\n\t"           \
+	".balign 32\n"                                 \
+	"3:\n\t"                                       \
+	".long 0, 0\n\t"                               \
+	".quad 1f, 2f - 1f, 4f\n\t"                    \
+	".popsection\n\t"                              \
+	".pushsection __rseq_cs_ptr_array, \"aw\"\n\t" \
+	".quad 3b\n\t"                                 \
+	".popsection\n\t"
+
+/*
+ * The abort handler, behind the signature that the kernel asks for, inside an instruction that traps.
+ * In a section of its own: next to cold code it might come to lie within a sequence that was inlined
+ * there.
+ */
+#define TP_SEQUENCE_ABORT(what)                        \
+	".pushsection __rseq_abort, \"ax\"\n\t"        \
+	".byte 0x0f, 0xb9, 0x3d\n\t"                   \
+	".long 0x53053053\n"                           \
+	"4:\n\t" what "\n\t"                           \
+	".popsection\n\t"
+
+/* area.rseq_cs = this sequence; start. */
+#define TP_SEQUENCE_BEGIN                              \
+	"leaq 3b(%%rip), %%rax\n\t"                    \
+	"movq %%rax, %%fs:%c[cs](%[area])\n"           \
+	"1:\n\t"
+
+/* cpu = area.cpu_id; beyond the table: to the label. %rax = doors[cpu].slab + at. */
+#define TP_SEQUENCE_STACK(beyond)                      \
+	"movl %%fs:%c[id](%[area]), %%eax\n\t"         \
+	"cmpl %[count], %%eax\n\t"                     \
+	"jae " beyond "\n\t"                           \
+	"shlq %[shift], %%rax\n\t"                     \
+	"addq %[doors], %%rax\n\t"                     \
+	"movq (%%rax), %%rax\n\t"                      \
+	"leaq (%%rax, %[at], 8), %%rax\n\t"
+
+#ifdef TP_INJECT
+#define TP_SEQUENCE_POINT                              \
+	"movl tp_inject_loops(%%rip), %%r11d\n"        \
+	"7:\n\t"                                       \
+	"subl $1, %%r11d\n\t"                          \
+	"jns 7b\n\t"
+#define TP_SEQUENCE_CLOBBERED , "r11"
+#else
+#define TP_SEQUENCE_POINT
+#define TP_SEQUENCE_CLOBBERED
+#endif
+
+/*
+ * word = *stack;                  if depth(word) == 0: NULL
+ * item = stack[depth(word)]
+ * *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
+ */
+static inline void *tp_sequence_pop(ptrdiff_t area, const struct tp_door *doors, unsigned count,
+	unsigned at, uint64_t *after)
+{
+	uint64_t word;
+	void *item = NULL;
+	unsigned tries = TP_SEQUENCE_TRIES;
+
+	__asm__ volatile(
+		TP_SEQUENCE_DESCRIPTOR
+		"6:\n\t"
+		TP_SEQUENCE_BEGIN
+		TP_SEQUENCE_STACK("2f")
+		"movq (%%rax), %[word]\n\t"
+		"movl %k[word], %%ecx\n\t"
+		"andl %[mask], %%ecx\n\t"
+		"jz 2f\n\t"
+		"movq (%%rax, %%rcx, 8), %[item]\n\t"
+		TP_SEQUENCE_POINT
+		"addq %[pop], %[word]\n\t"
+		"movq %[word], (%%rax)\n" /* commit */
+		"2:\n\t"
+		TP_SEQUENCE_ABORT("xorl %k[item], %k[item]\n\t"
+				  "decl %[tries]\n\t"
+				  "jnz 6b\n\t"
+				  "jmp 2b")
+		: [item] "+&r"(item), [word] "=&r"(word), [tries] "+&r"(tries)
+		: [area] "r"(area), [doors] "rm"(doors), [count] "rm"(count),
+		  [at] "r"((uint64_t)at), [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
+		  [shift] "i"(TP_DOOR_SHIFT), [mask] "i"(TP_WORD_MASK),
+		  [pop] "i"((int64_t)TP_WORD_POP)
+		: "rax", "rcx", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+	*after = word;
+	return item;
+}
+
+#if tp_fault(TP_FAULT_EARLY_COMMIT)
+#define TP_SEQUENCE_PUSH                                       \
+	"movq %%rcx, (%%rax)\n\t"                              \
+	TP_SEQUENCE_POINT                                      \
+	"movq %[item], 8(%%rax, %%rsi, 8)\n"                   \
+	"2:\n\t"
+#else
+#define TP_SEQUENCE_PUSH                                       \
+	"movq %[item], 8(%%rax, %%rsi, 8)\n\t"                 \
+	TP_SEQUENCE_POINT                                      \
+	"movq %%rcx, (%%rax)\n" /* commit */                   \
+	"2:\n\t"
+#endif
+
+/*
+ * word = *stack;                  if room(word) == 0: false
+ * stack[depth(word) + 1] = item
+ * *stack = word + DEPTH - ROOM                            <- commit
+ */
+static inline bool tp_sequence_push(ptrdiff_t area, const struct tp_door *doors, unsigned count,
+	unsigned at, const void *item)
+{
+	__asm__ goto(
+		TP_SEQUENCE_DESCRIPTOR
+		"movl %[most], %%edx\n"
+		"6:\n\t"
+		TP_SEQUENCE_BEGIN
+		TP_SEQUENCE_STACK("%l[slow]")
+		"movq (%%rax), %%rcx\n\t"
+		"testl %[rooms], %%ecx\n\t"
+		"jz %l[slow]\n\t"
+		"movl %%ecx, %%esi\n\t"
+		"andl %[mask], %%esi\n\t"
+		"addq %[push], %%rcx\n\t"
+		TP_SEQUENCE_PUSH
+		TP_SEQUENCE_ABORT("decl %%edx\n\t"
+				  "jnz 6b\n\t"
+				  "jmp %l[slow]")
+		:
+		: [area] "r"(area), [doors] "rm"(doors), [count] "rm"(count),
+		  [at] "r"((uint64_t)at), [item] "r"(item), [id] "i"(TP_RSEQ_CPU_ID),
+		  [cs] "i"(TP_RSEQ_CS), [shift] "i"(TP_DOOR_SHIFT), [mask] "i"(TP_WORD_MASK),
+		  [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM), [push] "i"((int64_t)TP_WORD_PUSH),
+		  [most] "i"(TP_SEQUENCE_TRIES)
+		: "rax", "rcx", "rdx", "rsi", "memory", "cc" TP_SEQUENCE_CLOBBERED
+		: slow);
+	return true;
+slow:
+	return false;
+}
+
+/*
+ * if area.cpu_id != s.cpu or *s.gate != s.gated or *s.target != s.expected: false
+ * s.to[0 ... s.count - 1] = s.from[...]
+ * *s.target = s.desired                                   <- commit
+ */
+static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
+{
+	__asm__ goto(
+		TP_SEQUENCE_DESCRIPTOR
+		TP_SEQUENCE_BEGIN
+		"movl %%fs:%c[id](%[area]), %%eax\n\t"
+		"cmpq %c[cpu](%[s]), %%rax\n\t"
+		"jne %l[changed]\n\t"
+		"movq %c[gate](%[s]), %%rax\n\t"
+		"movq (%%rax), %%rax\n\t"
+		"cmpq %c[gated](%[s]), %%rax\n\t"
+		"jne %l[changed]\n\t"
+		"movq %c[target](%[s]), %%rcx\n\t"
+		"movq (%%rcx), %%rax\n\t"
+		"cmpq %c[expected](%[s]), %%rax\n\t"
+		"jne %l[changed]\n\t"
+		"movq %c[to](%[s]), %%rdi\n\t"
+		"movq %c[from](%[s]), %%rsi\n\t"
+		"movq %c[n](%[s]), %%rdx\n"
+		"8:\n\t"
+		"subq $1, %%rdx\n\t"
+		"js 9f\n\t"
+		"movq (%%rsi, %%rdx, 8), %%rax\n\t"
+		"movq %%rax, (%%rdi, %%rdx, 8)\n\t"
+		"jmp 8b\n"
+		"9:\n\t"
+		TP_SEQUENCE_POINT
+		"movq %c[desired](%[s]), %%rax\n\t"
+		"movq %%rax, (%%rcx)\n" /* commit */
+		"2:\n\t"
+		TP_SEQUENCE_ABORT("jmp %l[changed]")
+		:
+		: [area] "r"(area), [s] "r"(s), [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
+		  [cpu] "i"(offsetof(struct tp_store, cpu)),
+		  [gate] "i"(offsetof(struct tp_store, gate)),
+		  [gated] "i"(offsetof(struct tp_store, gated)),
+		  [target] "i"(offsetof(struct tp_store, target)),
+		  [expected] "i"(offsetof(struct tp_store, expected)),
+		  [desired] "i"(offsetof(struct tp_store, desired)),
+		  [to] "i"(offsetof(struct tp_store, to)),
+		  [from] "i"(offsetof(struct tp_store, from)),
+		  [n] "i"(offsetof(struct tp_store, count))
+		: "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc" TP_SEQUENCE_CLOBBERED
+		: changed);
+	return true;
+changed:
+	return false;
+}
+
+/* clang-format on */
+
+#endif
