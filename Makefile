@@ -35,9 +35,10 @@ STATIC := $(BUILD)/libtierpool.a
 SHARED := $(BUILD)/libtierpool.so.0
 UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/test_*.c))
 STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress_*.c))
-# Not a program: what pair_latency compares with, in a shared library of its own.
-FLOOR := benchmarks/floor_stack.c
-BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%,$(filter-out $(FLOOR),$(wildcard benchmarks/*.c)))
+# The floor is a library of pair_latency's, not a program.
+BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%, \
+	$(filter-out benchmarks/floor_stack.c,$(wildcard benchmarks/*.c)))
+FLOOR := $(BUILD)/benchmarks/libfloor.so
 # What is installed has no sanitizer in it.
 INSTALLED := $(if $(SANITIZE),,test/installed.sh)
 HEADERS := $(wildcard include/*.h include/tierpool/*.h)
@@ -82,8 +83,8 @@ ENCODE_TESTS := $(BUILD)/test/test_encode_control $(BUILD)/test/test_encode_cont
 $(ENCODE_TESTS): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(ENCODE_TESTS): $(BUILD)/benchmarks/encode_control
 # Where a loop happens to lie is worth 3 % of it: both sides of a comparison begin on a line.
-$(BUILD)/benchmarks/%: override CFLAGS += -falign-functions=64 -falign-loops=64
-$(BUILD)/benchmarks/%: CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"'
+$(BUILD)/benchmarks/%: private override CFLAGS += -falign-functions=64 -falign-loops=64
+$(BUILD)/benchmarks/%: private CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"'
 
 $(BUILD)/test/test_%: test/test_%.c $(STATIC)
 	$(call say,CC,$@)
@@ -100,16 +101,19 @@ $(BUILD)/benchmarks/%: benchmarks/%.c $(STATIC)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(STATIC) $(LDLIBS) -o $@
 
-# Both sides are called through a shared library, as a program calls them.
-$(BUILD)/benchmarks/libfloor.so: $(FLOOR)
+# As programs get it, from the shared library; and the floor from one too, so each call of either is
+# one through the PLT. as-needed would leave jemalloc out, which the library knows weakly.
+$(BUILD)/benchmarks/pair_latency: benchmarks/pair_latency.c $(SHARED) $(FLOOR)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(FLOOR) $(SHARED) \
+		-Wl,-rpath,'$$ORIGIN:$$ORIGIN/..' -Wl,--no-as-needed $(LDLIBS) -o $@
+
+$(FLOOR): benchmarks/floor_stack.c
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -ftls-model=initial-exec -shared $(LDFLAGS) $< -o $@
-
-$(BUILD)/benchmarks/pair_latency: benchmarks/pair_latency.c $(BUILD)/benchmarks/libfloor.so $(SHARED)
-	$(call say,CC,$@)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..' $< \
-		$(BUILD)/benchmarks/libfloor.so $(SHARED) -ldl $(LDLIBS) -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -ftls-model=initial-exec -shared -Wl,-soname,libfloor.so \
+		$(LDFLAGS) $< -o $@
 
 -include $(wildcard $(BUILD)/*/*.d)
 

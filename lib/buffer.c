@@ -28,7 +28,7 @@ static int refuse(const tierpool_buf *b)
 {
 	if (!b)
 		return -ENOMEM;
-	if (tp_likely(b->tp_control == TP_CONTROL_PLAIN && b->len <= b->cap))
+	if (tp_likely(tp_control_is_plain(b->tp_control) && b->len <= b->cap))
 		return 0;
 	if (!tp_misuse_check(b, false))
 		return -EINVAL;
@@ -164,7 +164,7 @@ int tierpool_buf_printf(tierpool_buf *b, const char *format, ...)
 
 void tierpool_buf_reset(tierpool_buf *b)
 {
-	if (!b || (b->tp_control != TP_CONTROL_PLAIN && !tp_misuse_check(b, false)))
+	if (!b || (!tp_control_is_plain(b->tp_control) && !tp_misuse_check(b, false)))
 		return;
 	b->len = 0;
 	tp_control_remove(b, TP_STATE_FAILED);
@@ -185,7 +185,7 @@ int tierpool_buf_error(const tierpool_buf *b)
 
 void tierpool_buf_secret(tierpool_buf *b)
 {
-	if (b && (b->tp_control == TP_CONTROL_PLAIN || tp_misuse_check(b, false)))
+	if (b && (tp_control_is_plain(b->tp_control) || tp_misuse_check(b, false)))
 		tp_control_add(b, TP_STATE_SECRET);
 }
 

@@ -4,7 +4,7 @@
  * what each state means and which transitions there are. Layer 1.
  *
  *   borrowed   the borrower's. Bits beside it send append and put the slow way: secret, stream,
- *              oversize, failed (an error sticks; tp_error says which)
+ *              oversize, failed (an error sticks; tp_error says which); careful only put
  *   idle       the pool's, with its block; age counts the ticks it has lain there
  *   released   the pool's, without a block, in the free list of headers
  *
@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <tierpool/buffer.h>
 
@@ -31,6 +32,7 @@ enum tp_state {
 	TP_STATE_STREAM = 0x04,
 	TP_STATE_OVERSIZE = 0x08,
 	TP_STATE_FAILED = 0x10,
+	TP_STATE_CAREFUL = 0x20,
 	TP_STATE_IDLE = 0x40,
 	TP_STATE_RELEASED = 0x80,
 };
@@ -40,18 +42,40 @@ static inline uint32_t tp_control(unsigned state)
 	return TP_CONTROL_MAGIC << 16 | state << 8;
 }
 
-/* Borrowed, and nothing else. */
+/* Borrowed, and nothing else: what the fast path of put takes. */
 #define TP_CONTROL_PLAIN tp_control(TP_STATE_BORROWED)
+
+/* The same where there is no fast path. */
+#define TP_CONTROL_CAREFUL tp_control(TP_STATE_BORROWED | TP_STATE_CAREFUL)
+
+/* Borrowed, and nothing else that a borrower could have made it. */
+static inline bool tp_control_is_plain(uint32_t control)
+{
+	return (control & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_CONTROL_PLAIN;
+}
 
 /*
  * Sets the state of a buffer, and with it the limit up to which append goes by itself: all of a
- * plain one's capacity, nothing of any other's. So tp_limit says in one number what append has to
- * ask.
+ * plain one's capacity (of one beyond 4 GiB, the rest), nothing of any other's. So tp_limit says in one
+ * number what append has to ask.
  */
 static inline void tp_control_set(tierpool_buf *b, uint32_t control)
 {
 	b->tp_control = control;
-	b->tp_limit = control == TP_CONTROL_PLAIN ? b->cap : 0;
+	b->tp_limit = tp_control_is_plain(control) ? (uint32_t)b->cap : 0;
+}
+
+/* The same, to idle, which the fast path does in one store. */
+static inline void tp_control_idle(tierpool_buf *b)
+{
+	static const struct {
+		uint32_t control, limit;
+	} idle = {TP_CONTROL_MAGIC << 16 | TP_STATE_IDLE << 8, 0};
+
+	_Static_assert(offsetof(tierpool_buf, tp_limit) == offsetof(tierpool_buf, tp_control) + 4 &&
+			       offsetof(tierpool_buf, tp_control) % 8 == 0,
+		"side by side, for one store");
+	memcpy((char *)b + offsetof(tierpool_buf, tp_control), &idle, sizeof idle);
 }
 
 static inline bool tp_control_is_ours(const tierpool_buf *b)

@@ -17,7 +17,7 @@ static void closed_slab_map(void)
 		NULL, TP_SLAB_MOST, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
-int tp_cpucache_init(struct tp_cpucache *cache, struct tp_door *doors, unsigned count)
+int tp_cpucache_init(struct tp_cpucache *cache, void *memory, unsigned count)
 {
 	static pthread_once_t mapped = PTHREAD_ONCE_INIT;
 
@@ -25,11 +25,21 @@ int tp_cpucache_init(struct tp_cpucache *cache, struct tp_door *doors, unsigned 
 	pthread_once(&mapped, closed_slab_map);
 	if (closed_slab == MAP_FAILED)
 		return -ENOMEM;
-	*cache = (struct tp_cpucache){.doors = doors, .count = count};
-	memset(doors, 0, count * sizeof *doors);
-	for (unsigned cpu = 0; cpu < count; cpu++)
-		doors[cpu].slab = closed_slab;
+	memset(memory, 0, tp_cpucache_bytes(count));
+	*cache = (struct tp_cpucache){.slabs = memory, .count = count};
+	cache->doors =
+		(void *)((char *)memory + tp_round_up(count * sizeof *cache->slabs, TP_LINE));
+	for (unsigned cpu = 0; cpu < count; cpu++) {
+		cache->slabs[cpu] = closed_slab;
+		cache->doors[cpu].shown = &cache->slabs[cpu];
+	}
 	return 0;
+}
+
+/* What the sequences are given. */
+static const void *base_of(const struct tp_cpucache *cache)
+{
+	return (const void *)((uintptr_t)cache->slabs - TP_SLABS_AT);
 }
 
 /* ---- locked mode: the same words and slots, inside a lock ---- */
@@ -57,7 +67,7 @@ static void *pop_locked(const struct tp_cpucache *cache, unsigned at, uint64_t *
 	*after = 0;
 	if (tp_unlikely(!door))
 		return NULL;
-	stack = door->slab + at;
+	stack = *door->shown + at;
 	word = tp_load_relaxed(stack);
 	depth = tp_word_depth(word);
 	if (tp_likely(depth)) {
@@ -77,7 +87,7 @@ static bool push_locked(const struct tp_cpucache *cache, unsigned at, void *item
 
 	if (tp_unlikely(!door))
 		return false;
-	stack = door->slab + at;
+	stack = *door->shown + at;
 	word = tp_load_relaxed(stack);
 	pushed = tp_word_room(word);
 	if (tp_likely(pushed)) {
@@ -88,18 +98,44 @@ static bool push_locked(const struct tp_cpucache *cache, unsigned at, void *item
 	return pushed;
 }
 
+/* The word that the caller's CPU shows; 0 also where it is stopped or none of ours. */
+static uint64_t own_word(const struct tp_cpucache *cache, unsigned at)
+{
+	unsigned cpu = tp_percpu_id();
+
+	return cpu < cache->count ? tp_load_relaxed(tp_load_relaxed(&cache->slabs[cpu]) + at) : 0;
+}
+
 void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
 {
 	ptrdiff_t rseq = tp_percpu_rseq;
+	void *item = NULL;
+	bool odd;
 
-	return rseq ? tp_cpucache_pop_fast(rseq, cache, at, after) : pop_locked(cache, at, after);
+	if (!rseq)
+		return pop_locked(cache, at, after);
+	/* What there was for the taking and was not taken was aborted. */
+	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES && !item; tries++) {
+		if (!tp_word_depth(own_word(cache, at)))
+			break;
+		item = tp_sequence_pop(rseq, base_of(cache), cache->count, at, after, &odd);
+	}
+	return item;
 }
 
 bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at, void *item)
 {
 	ptrdiff_t rseq = tp_percpu_rseq;
 
-	return rseq ? tp_cpucache_push_fast(rseq, cache, at, item) : push_locked(cache, at, item);
+	if (!rseq)
+		return push_locked(cache, at, item);
+	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES; tries++) {
+		if (!tp_word_room(own_word(cache, at)))
+			break;
+		if (tp_sequence_push(rseq, base_of(cache), cache->count, at, item))
+			return true;
+	}
+	return false;
 }
 
 /* ---- changes of the caller's CPU ---- */
@@ -165,8 +201,8 @@ static struct tp_change change_locked(const struct tp_cpucache *cache, unsigned 
 
 	if (!door)
 		return plan.change;
-	if (door->slab == door->home) {
-		plan = plan_make(door->slab + at, decide, context);
+	if (*door->shown == door->home) {
+		plan = plan_make(*door->shown + at, decide, context);
 		plan_copy(&plan, items, &copy);
 		count_before(door, &plan);
 		for (uint64_t i = 0; i < copy.count; i++)
@@ -190,10 +226,10 @@ struct tp_change tp_cpucache_change(const struct tp_cpucache *cache, unsigned at
 		struct tp_door *door = &cache->doors[cpu < cache->count ? cpu : 0];
 		/* Acquire: pairs with the release of install; the slab is seen zeroed. */
 		uint64_t *home = tp_load_acquire(&door->home);
-		struct tp_store store = {.cpu = cpu, .gate = &door->slab, .gated = home};
+		struct tp_store store = {.cpu = cpu, .gate = door->shown, .gated = home};
 		struct plan plan;
 
-		if (cpu >= cache->count || !home || tp_load_relaxed(&door->slab) != home)
+		if (cpu >= cache->count || !home || tp_load_relaxed(door->shown) != home)
 			break;
 		plan = plan_make(home + at, decide, context);
 		if (plan.change.after == plan.change.before)
@@ -262,9 +298,9 @@ unsigned tp_cpucache_arm(const struct tp_cpucache *cache, unsigned at, unsigned 
 static bool shut_own(struct tp_door *door, unsigned cpu)
 {
 	struct tp_store store = {.cpu = cpu,
-		.gate = &door->slab,
+		.gate = door->shown,
 		.gated = door->home,
-		.target = (uint64_t *)(void *)&door->slab,
+		.target = (uint64_t *)(void *)door->shown,
 		.expected = (uintptr_t)door->home,
 		.desired = (uintptr_t)closed_slab};
 
@@ -304,12 +340,12 @@ static bool shut_fenced(struct tp_cpucache *cache, struct tp_door *door, unsigne
 	 * Relaxed: the fence is a full barrier on both CPUs. A thread that enters a sequence there after
 	 * it sees the closed slab; one that entered before it aborts.
 	 */
-	tp_store_relaxed(&door->slab, closed_slab);
+	tp_store_relaxed(door->shown, closed_slab);
 	tp_point(TP_POINT_SHUT);
 	if (fence(cache, (int)cpu))
 		return true;
 	/* Nothing was done to the slab: it is as whole as if it had never been hidden. */
-	tp_store_release(&door->slab, door->home);
+	tp_store_release(door->shown, door->home);
 	return false;
 }
 
@@ -319,7 +355,7 @@ static bool shut(struct tp_cpucache *cache, struct tp_door *door, unsigned cpu)
 	struct visit visit = {door, cpu};
 
 	if (!tp_percpu_rseq) {
-		tp_store_relaxed(&door->slab, closed_slab);
+		tp_store_relaxed(door->shown, closed_slab);
 		return true;
 	}
 	return shut_own(door, cpu) || shut_fenced(cache, door, cpu) ||
@@ -353,7 +389,7 @@ struct tp_door *tp_cpucache_stop_own(struct tp_cpucache *cache)
 		return NULL;
 	if (may_be_stopped(door)) {
 		if (!tp_percpu_rseq)
-			tp_store_relaxed(&door->slab, closed_slab);
+			tp_store_relaxed(door->shown, closed_slab);
 		/* We may have moved since we asked which CPU it is: then it is not ours to stop. */
 		if (!tp_percpu_rseq || shut_own(door, cpu)) {
 			tp_point(TP_POINT_STOPPED);
@@ -372,13 +408,13 @@ void tp_cpucache_publish(struct tp_door *door)
 	 * sequence's load of the door, on which all its other loads depend.
 	 */
 	if (may_be_stopped(door))
-		tp_store_release(&door->slab, door->home);
+		tp_store_release(door->shown, door->home);
 	tp_locked_leave(&door->lock);
 }
 
 bool tp_cpucache_is_stopped(const struct tp_door *door)
 {
-	return may_be_stopped(door) && tp_load_relaxed(&door->slab) != door->home;
+	return may_be_stopped(door) && tp_load_relaxed(door->shown) != door->home;
 }
 
 void tp_cpucache_stop_all(struct tp_cpucache *cache)
@@ -389,7 +425,7 @@ void tp_cpucache_stop_all(struct tp_cpucache *cache)
 	for (unsigned cpu = 0; cpu < cache->count; cpu++)
 		if (may_be_stopped(&cache->doors[cpu]))
 			/* As in shut_fenced; one fence for all. */
-			tp_store_relaxed(&cache->doors[cpu].slab, closed_slab);
+			tp_store_relaxed(&cache->slabs[cpu], closed_slab);
 	tp_point(TP_POINT_SHUT);
 	if (!tp_percpu_rseq)
 		return;
@@ -399,7 +435,7 @@ void tp_cpucache_stop_all(struct tp_cpucache *cache)
 
 		if (!may_be_stopped(visit.door))
 			continue;
-		tp_store_release(&visit.door->slab, visit.door->home);
+		tp_store_release(visit.door->shown, visit.door->home);
 		tp_percpu_visit(cpu, shut_as_visitor, &visit);
 	}
 }
@@ -435,7 +471,7 @@ bool tp_cpucache_install(struct tp_cpucache *cache, unsigned cpu, uint64_t *slab
 		/* Release: pairs with the acquires of home; a reader sees the slab zeroed. */
 		tp_store_release(&door->home, slab);
 		tp_point(TP_POINT_INSTALL);
-		tp_store_release(&door->slab, slab);
+		tp_store_release(door->shown, slab);
 	}
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
 		tp_locked_leave(&door->lock);
@@ -448,7 +484,7 @@ void tp_cpucache_close_all(struct tp_cpucache *cache)
 		struct tp_door *door = &cache->doors[cpu];
 
 		/* Where a CPU could not be stopped a push may slip in here, and its buffer be lost. */
-		tp_store_release(&door->slab, closed_slab);
+		tp_store_release(door->shown, closed_slab);
 		tp_store_relaxed(&door->closed, 1u);
 	}
 }

@@ -11,12 +11,12 @@
  * strike: its caller arms the countdown again.
  *
  * Synchronization between local and remote operations. A slab belongs either to its CPU or to a
- * stopper, and the CPU's door says to whom:
+ * stopper, and what the CPU shows says to whom:
  *
- *   door.slab == door.home   the CPU's. In rseq mode whoever runs there may enter a sequence, which
+ *   shown == door.home       the CPU's. In rseq mode whoever runs there may enter a sequence, which
  *                            happens whole or not at all (arch/sequence.h); in locked mode whoever
  *                            holds door.lock may do the same things.
- *   door.slab == closed      a stopper's, the holder of door.lock; or there is none yet; or the pool
+ *   shown == closed slab     a stopper's, the holder of door.lock; or there is none yet; or the pool
  *                            is being destroyed. The closed slab is all zero, depth 0 and room 0, so
  *                            that the fast path needs no test for it, and cannot be written.
  *
@@ -78,9 +78,11 @@ static inline int64_t tp_word_countdown(uint64_t word)
 	return (int64_t)word >> 2 * TP_WORD_BITS;
 }
 
-/* A CPU's way into its slab; a pair of cache lines of its own, since CPUs fetch them in pairs. */
+/* What a CPU's slab is guarded by; a pair of cache lines of its own, since CPUs fetch them in pairs. */
 struct tp_door {
-	uint64_t *slab;  /* first: what pops and pushes use. Written by the holder of lock */
+	uint64_t **
+		shown; /* where the slab pointer is that pops and pushes use; always the same place, */
+	/* written by the holder of lock */
 	uint64_t *home;  /* NULL: none yet. Set once, by the holder of lock; read by anyone */
 	uint32_t lock;   /* rseq: held by a stopper. locked: by whoever is inside */
 	uint32_t closed; /* for ever: the pool is being destroyed. By the holder of lock */
@@ -94,17 +96,29 @@ struct tp_door {
 	uint64_t ticked;                                   /* and at the last tick */
 } __attribute__((aligned(TP_LINE)));
 
-_Static_assert(sizeof(struct tp_door) == 1 << TP_DOOR_SHIFT, "sequences find doors by a shift");
-
 struct tp_cpucache {
-	struct tp_door *doors; /* count of them; the caller's memory */
+	/*
+	 * The slab pointers, one a CPU, side by side: to find the own one is one load. That CPUs share a
+	 * line is of no account, since it is only read but for stops.
+	 */
+	uint64_t **slabs;
+	struct tp_door *doors; /* count of them, as of the slab pointers */
 	unsigned count;
 	uint32_t fence_lost; /* the system refused one; set once, read by anyone */
 	uint64_t fences;     /* made so far */
 };
 
-/* Every door shows the closed slab. 0; -ENOMEM: there is none to show. Chooses the mode. */
-int tp_cpucache_init(struct tp_cpucache *cache, struct tp_door *doors, unsigned count);
+/* Bytes for the slab pointers and the doors of so many CPUs. */
+static inline size_t tp_cpucache_bytes(unsigned count)
+{
+	return tp_round_up(count * sizeof(uint64_t *), TP_LINE) + count * sizeof(struct tp_door);
+}
+
+/*
+ * Makes a cache in memory of tp_cpucache_bytes, aligned to TP_LINE, which begins with the slab pointers;
+ * every CPU shows the closed slab. 0; -ENOMEM: there is none to show. Chooses the mode.
+ */
+int tp_cpucache_init(struct tp_cpucache *cache, void *memory, unsigned count);
 
 /*
  * Takes the top of a stack of the caller's CPU; the pointer is the caller's, the room it leaves the
@@ -116,17 +130,20 @@ void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at, uint64_t *af
 /* Gives a pointer to a stack. False: no room, and the pointer is still the caller's. */
 bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at, void *item);
 
-/* The same in rseq mode, in line; rseq: tp_percpu_rseq, not 0. */
-static inline void *tp_cpucache_pop_fast(
-	ptrdiff_t rseq, const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+/*
+ * The same in rseq mode, in line, in one try, of a cache for all of tp_percpu_cpus whose slab pointers
+ * are TP_SLABS_AT behind base. rseq: tp_percpu_rseq, not 0. *odd: no pointer, or a strike.
+ */
+static inline void *tp_cpucache_pop_fast(ptrdiff_t rseq, const void *base, unsigned at, bool *odd)
 {
-	return tp_sequence_pop(rseq, cache->doors, cache->count, at, after);
+	uint64_t after;
+
+	return tp_sequence_pop(rseq, base, tp_percpu_cpus, at, &after, odd);
 }
 
-static inline bool tp_cpucache_push_fast(
-	ptrdiff_t rseq, const struct tp_cpucache *cache, unsigned at, void *item)
+static inline bool tp_cpucache_push_fast(ptrdiff_t rseq, const void *base, unsigned at, void *item)
 {
-	return tp_sequence_push(rseq, cache->doors, cache->count, at, item);
+	return tp_sequence_push(rseq, base, tp_percpu_cpus, at, item);
 }
 
 /*
@@ -142,8 +159,8 @@ struct tp_change {
 
 /*
  * Changes a stack of the caller's CPU without stopping it: a batch pushed or popped, room added, the
- * countdown armed, in one commit. In items the last is the top. Nothing is done where the CPU has no
- * slab, is stopped, or never holds still.
+ * countdown armed, in one commit. In items the last is the top; what stands in it after nothing was done
+ * means nothing. Nothing is done where the CPU has no slab, is stopped, or never holds still.
  */
 struct tp_change tp_cpucache_change(const struct tp_cpucache *cache, unsigned at,
 	tp_word_decide *decide, const void *context, void **items);

@@ -28,10 +28,11 @@ static uint64_t take_decide(uint64_t word, const void *unused)
 
 static tierpool_buf *stack_take(struct tp_tiers *tiers, unsigned tier)
 {
-	void *item = NULL;
+	struct tp_change change;
+	void *item;
 
-	tp_cpucache_change(&tiers->cache, tiers->at[tier], take_decide, NULL, &item);
-	return item;
+	change = tp_cpucache_change(&tiers->cache, tiers->at[tier], take_decide, NULL, &item);
+	return change.before != change.after ? item : NULL;
 }
 
 /* What a change may use: leases of so many buffers more, up to so many in all; pointers waiting. */

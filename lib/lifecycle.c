@@ -33,7 +33,7 @@ static void pool_free(struct tp_registered *entry)
 	tp_headers_fini(&pool->headers, &backing);
 	tp_sites_fini(&pool->sites, &backing);
 	tierpool_budget_destroy(pool->budget);
-	tp_backing_free(&backing, pool, sizeof *pool + strlen(pool->name) + 1);
+	tp_backing_free(&backing, pool, pool->bytes);
 }
 
 static int sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_options *options)
@@ -84,32 +84,34 @@ static int options_read(const struct tierpool_options *options, struct tierpool_
 static tierpool *pool_make(const struct tierpool_options *chosen, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing)
 {
-	static uint32_t last_id;
+	static uint64_t last_id;
+	unsigned cpus = tp_percpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	tierpool *pool = tp_backing_alloc(backing, sizeof *pool + length);
+	size_t bytes = sizeof(tierpool) + tp_cpucache_bytes(cpus) + length;
+	tierpool *pool = tp_backing_alloc(backing, bytes);
 
 	if (!pool)
 		return NULL;
-	memset(pool, 0, sizeof *pool);
-	memcpy(pool->name, chosen->name, length);
+	memset(pool, 0, bytes);
+	pool->bytes = bytes;
+	pool->registered.name = memcpy(pool->cpus + tp_cpucache_bytes(cpus), chosen->name, length);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
-	if (tp_tiers_init(&pool->tiers, &pool->sizes, &pool->backing, chosen->retain,
-		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle)) {
-		tp_backing_free(backing, pool, sizeof *pool + length);
-		return NULL;
-	}
 	pool->default_tier =
 		tp_sizeclass_of(sizes, tp_min(DEFAULT_SIZE, sizes->size[sizes->count - 1]));
+	/* For a get of no size. */
+	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
+	if (tp_tiers_init(&pool->tiers, pool->cpus, &pool->sizes, &pool->backing, chosen->retain,
+		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle)) {
+		tp_backing_free(backing, pool, bytes);
+		return NULL;
+	}
 	pool->budget = chosen->budget;
 	if (pool->budget)
 		tp_budget_share(pool->budget);
 	tp_headers_init(&pool->headers);
 	tp_sites_init(&pool->sites);
-	do
-		pool->id = tp_add_relaxed(&last_id, 1u) + 1;
-	while (!pool->id);
-	pool->registered.name = pool->name;
+	pool->id = tp_add_relaxed(&last_id, 1u) + 1;
 	pool->registered.dead = pool_free;
 	return pool;
 }

@@ -128,11 +128,18 @@ void tp_pool_start(void)
 
 /* ---- get ---- */
 
-static inline tierpool_buf *lend(tierpool_buf *b)
+static inline tierpool_buf *lend(tierpool_buf *b, uint32_t control)
 {
 	b->len = 0;
-	tp_control_set(b, TP_CONTROL_PLAIN);
+	tp_control_set(b, control);
 	return b;
+}
+
+/* In whatever mode, and telling those who watch idle blocks. */
+static tierpool_buf *lend_in_any_mode(tierpool_buf *b)
+{
+	tp_shadow_show(b->data, b->cap);
+	return lend(b, fast ? TP_CONTROL_PLAIN : TP_CONTROL_CAREFUL);
 }
 
 static unsigned tier_for(const tierpool *pool, size_t n)
@@ -155,8 +162,7 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	}
 	/* Release: whoever sees this get sees its miss. Partner: hits in stats.c. */
 	tp_add_release(&pool->counters.slow_gets, 1u);
-	tp_shadow_show(b->data, b->cap);
-	lend(b);
+	lend_in_any_mode(b);
 	if (tier == TP_TIER_NONE)
 		tp_control_add(b, TP_STATE_OVERSIZE);
 	return b;
@@ -170,10 +176,10 @@ static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
 	tp_cpucache_arm(&pool->tiers.cache, b->tp_word, STRIKE_MEAN);
 	tp_idle_age_own(&pool->tiers, &victims);
 	tp_pool_release(pool, &victims, TP_DROP_DECAY);
-	return lend(b);
+	return lend_in_any_mode(b);
 }
 
-/* The same as get, in locked mode as well, and telling those who watch idle blocks. */
+/* The same as get_fast, in locked mode as well, and trying again what was aborted. */
 static tp_aside tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
 {
 	uint64_t after;
@@ -182,69 +188,77 @@ static tp_aside tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
 
 	if (tp_unlikely(!b))
 		return get_slow(pool, n);
-	tp_shadow_show(b->data, b->cap);
-	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend(b);
+	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend_in_any_mode(b);
+}
+
+static tp_cold tierpool_buf *get_odd(tierpool *pool, size_t n, tierpool_buf *b)
+{
+	return b ? lend_struck(pool, b) : get_in_any_mode(pool, n);
 }
 
 /*
  * Every way but the fast one ends in the call of a function, and none of them needs what the fast one
  * has found: so that it keeps nothing, and saves no register.
  */
-static inline tierpool_buf *get_tier(tierpool *pool, unsigned tier, size_t n)
+static inline tierpool_buf *get_at_word(tierpool *pool, unsigned at, size_t n)
 {
-	ptrdiff_t rseq = fast;
-	uint64_t after;
-	tierpool_buf *b;
+	bool odd;
+	tierpool_buf *b = tp_cpucache_pop_fast(fast, pool, at, &odd);
 
-	if (tp_unlikely(!rseq))
-		return get_in_any_mode(pool, n);
-	/* No tier has a word as well, which is 0. */
-	b = tp_cpucache_pop_fast(rseq, &pool->tiers.cache, pool->tiers.at[tier], &after);
-	if (tp_unlikely(!b))
-		return get_slow(pool, n);
-	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend(b);
+	return tp_unlikely(odd) ? get_odd(pool, n, b) : lend(b, TP_CONTROL_PLAIN);
 }
 
-/* Where a doubling holds several tiers. */
-static tp_aside tierpool_buf *get_searched(tierpool *pool, size_t n, unsigned low)
+/* Where a doubling holds several tiers; or none is large enough, whose word is always 0. */
+static tp_aside tierpool_buf *get_searched(tierpool *pool, size_t n)
 {
-	return get_tier(pool, tp_sizeclass_search(&pool->sizes, n, low), n);
+	return get_at_word(pool, pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)], n);
 }
 
-static inline tierpool_buf *get(tierpool *pool, size_t n)
+static inline tierpool_buf *get_fast(tierpool *pool, size_t n)
 {
-	unsigned tier = n ? tp_sizeclass_guess(&pool->sizes, n) : pool->default_tier;
+	size_t index = tp_size_index(n);
 
-	if (tp_unlikely(pool->sizes.size[tier] < n))
-		return get_searched(pool, n, tier + 1);
-	return get_tier(pool, tier, n);
+	if (tp_unlikely(pool->tiers.quick_size[index] < n))
+		return get_searched(pool, n);
+	return get_at_word(pool, pool->tiers.quick_at[index], n);
 }
 
-static tp_cold tierpool_buf *get_from_new_site(tierpool *pool, size_t n, tierpool_site *site)
+static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 {
 	if (!pool) {
 		errno = EINVAL;
 		return NULL;
 	}
-	tp_site_enter(&pool->sites, &pool->backing, site, pool->id);
-	return get(pool, n);
+	return fast ? get_fast(pool, n) : get_in_any_mode(pool, n);
 }
 
-tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
+static tp_aside tierpool_buf *get_from_other_site(tierpool *pool, size_t n, tierpool_site *site)
 {
-	if (tp_unlikely(!pool || !tp_site_is_known(site, pool->id)))
-		return get_from_new_site(pool, n, site);
-	return get(pool, n);
+	if (pool && site) {
+		/* Not the id itself where there is no fast path: so every get comes here. */
+		uint64_t id = fast ? pool->id : ~pool->id;
+
+		if (!tp_site_is_known(site, id))
+			tp_site_enter(&pool->sites, &pool->backing, site, id);
+	}
+	return get_without_site(pool, n);
+}
+
+tp_fast tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
+{
+	if (tp_likely(pool && site && tp_site_is_known(site, pool->id)))
+		return get_fast(pool, n);
+	return get_from_other_site(pool, n, site);
 }
 
 tierpool_buf *(tierpool_get)(tierpool *pool)
 {
-	return tierpool_get_at(pool, 0, NULL);
+	return get_without_site(pool, 0);
 }
 
 tierpool_buf *(tierpool_get_sized)(tierpool *pool, size_t n)
 {
-	return tierpool_get_at(pool, n, NULL);
+	return get_without_site(pool, n);
 }
 
 /* ---- put ---- */
@@ -280,7 +294,7 @@ static bool put_special(tierpool_buf *b)
 /* The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers. */
 static tp_aside void put_in_any_mode(tierpool_buf *b)
 {
-	bool plain = b->tp_control == TP_CONTROL_PLAIN;
+	bool plain = tp_control_is_plain(b->tp_control);
 
 	if (tp_unlikely(!plain && !put_special(b)))
 		return;
@@ -290,20 +304,26 @@ static tp_aside void put_in_any_mode(tierpool_buf *b)
 		put_slow(b);
 }
 
-void tierpool_put(tierpool_buf *b)
+/* After a push that found no room, or was aborted. */
+static tp_cold void put_again(tierpool_buf *b)
 {
-	ptrdiff_t rseq = fast;
+	if (!tp_cpucache_push(&b->tp_pool->tiers.cache, b->tp_word, b))
+		put_slow(b);
+}
 
+tp_fast void tierpool_put(tierpool_buf *b)
+{
 	if (tp_unlikely(!b))
 		return;
-	if (tp_unlikely(!rseq || b->tp_control != TP_CONTROL_PLAIN)) {
+	/* Where there is no fast path no buffer is so plain. */
+	if (tp_unlikely(b->tp_control != TP_CONTROL_PLAIN)) {
 		put_in_any_mode(b);
 		return;
 	}
-	tp_control_set(b, tp_control(TP_STATE_IDLE));
+	tp_control_idle(b);
 	/* Nothing of b or of the pool is touched after a push: they may be gone. */
-	if (tp_unlikely(!tp_cpucache_push_fast(rseq, &b->tp_pool->tiers.cache, b->tp_word, b)))
-		put_slow(b);
+	if (tp_unlikely(!tp_cpucache_push_fast(fast, b->tp_pool, b->tp_word, b)))
+		put_again(b);
 }
 
 /* ---- growth ---- */

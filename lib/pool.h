@@ -41,21 +41,30 @@ struct tp_counters {
 };
 
 struct tierpool {
-	struct tp_registered registered; /* first: a tierpool is found as one of these */
-	/* Of this pool in this process, never 0. Apart from the references, which slow calls write.
-	 */
-	uint32_t id __attribute__((aligned(TP_LINE)));
-	uint32_t closing; /* set once, by destroy */
-	unsigned default_tier;
-	struct tp_sizeclass sizes;
-	struct tp_tiers tiers;
-	struct tp_headers headers;
-	struct tp_sites sites;
-	tierpool_budget *budget;
-	struct tp_backing backing;
-	struct tp_counters counters __attribute__((aligned(TP_LINE)));
-	char name[]; /* and its NUL */
+	union {
+		struct {
+			struct tp_registered
+				registered; /* first: a pool is found as one of these */
+			/* Of this pool in this process, never 0. Apart from the references. */
+			uint64_t id __attribute__((aligned(TP_LINE)));
+			uint32_t closing; /* set once, by destroy */
+			unsigned default_tier;
+			struct tp_sizeclass sizes;
+			struct tp_tiers tiers;
+			struct tp_headers headers;
+			struct tp_sites sites;
+			tierpool_budget *budget;
+			struct tp_backing backing;
+			size_t bytes; /* of all this, and of what is behind it */
+			struct tp_counters counters __attribute__((aligned(TP_LINE)));
+		};
+		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
+	};
+	/* The memory of tiers.cache, and the name. Here, because a put finds its slab from the pool. */
+	char cpus[];
 };
+
+_Static_assert(sizeof(struct tierpool) == TP_SLABS_AT, "else TP_SLABS_AT is too small");
 
 static inline tierpool *tp_pool_of(struct tp_registered *entry)
 {

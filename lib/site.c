@@ -90,7 +90,7 @@ static bool site_add(struct tp_sites *sites, struct tp_site *site, const tierpoo
 }
 
 tp_cold void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing,
-	tierpool_site *stub, uint32_t pool_id)
+	tierpool_site *stub, uint64_t pool_id)
 {
 	if (!site_find(sites, stub)) {
 		struct tp_site *made = site_create(stub, backing);
@@ -100,5 +100,5 @@ tp_cold void tp_site_enter(struct tp_sites *sites, const struct tp_backing *back
 		if (!site_add(sites, made, stub))
 			tp_backing_free(backing, made, made->bytes);
 	}
-	tp_store_relaxed(&stub->tp_state, (uint64_t)pool_id);
+	tp_store_relaxed(&stub->tp_state, pool_id);
 }

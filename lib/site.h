@@ -39,11 +39,11 @@ struct tp_sites {
 void tp_sites_init(struct tp_sites *sites);
 void tp_sites_fini(struct tp_sites *sites, const struct tp_backing *backing);
 
-/* Whether the stub last borrowed from the pool of this id; true for NULL, which is no place. */
-static inline bool tp_site_is_known(const tierpool_site *stub, uint32_t pool_id)
+/* Whether the stub last borrowed from the pool of this id. */
+static inline bool tp_site_is_known(const tierpool_site *stub, uint64_t pool_id)
 {
 	/* Relaxed: it is a hint for this pool alone, and leads to nothing that it would publish. */
-	return !stub || tp_load_relaxed(&stub->tp_state) == pool_id;
+	return tp_load_relaxed(&stub->tp_state) == pool_id;
 }
 
 /*
@@ -51,6 +51,6 @@ static inline bool tp_site_is_known(const tierpool_site *stub, uint32_t pool_id)
  * of memory: the place goes uncounted until the next time.
  */
 void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing, tierpool_site *stub,
-	uint32_t pool_id);
+	uint64_t pool_id);
 
 #endif

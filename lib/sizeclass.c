@@ -3,23 +3,9 @@
 
 #include <errno.h>
 
-static void index_by_width(struct tp_sizeclass *table)
+unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n)
 {
-	unsigned tier = 0;
-
-	for (unsigned width = 0; width < sizeof table->first; width++) {
-		size_t below = width ? (size_t)1 << (width - 1) : 0; /* all that is narrower */
-
-		while (tier < table->count && table->size[tier] <= below)
-			tier++;
-		table->first[width] = tier < table->count ? (uint8_t)tier : TP_TIER_NONE;
-	}
-	table->size[TP_TIER_NONE] = SIZE_MAX;
-}
-
-unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n, unsigned low)
-{
-	unsigned high = table->count;
+	unsigned low = 0, high = table->count;
 
 	while (low < high) {
 		unsigned middle = (low + high) / 2;
@@ -30,6 +16,16 @@ unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n, unsigne
 			high = middle;
 	}
 	return low < table->count ? low : TP_TIER_NONE;
+}
+
+static void index_make(struct tp_sizeclass *table)
+{
+	table->size[TP_TIER_NONE] = SIZE_MAX;
+	table->first[tp_size_index(0)] = 0;
+	/* Of n - 1, by their width: 0, 1, 2, 4 ... Wider ones have the index of 0. */
+	for (size_t last = 0; last < (size_t)1 << 62; last = last ? 2 * last : 1)
+		table->first[tp_size_index(last + 1)] =
+			(uint8_t)tp_sizeclass_search(table, last + 1);
 }
 
 int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsigned steps)
@@ -54,7 +50,7 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 			break;
 	}
 	table->size[table->count++] = max;
-	index_by_width(table);
+	index_make(table);
 	return 0;
 }
 
@@ -68,6 +64,6 @@ int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t co
 			return -EINVAL;
 		table->size[table->count++] = sizes[i];
 	}
-	index_by_width(table);
+	index_make(table);
 	return 0;
 }

@@ -13,10 +13,16 @@
 #define TP_TIERS_MAX 254
 #define TP_TIER_NONE 255 /* above the largest tier */
 
+/* Values of tp_size_index. */
+#define TP_SIZE_INDICES 64
+
 struct tp_sizeclass {
 	unsigned count;
-	/* By the width in bits of n - 1: the tier of the smallest n of that width. */
-	uint8_t first[8 * sizeof(size_t) + 1];
+	/*
+	 * By tp_size_index: the tier of the smallest n of that index. The one of n = 0 is 0, and
+	 * whoever gives a meaning to 0 may set it.
+	 */
+	uint8_t first[TP_SIZE_INDICES];
 	size_t size[TP_TIER_NONE + 1]; /* ascending; that of no tier is SIZE_MAX */
 };
 
@@ -29,22 +35,34 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 /* Tiers as listed. 0; -EINVAL: empty, too many, a size of 0, or not ascending. */
 int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t count);
 
-/* The tier that holds n bytes, or one below it where a doubling holds several. n is not 0. */
-static inline unsigned tp_sizeclass_guess(const struct tp_sizeclass *table, size_t n)
+/*
+ * A number that sizes share whose n - 1 is of the same width in bits; which, is the processor's affair:
+ * x86-64 counts zeros from the top, or, where it does not know how, ones from the bottom, by one
+ * instruction in either case, where what compilers make for all of them is seven on some. 0 has one of
+ * its own, as far as sizes go that can be allocated.
+ */
+static inline size_t tp_size_index(size_t n)
 {
-	/* The shift loses a bit only of sizes that no table has, and for which no guess is enough. */
-	return table->first[8 * sizeof(long) - 1 - (unsigned)__builtin_clzl((n - 1) << 1 | 1)];
+	/* The shift loses a bit only of sizes for which no tier is large enough. */
+	size_t odd = (n - 1) << 1 | 1, index;
+
+#ifdef __x86_64__
+	__asm__("lzcnt %1, %0" : "=r"(index) : "r"(odd) : "cc");
+#else
+	index = (size_t)__builtin_clzl(odd);
+#endif
+	return index;
 }
 
-/* The smallest tier from low on that holds n bytes, or TP_TIER_NONE. */
-unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n, unsigned low);
+/* The smallest tier that holds n bytes, or TP_TIER_NONE; by bisection. */
+unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n);
 
-/* The smallest tier that holds n bytes, or TP_TIER_NONE. */
+/* The same, faster. */
 static inline unsigned tp_sizeclass_of(const struct tp_sizeclass *table, size_t n)
 {
-	unsigned tier = n ? tp_sizeclass_guess(table, n) : 0;
+	unsigned tier = n ? table->first[tp_size_index(n)] : 0;
 
-	return tp_likely(table->size[tier] >= n) ? tier : tp_sizeclass_search(table, n, tier + 1);
+	return tp_likely(table->size[tier] >= n) ? tier : tp_sizeclass_search(table, n);
 }
 
 #endif

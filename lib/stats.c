@@ -59,9 +59,9 @@ static void read_bytes(tierpool *pool, struct tierpool_stats *s)
 		s->idle_bytes = tp_tiers_bytes(tiers);
 	} while (tp_load_acquire(&tiers->settings) != settings);
 	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
-	s->overhead_bytes =
-		sizeof *pool + strlen(pool->name) + 1 + tp_load_relaxed(&tiers->table_bytes) +
-		tp_load_relaxed(&pool->headers.bytes) + tp_load_relaxed(&pool->sites.bytes);
+	s->overhead_bytes = pool->bytes + tp_load_relaxed(&tiers->table_bytes) +
+			    tp_load_relaxed(&pool->headers.bytes) +
+			    tp_load_relaxed(&pool->sites.bytes);
 	/* The headers of live buffers are counted with these. */
 	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
 	s->default_size = pool->sizes.size[pool->default_tier];

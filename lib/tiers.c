@@ -105,28 +105,7 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 	pthread_mutex_unlock(&tiers->setting);
 }
 
-/* Doors and tiers. */
-static int tables_alloc(struct tp_tiers *tiers)
-{
-	const struct tp_backing *backing = tiers->backing;
-	unsigned cpus = tp_percpu_count();
-	size_t door_bytes = cpus * sizeof(struct tp_door);
-	size_t tier_bytes = tiers->sizes->count * sizeof *tiers->tier;
-	struct tp_door *doors = tp_backing_alloc(backing, door_bytes);
-
-	tiers->tier = doors ? tp_backing_alloc(backing, tier_bytes) : NULL;
-	if (tiers->tier && !tp_cpucache_init(&tiers->cache, doors, cpus)) {
-		tiers->table_bytes = door_bytes + tier_bytes;
-		return 0;
-	}
-	if (tiers->tier)
-		tp_backing_free(backing, tiers->tier, tier_bytes);
-	if (doors)
-		tp_backing_free(backing, doors, door_bytes);
-	return -ENOMEM;
-}
-
-int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
+int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle)
 {
 	size_t words = 0;
@@ -138,7 +117,11 @@ int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
 	tiers->max_idle = max_idle;
 	tp_budget_init(&tiers->retain, retain);
 	pthread_mutex_init(&tiers->setting, NULL);
-	if (tables_alloc(tiers))
+	if (tp_cpucache_init(&tiers->cache, cpus, tp_percpu_count()))
+		return -ENOMEM;
+	tiers->table_bytes = sizes->count * sizeof *tiers->tier;
+	tiers->tier = tp_backing_alloc(backing, tiers->table_bytes);
+	if (!tiers->tier)
 		return -ENOMEM;
 	for (unsigned tier = 0; tier < sizes->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
@@ -153,6 +136,10 @@ int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
 	}
 	tiers->at[TP_TIER_NONE] = (uint16_t)words;
 	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
+	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
+		tiers->quick_size[index] = sizes->size[sizes->first[index]];
+		tiers->quick_at[index] = tiers->at[sizes->first[index]];
+	}
 	limits_set(tiers);
 	return 0;
 }
@@ -167,8 +154,6 @@ void tp_tiers_fini(struct tp_tiers *tiers)
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
 	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
-	tp_backing_free(tiers->backing, tiers->cache.doors,
-		tiers->cache.count * sizeof *tiers->cache.doors);
 }
 
 /* ---- slabs ---- */

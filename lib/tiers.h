@@ -47,14 +47,20 @@ struct tp_tiers {
 	pthread_mutex_t setting;  /* held while retain is changed */
 	uint64_t settings;        /* counted before and after each change; read by anyone */
 	size_t slab_bytes;
-	size_t table_bytes; /* doors, tiers and slabs; grows by a slab at a time */
+	size_t table_bytes; /* tiers and slabs; grows by a slab at a time */
 	uint64_t stops_due; /* milliseconds; when busy CPUs were last stopped */
 	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
 	uint16_t at[TP_TIER_NONE + 1];
+	/* By tp_size_index, for get: the tier's capacity and its word. */
+	size_t quick_size[TP_SIZE_INDICES];
+	uint16_t quick_at[TP_SIZE_INDICES];
 };
 
-/* 0 or -ENOMEM. sizes and backing must outlive the tables; retain and max_idle as in the options. */
-int tp_tiers_init(struct tp_tiers *tiers, const struct tp_sizeclass *sizes,
+/*
+ * 0 or -ENOMEM. cpus: memory of tp_cpucache_bytes(tp_percpu_count()); it, sizes and backing must outlive
+ * the tables. retain and max_idle as in the options.
+ */
+int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle);
 
 /* Frees the tables; nothing may be idle any more. */

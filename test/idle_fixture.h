@@ -15,12 +15,14 @@
 #include "idle.h"
 
 #define FIXTURE_BUFFERS 4096
+#define FIXTURE_CPUS 1024
 
 struct fixture {
 	struct counting_backing counting;
 	struct tp_backing backing;
 	struct tp_sizeclass sizes;
 	struct tp_tiers tiers;
+	char cpus[FIXTURE_CPUS * 3 * TP_LINE] __attribute__((aligned(TP_LINE)));
 	unsigned made;
 	tierpool_buf buffer[FIXTURE_BUFFERS] __attribute__((aligned(TP_LINE)));
 	bool kept[FIXTURE_BUFFERS];  /* whether the layer has it */
@@ -45,7 +47,8 @@ static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *si
 	calls = counting_backing_calls(&f->counting);
 	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
-	return tp_tiers_init(&f->tiers, &f->sizes, &f->backing, retain, shared, max_idle);
+	cr_assert_leq(tp_cpucache_bytes(tp_percpu_count()), sizeof f->cpus);
+	return tp_tiers_init(&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle);
 }
 
 #define fixture_new(f, retain, shared, max_idle, ...)                                       \

@@ -19,9 +19,9 @@
 #define SECOND 32
 
 static const uint16_t stacks[] = {FIRST, SECOND};
-static struct tp_door doors[CPUS];
 static uint64_t slabs[CPUS][WORDS] __attribute__((aligned(TP_LINE)));
 static struct tp_cpucache cache;
+static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
 static unsigned own; /* the CPU that each test stays on */
 static int item[SLOTS];
 
@@ -34,7 +34,8 @@ static void setup(void)
 	CPU_ZERO(&one);
 	CPU_SET(own, &one);
 	sched_setaffinity(0, sizeof one, &one);
-	cr_assert_eq(tp_cpucache_init(&cache, doors, own + 1), 0);
+	cr_assert_leq(tp_cpucache_bytes(own + 1), sizeof memory);
+	cr_assert_eq(tp_cpucache_init(&cache, memory, own + 1), 0);
 }
 
 TestSuite(cpucache, .init = setup);
@@ -51,13 +52,13 @@ static uint64_t *stop(unsigned at)
 {
 	struct tp_door *door = tp_cpucache_stop(&cache, own);
 
-	cr_assert_eq(door, &doors[own]);
+	cr_assert_eq(door, &cache.doors[own]);
 	return door->home + at;
 }
 
 static void publish(void)
 {
-	tp_cpucache_publish(&doors[own]);
+	tp_cpucache_publish(&cache.doors[own]);
 }
 
 static void room_set(unsigned at, unsigned room)
@@ -289,7 +290,7 @@ Test(cpucache, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 
 	cr_assert(done.before == 0 && done.after == 0);
 	install();
-	/* In locked mode the stopper is inside the only door; in rseq mode it has shown the closed slab. */
+	/* In locked mode the stopper has the lock; in rseq mode the CPU shows the closed slab. */
 	stop(FIRST);
 	done = change(1, 0, 0, in);
 	cr_assert(done.before == 0 && done.after == 0);
@@ -311,13 +312,13 @@ Test(cpucache, what_is_moved_in_and_out_takes_its_lease_along)
 	stack = stop(FIRST);
 	tp_cpucache_room_set(stack, 5);
 	for (unsigned i = 0; i < 4; i++)
-		tp_cpucache_move_in(&doors[own], stack, &item[i]);
+		tp_cpucache_move_in(&cache.doors[own], stack, &item[i]);
 	expect_word(FIRST, 4, 5, 0);
-	cr_assert_eq(tp_cpucache_move_out(&doors[own], stack, 1), &item[0], "the bottom");
-	cr_assert_eq(tp_cpucache_move_out(&doors[own], stack, 2), &item[2], "the middle");
-	cr_assert_eq(tp_cpucache_move_out(&doors[own], stack, 2), &item[3], "the top");
+	cr_assert_eq(tp_cpucache_move_out(&cache.doors[own], stack, 1), &item[0], "the bottom");
+	cr_assert_eq(tp_cpucache_move_out(&cache.doors[own], stack, 2), &item[2], "the middle");
+	cr_assert_eq(tp_cpucache_move_out(&cache.doors[own], stack, 2), &item[3], "the top");
 	expect_word(FIRST, 1, 5, 0);
-	cr_assert_eq(tp_cpucache_move_out(&doors[own], stack, 1), &item[1]);
+	cr_assert_eq(tp_cpucache_move_out(&cache.doors[own], stack, 1), &item[1]);
 	expect_word(FIRST, 0, 5, 0);
 	publish();
 	expect_counts(0, 0);
@@ -360,7 +361,7 @@ Test(cpucache, a_closed_cpu_gives_and_takes_nothing_for_ever)
 	cr_assert_null(tp_cpucache_stop_own(&cache));
 	cr_assert_not(tp_cpucache_install(&cache, own, slabs[1]));
 	/* Its slab is the pool's to free, and what was counted in it counts still. */
-	cr_assert_eq(doors[own].home, slabs[0]);
+	cr_assert_eq(cache.doors[own].home, slabs[0]);
 	expect_word(FIRST, 1, 3, -1);
 	expect_counts(1, 2);
 }
@@ -379,16 +380,16 @@ Test(cpucache, all_cpus_are_stopped_together_and_those_without_a_slab_are_not)
 	room_set(FIRST, 1);
 	tp_cpucache_stop_all(&cache);
 	for (unsigned cpu = 0; cpu < cache.count; cpu++)
-		cr_assert_eq(tp_cpucache_is_stopped(&doors[cpu]), cpu == own);
+		cr_assert_eq(tp_cpucache_is_stopped(&cache.doors[cpu]), cpu == own);
 	cr_assert_not(tp_cpucache_push(&cache, FIRST, item));
 	tp_cpucache_publish_all(&cache);
-	cr_assert_not(tp_cpucache_is_stopped(&doors[own]));
+	cr_assert_not(tp_cpucache_is_stopped(&cache.doors[own]));
 	cr_assert(tp_cpucache_push(&cache, FIRST, item));
 }
 
 Test(cpucache, nobody_writes_to_the_closed_slab, .signal = SIGSEGV)
 {
-	*doors[own].slab = 1;
+	*cache.slabs[own] = 1;
 }
 
 Test(cpucache, counts_are_exact_at_rest_whatever_was_moved_or_armed)
@@ -420,9 +421,9 @@ Test(cpucache, counts_are_exact_at_rest_whatever_was_moved_or_armed)
 		case 6:
 			stack = stop(at);
 			if (depth + tp_word_room(*stack) < SLOTS)
-				tp_cpucache_move_in(&doors[own], stack, item);
+				tp_cpucache_move_in(&cache.doors[own], stack, item);
 			else if (depth)
-				tp_cpucache_move_out(&doors[own], stack, depth);
+				tp_cpucache_move_out(&cache.doors[own], stack, depth);
 			break;
 		case 7:
 			tp_cpucache_arm(&cache, at, 50);

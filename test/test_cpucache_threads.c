@@ -19,9 +19,9 @@
 #define ROUNDS 1000000
 
 static const uint16_t stacks[] = {0, 32};
-static struct tp_door doors[CPUS];
 static uint64_t slabs[CPUS][WORDS] __attribute__((aligned(TP_LINE)));
 static struct tp_cpucache cache;
+static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
 
 static uint32_t owners[ITEMS];
 static uint32_t twice, running;
@@ -137,7 +137,7 @@ static void *stop_and_move(void *hand)
 
 static void start(unsigned cpus)
 {
-	cr_assert_eq(tp_cpucache_init(&cache, doors, cpus), 0);
+	cr_assert_eq(tp_cpucache_init(&cache, memory, cpus), 0);
 	for (unsigned cpu = 0; cpu < cpus; cpu++) {
 		struct tp_door *door;
 
@@ -314,13 +314,13 @@ static void work_at_one_step(unsigned step)
 		return;
 	switch (one_operation) {
 	case 0:
-		tp_cpucache_move_in(&doors[0], stack, &owners[0]);
+		tp_cpucache_move_in(&cache.doors[0], stack, &owners[0]);
 		break;
 	case 1:
-		arm(&doors[0], stack, 20);
+		arm(&cache.doors[0], stack, 20);
 		break;
 	case 2:
-		tp_cpucache_move_out(&doors[0], stack, 1);
+		tp_cpucache_move_out(&cache.doors[0], stack, 1);
 		break;
 	case 3:
 		stack[tp_word_depth(*stack) + 1] = (uintptr_t)&owners[0];
@@ -379,8 +379,8 @@ Test(cpucache_threads, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_aw
 		tp_cpucache_stop(&cache, other);
 		cr_assert_not(tp_cpucache_push(&cache, 0, &item));
 		cr_assert_null(pop(0));
-		tp_cpucache_publish(&doors[other]);
-		tp_cpucache_publish(&doors[stopped]);
+		tp_cpucache_publish(&cache.doors[other]);
+		tp_cpucache_publish(&cache.doors[stopped]);
 	}
 }
 
@@ -394,7 +394,7 @@ Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
 	pthread_t thread[THREADS];
 	void *winner = NULL, *slab;
 
-	cr_assert_eq(tp_cpucache_init(&cache, doors, 1), 0);
+	cr_assert_eq(tp_cpucache_init(&cache, memory, 1), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		cr_assert_eq(pthread_create(&thread[i], NULL, install_own, slabs[i]), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -403,5 +403,5 @@ Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
 		winner = slab ? slab : winner;
 	}
 	cr_assert_not_null(winner);
-	cr_assert_eq((void *)doors[0].home, winner);
+	cr_assert_eq((void *)cache.doors[0].home, winner);
 }

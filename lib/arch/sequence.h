@@ -13,31 +13,40 @@
  * area is where the thread's rseq area is, from the thread pointer. A sequence reads its cpu_id and
  * writes its rseq_cs, and nothing else of it.
  *
- *   pop(doors, count, at):
- *       retry at most TP_SEQUENCE_TRIES times after an abort:
+ *   pop(base, count, at):
  *           area.rseq_cs = this sequence
  *         start:
  *           cpu = area.cpu_id;              if cpu >= count: NULL   (also -1 and -2: not registered)
- *           stack = doors[cpu].slab + at
+ *           stack = slab pointers at base + TP_SLABS_AT [cpu] + at
  *           word = *stack;                  if depth(word) == 0: NULL
  *           item = stack[depth(word)]
  *           *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
- *       item, word
+ *         item, and whether it is odd: NULL, or the word is below zero now
+ *         aborted:
+ *           NULL
  *
- *   push(doors, count, at, item):
- *       likewise:
- *           word = *stack;                  if room(word) == 0: false
+ *   push(base, count, at, item):
+ *           area.rseq_cs = this sequence
+ *         start:
+ *           stack, word as above;           if room(word) == 0: false
  *           stack[depth(word) + 1] = item
  *           *stack = word + DEPTH - ROOM                            <- commit
+ *         true
+ *         aborted:
+ *           false
  *
  *   store(s): a batch that is pushed or popped, a word that is added to, a door that is closed. What
  *   is to happen was decided before, from what was seen; this makes it so if all is as it was seen.
- *       once, false after an abort:
+ *           area.rseq_cs = this sequence
+ *         start:
  *           if area.cpu_id != s.cpu: false
- *           if *s.gate != s.gated: false                  (the CPU's door: its slab is not stopped)
+ *           if *s.gate != s.gated: false                  (the CPU shows its own slab)
  *           if *s.target != s.expected: false
  *           s.to[0 ... s.count - 1] = s.from[...]
  *           *s.target = s.desired                                   <- commit
+ *         true
+ *         aborted:
+ *           false
  *
  * A commit is a release: whoever reads the word with acquire sees what was stored before it.
  */
@@ -52,9 +61,9 @@
 #define TP_RSEQ_CS 8
 
 /*
- * Under a debugger that steps, every pass aborts; then the slow path is the way on. Sixteen, because
- * an abort is rare (a thousand a second under a 200 us timer), and the next pass a matter of
- * nanoseconds.
+ * How often a caller tries again after an abort. Under a debugger that steps, every pass aborts; then
+ * the slow path is the way on. Sixteen, because an abort is rare (a thousand a second under a 200 us
+ * timer), and the next pass a matter of nanoseconds.
  */
 #define TP_SEQUENCE_TRIES 16
 
@@ -68,9 +77,11 @@
 #define TP_WORD_POP (TP_WORD_ROOM - TP_WORD_DEPTH - TP_WORD_COUNTDOWN)
 #define TP_WORD_PUSH (TP_WORD_DEPTH - TP_WORD_ROOM)
 
-/* A door begins with its slab, and is of this size. */
-#define TP_DOOR_SHIFT 7
-struct tp_door;
+/*
+ * Where the slab pointers are, one a CPU, behind the base that pop and push are given: there struct
+ * tierpool has them, and a put knows nothing but its pool. A constant, so that no instruction adds it.
+ */
+#define TP_SLABS_AT 4608
 
 struct tp_store {
 	uint64_t cpu;

@@ -3,7 +3,7 @@
  * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached through
  * %fs, which is the thread pointer. Every store is a release here. Layer 1.
  *
- * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler, 6 again.
+ * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler.
  */
 #ifndef TP_ARCH_X86_64_H
 #define TP_ARCH_X86_64_H
@@ -39,21 +39,19 @@
 	"4:\n\t" what "\n\t"                           \
 	".popsection\n\t"
 
-/* area.rseq_cs = this sequence; start. */
-#define TP_SEQUENCE_BEGIN                              \
-	"leaq 3b(%%rip), %%rax\n\t"                    \
-	"movq %%rax, %%fs:%c[cs](%[area])\n"           \
+/* area.rseq_cs = this sequence; start. By way of a register. */
+#define TP_SEQUENCE_BEGIN(register)                            \
+	"leaq 3b(%%rip), " register "\n\t"                     \
+	"movq " register ", %%fs:%c[cs](%[area])\n"            \
 	"1:\n\t"
 
-/* cpu = area.cpu_id; beyond the table: to the label. %rax = doors[cpu].slab + at. */
-#define TP_SEQUENCE_STACK(beyond)                      \
-	"movl %%fs:%c[id](%[area]), %%eax\n\t"         \
-	"cmpl %[count], %%eax\n\t"                     \
-	"jae " beyond "\n\t"                           \
-	"shlq %[shift], %%rax\n\t"                     \
-	"addq %[doors], %%rax\n\t"                     \
-	"movq (%%rax), %%rax\n\t"                      \
-	"leaq (%%rax, %[at], 8), %%rax\n\t"
+/* cpu = area.cpu_id; beyond the table: to the label. The register is the slab of the CPU + at. */
+#define TP_SEQUENCE_STACK(low_half, register, beyond)          \
+	"movl %%fs:%c[id](%[area]), " low_half "\n\t"          \
+	"cmpl %[count], " low_half "\n\t"                      \
+	"jae " beyond "\n\t"                                   \
+	"movq %c[slabs](%[base], " register ", 8), " register "\n\t" \
+	"leaq (" register ", %[at], 8), " register "\n\t"
 
 #ifdef TP_INJECT
 #define TP_SEQUENCE_POINT                              \
@@ -71,39 +69,40 @@
  * word = *stack;                  if depth(word) == 0: NULL
  * item = stack[depth(word)]
  * *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
+ *
+ * Odd is the sign flag: that of the word's last sum, and what the way out without an item sets.
  */
-static inline void *tp_sequence_pop(ptrdiff_t area, const struct tp_door *doors, unsigned count,
-	unsigned at, uint64_t *after)
+static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned count, unsigned at,
+	uint64_t *after, bool *odd)
 {
-	uint64_t word;
-	void *item = NULL;
-	unsigned tries = TP_SEQUENCE_TRIES;
+	uint64_t word, depth, *stack;
+	void *item;
+	int sign;
 
 	__asm__ volatile(
 		TP_SEQUENCE_DESCRIPTOR
-		"6:\n\t"
-		TP_SEQUENCE_BEGIN
-		TP_SEQUENCE_STACK("2f")
-		"movq (%%rax), %[word]\n\t"
-		"movl %k[word], %%ecx\n\t"
-		"andl %[mask], %%ecx\n\t"
-		"jz 2f\n\t"
-		"movq (%%rax, %%rcx, 8), %[item]\n\t"
+		TP_SEQUENCE_BEGIN("%[stack]")
+		TP_SEQUENCE_STACK("%k[stack]", "%[stack]", "4f")
+		"movq (%[stack]), %[word]\n\t"
+		"movl %k[word], %k[depth]\n\t"
+		"andl %[mask], %k[depth]\n\t"
+		"jz 4f\n\t"
+		"movq (%[stack], %[depth], 8), %[item]\n\t"
 		TP_SEQUENCE_POINT
 		"addq %[pop], %[word]\n\t"
-		"movq %[word], (%%rax)\n" /* commit */
+		"movq %[word], (%[stack])\n" /* commit */
 		"2:\n\t"
 		TP_SEQUENCE_ABORT("xorl %k[item], %k[item]\n\t"
-				  "decl %[tries]\n\t"
-				  "jnz 6b\n\t"
+				  "orl $-1, %k[stack]\n\t"
 				  "jmp 2b")
-		: [item] "+&r"(item), [word] "=&r"(word), [tries] "+&r"(tries)
-		: [area] "r"(area), [doors] "rm"(doors), [count] "rm"(count),
-		  [at] "r"((uint64_t)at), [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
-		  [shift] "i"(TP_DOOR_SHIFT), [mask] "i"(TP_WORD_MASK),
-		  [pop] "i"((int64_t)TP_WORD_POP)
-		: "rax", "rcx", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+		: [item] "=&r"(item), [word] "=&r"(word), [depth] "=&r"(depth), [stack] "=&r"(stack),
+		  "=@ccs"(sign)
+		: [area] "r"(area), [base] "r"(base), [count] "rm"(count), [at] "r"((uint64_t)at),
+		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT),
+		  [mask] "i"(TP_WORD_MASK), [pop] "i"((int64_t)TP_WORD_POP)
+		: "memory" TP_SEQUENCE_CLOBBERED);
 	*after = word;
+	*odd = sign;
 	return item;
 }
 
@@ -126,15 +125,13 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const struct tp_door *doors,
  * stack[depth(word) + 1] = item
  * *stack = word + DEPTH - ROOM                            <- commit
  */
-static inline bool tp_sequence_push(ptrdiff_t area, const struct tp_door *doors, unsigned count,
-	unsigned at, const void *item)
+static inline bool tp_sequence_push(
+	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
 {
 	__asm__ goto(
 		TP_SEQUENCE_DESCRIPTOR
-		"movl %[most], %%edx\n"
-		"6:\n\t"
-		TP_SEQUENCE_BEGIN
-		TP_SEQUENCE_STACK("%l[slow]")
+		TP_SEQUENCE_BEGIN("%%rax")
+		TP_SEQUENCE_STACK("%%eax", "%%rax", "%l[slow]")
 		"movq (%%rax), %%rcx\n\t"
 		"testl %[rooms], %%ecx\n\t"
 		"jz %l[slow]\n\t"
@@ -142,16 +139,13 @@ static inline bool tp_sequence_push(ptrdiff_t area, const struct tp_door *doors,
 		"andl %[mask], %%esi\n\t"
 		"addq %[push], %%rcx\n\t"
 		TP_SEQUENCE_PUSH
-		TP_SEQUENCE_ABORT("decl %%edx\n\t"
-				  "jnz 6b\n\t"
-				  "jmp %l[slow]")
+		TP_SEQUENCE_ABORT("jmp %l[slow]")
 		:
-		: [area] "r"(area), [doors] "rm"(doors), [count] "rm"(count),
-		  [at] "r"((uint64_t)at), [item] "r"(item), [id] "i"(TP_RSEQ_CPU_ID),
-		  [cs] "i"(TP_RSEQ_CS), [shift] "i"(TP_DOOR_SHIFT), [mask] "i"(TP_WORD_MASK),
-		  [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM), [push] "i"((int64_t)TP_WORD_PUSH),
-		  [most] "i"(TP_SEQUENCE_TRIES)
-		: "rax", "rcx", "rdx", "rsi", "memory", "cc" TP_SEQUENCE_CLOBBERED
+		: [area] "r"(area), [base] "r"(base), [count] "rm"(count), [at] "r"((uint64_t)at),
+		  [item] "r"(item), [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
+		  [slabs] "i"(TP_SLABS_AT), [mask] "i"(TP_WORD_MASK),
+		  [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM), [push] "i"((int64_t)TP_WORD_PUSH)
+		: "rax", "rcx", "rsi", "memory", "cc" TP_SEQUENCE_CLOBBERED
 		: slow);
 	return true;
 slow:
@@ -167,7 +161,7 @@ static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
 {
 	__asm__ goto(
 		TP_SEQUENCE_DESCRIPTOR
-		TP_SEQUENCE_BEGIN
+		TP_SEQUENCE_BEGIN("%%rax")
 		"movl %%fs:%c[id](%[area]), %%eax\n\t"
 		"cmpq %c[cpu](%[s]), %%rax\n\t"
 		"jne %l[changed]\n\t"
