@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pair_latency: what a get, one store and the put of a buffer cost, from 64 bytes to 1 MiB, on one
+ * CPU and on two at once: the pool beside the floor (floor_stack.h), and beside the allocators that
+ * are installed.
+ *
+ * The pool comes from the shared library, as programs get it. pair_contenders.h has the measured
+ * loops, pair_rounds.h how they are run, pair_report.h what is made of the figures.
+ *
+ * Exit status: 0, whatever the figures; 2 on wrong usage, or when the threads, the pool or the CSV
+ * could not be had.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tierpool.h>
+
+#include "pair_contenders.h"
+#include "pair_report.h"
+#include "pair_rounds.h"
+
+#define SECONDS_MOST 3600
+#define SECONDS_DEFAULT 20
+
+static const char usage[] =
+	"Usage: pair_latency [option]...\n"
+	"Compares get, one store and put of tierpool with a bare stack (the floor) and with\n"
+	"the malloc and free of glibc, jemalloc, mimalloc and tcmalloc, where installed.\n"
+	"\n"
+	"  -s, --seconds S  how long to measure, 1 to 3600; by default 20\n"
+	"  -c, --csv FILE   write the medians to FILE as well\n"
+	"  -h, --help       show this\n";
+
+struct options {
+	double seconds;
+	const char *csv; /* NULL: not given */
+};
+
+/* 0; 2 after a message; -1 when help was asked for and given. */
+static int options_read(struct options *o, int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"seconds", required_argument, NULL, 's'},
+		{"csv", required_argument, NULL, 'c'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+	char *end;
+
+	while ((option = getopt_long(argc, argv, "s:c:h", known, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			o->seconds = strtod(optarg, &end);
+			if (end != optarg && !*end && o->seconds >= 1 && o->seconds <= SECONDS_MOST)
+				break;
+			fprintf(stderr, "pair_latency: --seconds: '%s' is not from 1 to %d\n",
+				optarg, SECONDS_MOST);
+			return 2;
+		case 'c':
+			o->csv = optarg;
+			break;
+		case 'h':
+			return fputs(usage, stdout) < 0 || fflush(stdout) ? 2 : -1;
+		default:
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "pair_latency: what is '%s'? Try --help.\n", argv[optind]);
+		return 2;
+	}
+	return 0;
+}
+
+static struct cell cells[THREADS_MOST][SIZES];
+static struct result results[THREADS_MOST][SIZES];
+
+/* A round of each cell, again and again, so that the rounds of a cell are spread over the time. */
+static void measure(struct team *team, double seconds)
+{
+	double end = now_ns() + seconds * 1e9;
+
+	for (unsigned t = 0; t < team->threads; t++) {
+		for (unsigned i = 0; i < SIZES; i++) {
+			cells[t][i].size = FLOOR_LEAST << i;
+			cells[t][i].threads = t + 1;
+		}
+	}
+	do {
+		for (unsigned i = 0; i < SIZES; i++) {
+			for (unsigned t = 0; t < team->threads; t++)
+				round_run(team, &cells[t][i]);
+		}
+	} while (!cells[0][0].rounds || (now_ns() < end && cells[0][0].rounds < ROUNDS_MOST));
+}
+
+static void setting_print(const struct team *team, double seconds)
+{
+	struct tierpool_stats stats = {.size = sizeof stats};
+
+	if (tierpool_stats_read(contenders[TIERPOOL].pool, &stats))
+		stats.percpu = stats.backing = "?";
+	printf("pair_latency: %.0f s; tierpool %s, percpu %s, backing %s; compiler %s\n", seconds,
+		tierpool_version(), stats.percpu, stats.backing, __VERSION__);
+	printf("The process's own malloc is %s's.\n", library_of(dlsym(RTLD_DEFAULT, "malloc")));
+	for (int i = GLIBC; i < CONTENDERS; i++) {
+		if (*contenders[i].absent)
+			printf("%s: %s\n", contenders[i].name, contenders[i].absent);
+	}
+	if (team->threads > 1)
+		printf("Threads on CPU %u and %u.\n", team->cpu[0], team->cpu[1]);
+	else
+		printf("One thread on CPU %u; two threads skipped: only one CPU is allowed.\n",
+			team->cpu[0]);
+	fflush(stdout);
+}
+
+static void report(const struct team *team)
+{
+	for (unsigned t = 0; t < team->threads; t++) {
+		for (unsigned i = 0; i < SIZES; i++)
+			result_make(&results[t][i], &cells[t][i]);
+		table_print(results[t]);
+	}
+	for (unsigned t = 0; t < team->threads; t++)
+		comparisons_print(results[t]);
+	if (team->threads > 1)
+		scaling_print(results[0], results[1]);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {.seconds = SECONDS_DEFAULT};
+	static struct team team;
+	int status = options_read(&options, argc, argv);
+	int error;
+
+	if (status)
+		return status < 0 ? 0 : status;
+	contenders_load(argv);
+	error = tierpool_create(&contenders[TIERPOOL].pool, NULL);
+	if (error)
+		goto failed;
+	error = team_begin(&team);
+	if (error)
+		goto no_team;
+	setting_print(&team, options.seconds);
+	measure(&team, options.seconds);
+	team_end(&team);
+	report(&team);
+	if (options.csv)
+		error = csv_write(options.csv, results[0], team.threads * SIZES);
+	if (!error && fflush(stdout))
+		error = -errno;
+no_team:
+	tierpool_destroy(contenders[TIERPOOL].pool);
+	if (!error)
+		return 0;
+failed:
+	fprintf(stderr, "pair_latency: %s\n", strerror(-error));
+	return 2;
+}

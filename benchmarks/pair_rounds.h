@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How pair_latency measures: one or two pinned threads, and rounds. In a round each contender has a
+ * batch of pairs of one size, each round beginning with the next of them, and between any two the
+ * floor has one. So each batch lies between two of the floor, less than a millisecond apart mostly:
+ * they tell whether the machine was disturbed then, and how fast it was.
+ */
+#ifndef PAIR_ROUNDS_H
+#define PAIR_ROUNDS_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "pair_contenders.h"
+
+#define THREADS_MOST 2
+#define SIZES 15
+#define ROUNDS_MOST 2048 /* of a cell */
+
+#define BATCH_PAIRS 40960 /* 0.2 ms of the floor, against 20 ns for reading the clock */
+#define BATCH_NS 1e6      /* no batch is longer: a contender that is slow makes fewer pairs */
+#define WARM_UP 16        /* a sixteenth of a batch goes before it, for caches and branches */
+#define TRIAL_PAIRS 4096  /* the batch of the first rounds, which tell who is slow, ... */
+#define TRIALS 3          /* ... by the best of so many, as any may be disturbed */
+
+/* One size with one number of threads. */
+struct cell {
+	size_t size; /* bytes */
+	unsigned threads;
+	unsigned trials, rounds;
+	double best[CONTENDERS]; /* ns a pair, of the trials */
+
+	/* ns a pair: the contender's, the floor's around it, and the longest of the latter. */
+	double ns[CONTENDERS][ROUNDS_MOST];
+	double floor[CONTENDERS][ROUNDS_MOST];
+	double disturbed[CONTENDERS][ROUNDS_MOST];
+};
+
+/* ns a pair, in one thread. */
+struct sample {
+	double ns;
+	double before, after; /* the floor's */
+};
+
+/* Where both threads begin a batch at once. On lines of their own: one spins on the second. */
+struct meeting {
+	_Alignas(64) atomic_uint arrived;
+	_Alignas(64) atomic_uint held; /* meetings so far */
+};
+
+/*
+ * The second thread waits at the gate, asleep, for rounds that need it. The first one writes
+ * everything here before it opens the gate; each writes its own samples and no others, and they are
+ * read after the last meeting of the round.
+ */
+struct team {
+	unsigned threads; /* 2 where there are two CPUs */
+	unsigned cpu[THREADS_MOST];
+	pthread_t second;
+	pthread_barrier_t gate;
+	int error; /* the second thread's, at the first gate */
+	bool stop;
+	const struct cell *cell;
+	struct sample samples[THREADS_MOST][CONTENDERS];
+	struct meeting meeting;
+};
+
+static double now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static inline void spin_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* Both threads leave together, within the time that a cache line takes to cross. */
+static void meet(struct team *team)
+{
+	struct meeting *m = &team->meeting;
+	unsigned held = atomic_load(&m->held);
+
+	if (team->cell->threads == 1)
+		return;
+	if (atomic_fetch_add(&m->arrived, 1) + 1 == THREADS_MOST) {
+		atomic_store(&m->arrived, 0);
+		atomic_store(&m->held, held + 1);
+	} else {
+		while (atomic_load(&m->held) == held)
+			spin_pause();
+	}
+}
+
+static uint64_t batch_pairs(const struct cell *cell, unsigned contender)
+{
+	if (cell->trials < TRIALS)
+		return TRIAL_PAIRS;
+	if (cell->best[contender] * BATCH_PAIRS <= BATCH_NS)
+		return BATCH_PAIRS;
+	return (uint64_t)(BATCH_NS / cell->best[contender]) + 1;
+}
+
+/*
+ * Where in its page the stack lies is chance, and worth 9 %: a store to some data may look, by its
+ * last 12 bits, like one to a return address. So each round has its stack elsewhere, in steps of 16
+ * bytes over a page; 101 of them from one round to the next, so that a few rounds are spread over
+ * the page as many are.
+ */
+static size_t stack_shift(const struct cell *cell)
+{
+	return 16 * (1 + cell->rounds * 101 % 256);
+}
+
+/* ns a pair. Where two threads run, both begin at once. */
+static __attribute__((__noinline__)) double batch_run(struct team *team, unsigned contender)
+{
+	const struct contender *c = &contenders[contender];
+	uint64_t pairs = batch_pairs(team->cell, contender);
+	char shift[stack_shift(team->cell)];
+	double start;
+
+	__asm__ volatile("" : : "r"(shift) : "memory"); /* keep it */
+	c->pairs(c, team->cell->size, pairs / WARM_UP + 1);
+	meet(team);
+	start = now_ns();
+	c->pairs(c, team->cell->size, pairs);
+	return (now_ns() - start) / (double)pairs;
+}
+
+/* One thread's part of a round. */
+static void batches_run(struct team *team, unsigned who)
+{
+	unsigned first = team->cell->trials + team->cell->rounds;
+	double floor = batch_run(team, FLOOR);
+
+	team->samples[who][FLOOR] = (struct sample){floor, floor, floor};
+	for (unsigned turn = 0; turn < CONTENDERS - 1; turn++) {
+		unsigned i = TIERPOOL + (first + turn) % (CONTENDERS - 1);
+		struct sample *s = &team->samples[who][i];
+
+		if (*contenders[i].absent)
+			continue;
+		s->before = floor;
+		s->ns = batch_run(team, i);
+		s->after = floor = batch_run(team, FLOOR);
+	}
+	meet(team);
+}
+
+/* Where two threads ran, their mean; but the longer of their disturbances. */
+static void sample_keep(
+	struct cell *cell, unsigned i, const struct sample *a, const struct sample *b)
+{
+	double before = a->before > b->before ? a->before : b->before;
+	double after = a->after > b->after ? a->after : b->after;
+	double ns = (a->ns + b->ns) / 2;
+
+	if (cell->trials < TRIALS) {
+		if (!cell->trials || ns < cell->best[i])
+			cell->best[i] = ns;
+		return;
+	}
+	cell->ns[i][cell->rounds] = ns;
+	cell->floor[i][cell->rounds] = (a->before + a->after + b->before + b->after) / 4;
+	cell->disturbed[i][cell->rounds] = before > after ? before : after;
+}
+
+/* One round of a cell, which must have room for it. */
+static void round_run(struct team *team, struct cell *cell)
+{
+	team->cell = cell;
+	if (cell->threads > 1)
+		pthread_barrier_wait(&team->gate);
+	batches_run(team, 0);
+	for (unsigned i = 0; i < CONTENDERS; i++)
+		sample_keep(cell, i, &team->samples[0][i], &team->samples[cell->threads - 1][i]);
+	if (cell->trials < TRIALS)
+		cell->trials++;
+	else
+		cell->rounds++;
+}
+
+/* ---- the threads ---- */
+
+static int pin(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+static void *second_main(void *argument)
+{
+	struct team *team = argument;
+	int error = pin(team->cpu[1]);
+
+	if (!error)
+		error = floor_prepare();
+	team->error = error;
+	pthread_barrier_wait(&team->gate);
+	while (!error) {
+		pthread_barrier_wait(&team->gate);
+		if (team->stop)
+			break;
+		batches_run(team, 1);
+	}
+	floor_release();
+	return NULL;
+}
+
+/* Whether two CPUs are threads of one core, as far as the system tells. */
+static bool same_core(unsigned one, unsigned other)
+{
+	char path[96], list[256] = "";
+	FILE *f;
+	bool same = false;
+
+	snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list",
+		one);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (!fgets(list, sizeof list, f))
+		list[0] = '\0';
+	fclose(f);
+	/* "0-1,4" */
+	for (char *at = list, *end; *at >= '0' && *at <= '9'; at = end + (*end == ',')) {
+		unsigned long first = strtoul(at, &end, 10);
+		unsigned long last = *end == '-' ? strtoul(end + 1, &end, 10) : first;
+
+		same |= first <= other && other <= last;
+	}
+	return same;
+}
+
+/* Two of the CPUs that this process may use, of two cores if possible. */
+static int cpus_choose(struct team *team)
+{
+	cpu_set_t allowed;
+	bool apart = false;
+
+	if (sched_getaffinity(0, sizeof allowed, &allowed))
+		return -errno;
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE && !apart; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed))
+			continue;
+		if (!team->threads) {
+			team->cpu[team->threads++] = cpu;
+			continue;
+		}
+		apart = !same_core(team->cpu[0], cpu);
+		if (team->threads == 1 || apart)
+			team->cpu[1] = cpu;
+		team->threads = THREADS_MOST;
+	}
+	return team->threads ? 0 : -EINVAL;
+}
+
+/* 0; -errno, and then there is nothing to end. */
+static int team_begin(struct team *team)
+{
+	int error = cpus_choose(team);
+
+	if (!error)
+		error = pin(team->cpu[0]);
+	if (!error)
+		error = floor_prepare();
+	if (error || team->threads == 1)
+		return error;
+	error = -pthread_barrier_init(&team->gate, NULL, THREADS_MOST);
+	if (error)
+		goto no_gate;
+	error = -pthread_create(&team->second, NULL, second_main, team);
+	if (error)
+		goto no_second;
+	pthread_barrier_wait(&team->gate);
+	if (!team->error)
+		return 0;
+	error = team->error;
+	pthread_join(team->second, NULL);
+no_second:
+	pthread_barrier_destroy(&team->gate);
+no_gate:
+	floor_release();
+	return error;
+}
+
+static void team_end(struct team *team)
+{
+	if (team->threads > 1) {
+		team->stop = true;
+		pthread_barrier_wait(&team->gate);
+		pthread_join(team->second, NULL);
+		pthread_barrier_destroy(&team->gate);
+	}
+	floor_release();
+}
+
+#endif
