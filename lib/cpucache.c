@@ -44,27 +44,33 @@ static const void *base_of(const struct tp_cpucache *cache)
 
 /* ---- locked mode: the same words and slots, inside a lock ---- */
 
-/* The caller's CPU's door, or the next one that nobody is inside of; entered. NULL: all busy. */
-static struct tp_door *enter(const struct tp_cpucache *cache)
+/* The next door after cpu's, all around, that nobody is inside of; entered. NULL: all busy. */
+static tp_cold struct tp_door *enter_other(const struct tp_cpucache *cache, unsigned cpu)
 {
-	unsigned cpu = tp_percpu_current(cache->count);
-
-	for (unsigned i = 0; i < cache->count; i++) {
-		if (tp_likely(tp_locked_try(&cache->doors[cpu].lock)))
-			return &cache->doors[cpu];
+	for (unsigned i = 1; i < cache->count; i++) {
 		cpu = cpu + 1 == cache->count ? 0 : cpu + 1;
+		if (tp_locked_try(&cache->doors[cpu].lock))
+			return &cache->doors[cpu];
 	}
 	return NULL;
 }
 
-static void *pop_locked(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+/* The caller's CPU's door, or another one when somebody is inside; entered. NULL: all busy. */
+static inline struct tp_door *enter(const struct tp_cpucache *cache)
+{
+	unsigned cpu = tp_percpu_current(cache->count);
+	struct tp_door *door = &cache->doors[cpu];
+
+	return tp_likely(tp_locked_try(&door->lock)) ? door : enter_other(cache, cpu);
+}
+
+static inline void *pop_locked(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
 {
 	struct tp_door *door = enter(cache);
 	void *item = NULL;
 	uint64_t word, *stack;
 	unsigned depth;
 
-	*after = 0;
 	if (tp_unlikely(!door))
 		return NULL;
 	stack = *door->shown + at;
@@ -79,7 +85,7 @@ static void *pop_locked(const struct tp_cpucache *cache, unsigned at, uint64_t *
 	return item;
 }
 
-static bool push_locked(const struct tp_cpucache *cache, unsigned at, void *item)
+static inline bool push_locked(const struct tp_cpucache *cache, unsigned at, void *item)
 {
 	struct tp_door *door = enter(cache);
 	uint64_t word, *stack;
@@ -98,6 +104,8 @@ static bool push_locked(const struct tp_cpucache *cache, unsigned at, void *item
 	return pushed;
 }
 
+/* ---- rseq mode: tried again after an abort ---- */
+
 /* The word that the caller's CPU shows; 0 also where it is stopped or none of ours. */
 static uint64_t own_word(const struct tp_cpucache *cache, unsigned at)
 {
@@ -106,36 +114,40 @@ static uint64_t own_word(const struct tp_cpucache *cache, unsigned at)
 	return cpu < cache->count ? tp_load_relaxed(tp_load_relaxed(&cache->slabs[cpu]) + at) : 0;
 }
 
-void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+static tp_aside void *pop_sequence(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
 {
-	ptrdiff_t rseq = tp_percpu_rseq;
 	void *item = NULL;
 	bool odd;
 
-	if (!rseq)
-		return pop_locked(cache, at, after);
 	/* What there was for the taking and was not taken was aborted. */
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES && !item; tries++) {
 		if (!tp_word_depth(own_word(cache, at)))
 			break;
-		item = tp_sequence_pop(rseq, base_of(cache), cache->count, at, after, &odd);
+		item = tp_sequence_pop(
+			tp_percpu_rseq, base_of(cache), cache->count, at, after, &odd);
 	}
 	return item;
 }
 
-bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at, void *item)
+static tp_aside bool push_sequence(const struct tp_cpucache *cache, unsigned at, void *item)
 {
-	ptrdiff_t rseq = tp_percpu_rseq;
-
-	if (!rseq)
-		return push_locked(cache, at, item);
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES; tries++) {
 		if (!tp_word_room(own_word(cache, at)))
 			break;
-		if (tp_sequence_push(rseq, base_of(cache), cache->count, at, item))
+		if (tp_sequence_push(tp_percpu_rseq, base_of(cache), cache->count, at, item))
 			return true;
 	}
 	return false;
+}
+
+void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+{
+	return tp_percpu_rseq ? pop_sequence(cache, at, after) : pop_locked(cache, at, after);
+}
+
+bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at, void *item)
+{
+	return tp_percpu_rseq ? push_sequence(cache, at, item) : push_locked(cache, at, item);
 }
 
 /* ---- changes of the caller's CPU ---- */

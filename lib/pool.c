@@ -234,11 +234,11 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 
 static tp_aside tierpool_buf *get_from_other_site(tierpool *pool, size_t n, tierpool_site *site)
 {
-	if (pool && site) {
+	if (tp_likely(pool && site)) {
 		/* Not the id itself where there is no fast path: so every get comes here. */
 		uint64_t id = fast ? pool->id : ~pool->id;
 
-		if (!tp_site_is_known(site, id))
+		if (tp_unlikely(!tp_site_is_known(site, id)))
 			tp_site_enter(&pool->sites, &pool->backing, site, id);
 	}
 	return get_without_site(pool, n);

@@ -42,6 +42,8 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 	s->drops_trim = tp_load_relaxed(&c->drops[TP_DROP_TRIM]);
 	s->drops_destroy = tp_load_relaxed(&c->drops[TP_DROP_DESTROY]);
 	s->ticks = tp_load_relaxed(&c->ticks);
+	s->fences = tp_load_relaxed(&pool->tiers.cache.fences);
+	s->fence_lost = tp_load_relaxed(&pool->tiers.cache.fence_lost);
 }
 
 static void read_bytes(tierpool *pool, struct tierpool_stats *s)

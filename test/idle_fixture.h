@@ -7,11 +7,11 @@
 #define IDLE_FIXTURE_H
 
 #include <criterion/criterion.h>
-#include <sched.h>
 #include <string.h>
 
 #include "control.h"
 #include "counting_backing.h"
+#include "cpus.h"
 #include "idle.h"
 
 #define FIXTURE_BUFFERS 4096
@@ -29,13 +29,6 @@ struct fixture {
 	size_t leased[TP_TIERS_MAX]; /* leases that came out with victims */
 	struct tp_list victims;
 };
-
-/* Leaves the test, saying why to whoever runs it even quietly. */
-static inline void skip(const char *why)
-{
-	fprintf(stderr, "skipped a test of idle: %s\n", why);
-	cr_skip_test("%s", why);
-}
 
 static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *sizes, size_t retain,
 	struct tp_budget *shared, size_t max_idle)
@@ -157,24 +150,6 @@ static inline unsigned room_on(const struct fixture *f, unsigned cpu, unsigned t
 static inline size_t depot_count(const struct fixture *f, unsigned tier)
 {
 	return tp_depot_count(&f->tiers.tier[tier].depot);
-}
-
-/* Keeps this thread on the nth CPU that it may use. False: there are not so many. */
-static inline bool pin(unsigned nth)
-{
-	static cpu_set_t allowed;
-	static bool known;
-	cpu_set_t one;
-
-	if (!known)
-		known = !sched_getaffinity(0, sizeof allowed, &allowed);
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &allowed) && !nth--) {
-			CPU_ZERO(&one);
-			CPU_SET(cpu, &one);
-			return !sched_setaffinity(0, sizeof one, &one);
-		}
-	return false;
 }
 
 /*

@@ -7,12 +7,12 @@
 #define POOL_CHECKS_H
 
 #include <criterion/criterion.h>
-#include <sched.h>
 #include <stdint.h>
 
 #include <tierpool/stats.h>
 
 #include "counting_backing.h"
+#include "cpus.h"
 
 #define HEADER sizeof(tierpool_buf)
 #define KIB ((size_t)1 << 10)
@@ -27,13 +27,6 @@
 #define pool_on(counting, ...)                                                             \
 	pool_new(.backing = (struct tierpool_backing[]){counting_backing_calls(counting)}, \
 		__VA_ARGS__)
-
-/* Leaves the test, saying why to whoever runs it even quietly. */
-static inline void skip(const char *why)
-{
-	fprintf(stderr, "skipped a test of pool: %s\n", why);
-	cr_skip_test("%s", why);
-}
 
 static inline tierpool *pool_create(const struct tierpool_options *options)
 {
@@ -134,16 +127,6 @@ static inline unsigned fill(tierpool *pool)
 	cycle(pool, 20 * KIB, 30);
 	cycle(pool, MIB, 2);
 	return 135;
-}
-
-/* Keeps this thread where it is: idle buffers below 256 KiB are found on the own CPU only. */
-static inline void stay_on_this_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET((unsigned)sched_getcpu(), &one);
-	sched_setaffinity(0, sizeof one, &one);
 }
 
 static inline uint64_t next_random(uint64_t *state)

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "cpus.h"
+
 #define SLOTS 31 /* of each stack here: two of them and their words make eight lines */
 #define WORDS 64
 #define CPUS 8
@@ -28,12 +30,8 @@ static int item[SLOTS];
 /* On one CPU that stays the same, with doors for it and all before it. */
 static void setup(void)
 {
-	cpu_set_t one;
-
+	stay_on_this_cpu();
 	own = tp_percpu_current(CPUS);
-	CPU_ZERO(&one);
-	CPU_SET(own, &one);
-	sched_setaffinity(0, sizeof one, &one);
 	cr_assert_leq(tp_cpucache_bytes(own + 1), sizeof memory);
 	cr_assert_eq(tp_cpucache_init(&cache, memory, own + 1), 0);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "cpucache.h"
+#include "cpus.h"
 #include "step_through.h"
 
 #define THREADS 3
@@ -149,19 +150,6 @@ static void start(unsigned cpus)
 	}
 }
 
-/* Where the first CPU of the table is. False: this thread may not run there. */
-static bool stay_on_cpu_0(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	if (!sched_setaffinity(0, sizeof one, &one))
-		return true;
-	fputs("skipped a test: CPU 0 is not ours to run on\n", stderr);
-	return false;
-}
-
 static void run_and_count(unsigned cpus)
 {
 	static struct hand hands[THREADS + 1];
@@ -212,8 +200,13 @@ static void run_and_count(unsigned cpus)
 
 Test(cpucache_threads, one_cpu_that_all_share_counts_exactly_and_loses_nothing)
 {
-	if (!stay_on_cpu_0())
-		cr_skip_test("CPU 0 is not ours to run on");
+	cpu_set_t one;
+
+	/* The one that the table has. */
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_setaffinity(0, sizeof one, &one))
+		skip("CPU 0 is not ours to run on");
 	run_and_count(1);
 }
 
@@ -366,10 +359,8 @@ Test(cpucache_threads, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_aw
 	uint32_t item;
 
 	start(2);
-	if (tp_percpu_rseq) {
-		fputs("skipped a test: in rseq mode nobody waits for a door\n", stderr);
-		cr_skip_test("in rseq mode nobody waits for a door");
-	}
+	if (tp_percpu_rseq)
+		skip("in rseq mode nobody waits for a door");
 	for (unsigned stopped = 0; stopped < 2; stopped++) {
 		unsigned other = 1 - stopped;
 

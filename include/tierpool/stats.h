@@ -41,9 +41,14 @@ struct tierpool_stats {
 	size_t overhead_bytes;     /* the pool's own tables; not bounded by retain */
 	size_t retain;             /* the bound that holds now, bytes */
 	size_t default_size, max_size; /* as calibrated now, bytes */
-	uint64_t calibrations, ticks, fences;
+	uint64_t calibrations, ticks;
+	uint64_t fences; /* other CPUs that were stopped by membarrier(2), or all of them at once */
 	const char *percpu;  /* "rseq" or "locked" */
 	const char *backing; /* "jemalloc", "libc" or "custom" */
+	unsigned
+		fence_lost; /* 1: the system refused one since the pool was made. Other CPUs are then */
+	/* stopped by going there, or, where that is refused too, not at all: */
+	/* what lies idle on them stays until they use it */
 };
 
 /*

@@ -62,7 +62,7 @@
 	"cmp w16, %w[count]\n\t"                       \
 	"b.hs 2f\n\t"                                  \
 	"add x16, %[base], x16, lsl 3\n\t"             \
-	"ldr x16, [x16, %[slabs]]\n\t"                \
+	"ldr x16, [x16, %[slabs]]\n\t"                 \
 	"add x16, x16, %[at], lsl 3\n\t"
 
 #ifdef TP_INJECT

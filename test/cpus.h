@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For tests to which it matters on which CPUs they run, and what they do where these are not to be had.
+ */
+#ifndef CPUS_H
+#define CPUS_H
+
+#include <criterion/criterion.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Leaves the test, saying why to whoever runs it even quietly. */
+static inline void skip(const char *why)
+{
+	fprintf(stderr, "skipped a test: %s\n", why);
+	cr_skip_test("%s", why);
+}
+
+/* Keeps this thread on the nth CPU that it may use. False: there are not so many. */
+static inline bool pin(unsigned nth)
+{
+	static cpu_set_t allowed;
+	static bool known;
+	cpu_set_t one;
+
+	if (!known)
+		known = !sched_getaffinity(0, sizeof allowed, &allowed);
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &allowed) && !nth--) {
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			return !sched_setaffinity(0, sizeof one, &one);
+		}
+	return false;
+}
+
+/* Keeps this thread where it is: idle buffers below 256 KiB are found on the own CPU only. */
+static inline void stay_on_this_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof one, &one);
+}
+
+#endif
