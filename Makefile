@@ -35,6 +35,7 @@ STATIC := $(BUILD)/libtierpool.a
 SHARED := $(BUILD)/libtierpool.so.0
 UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/test_*.c))
 STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress_*.c))
+PATHS := $(BUILD)/test/sequence_paths
 # The floor is a library of pair_latency's, not a program.
 BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%, \
 	$(filter-out benchmarks/floor_stack.c,$(wildcard benchmarks/*.c)))
@@ -49,7 +50,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test check bench lint install uninstall deps clean help stress
+.PHONY: all demo test check fastpath bench lint install uninstall deps clean help stress
 
 all: $(STATIC) $(SHARED)
 
@@ -96,10 +97,17 @@ $(BUILD)/test/stress_%: test/stress_%.c $(STATIC)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Ilib $(CFLAGS) $(LDFLAGS) $< $(STATIC) $(LDLIBS) -o $@
 
+$(PATHS): test/sequence_paths.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ilib $(CFLAGS) $(LDFLAGS) $< -o $@
+
 $(BUILD)/benchmarks/%: benchmarks/%.c $(STATIC)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(STATIC) $(LDLIBS) -o $@
+
+$(BUILD)/benchmarks/fastpath_count: private CPPFLAGS += -Ilib
 
 # As programs get it, from the shared library; and the floor from one too, so each call of either is
 # one through the PLT. as-needed would leave jemalloc out, which the library knows weakly.
@@ -131,11 +139,16 @@ test:
 	@.ci/deps test
 	$(Q)$(MAKE) --no-print-directory test-run
 
-test-run: all $(UNIT) $(STRESS) $(BENCH)
-	$(Q)CC='$(CC)' test/run.sh $(UNIT) $(STRESS) $(INSTALLED)
+test-run: all $(UNIT) $(STRESS) $(PATHS) $(BENCH)
+	$(Q)CC='$(CC)' test/run.sh $(UNIT) $(STRESS) $(PATHS) $(INSTALLED)
 
 stress: all $(STRESS)
 	$(Q)test/run.sh $(STRESS)
+
+# The instructions of a get and a put are no more than they were.
+fastpath: $(BUILD)/benchmarks/fastpath_count
+	$(Q)for mode in rseq locked; do \
+		TIERPOOL_PERCPU=$$mode $< benchmarks/fastpath.golden || [ $$? = 77 ] || exit 1; done
 
 bench: $(BENCH)
 	$(Q)for b in $(BENCH); do $$b || exit; done

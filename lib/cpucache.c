@@ -42,10 +42,7 @@ static const void *base_of(const struct tp_cpucache *cache)
 	return (const void *)((uintptr_t)cache->slabs - TP_SLABS_AT);
 }
 
-/* ---- locked mode: the same words and slots, inside a lock ---- */
-
-/* The next door after cpu's, all around, that nobody is inside of; entered. NULL: all busy. */
-static tp_cold struct tp_door *enter_other(const struct tp_cpucache *cache, unsigned cpu)
+tp_cold struct tp_door *tp_cpucache_enter_other(const struct tp_cpucache *cache, unsigned cpu)
 {
 	for (unsigned i = 1; i < cache->count; i++) {
 		cpu = cpu + 1 == cache->count ? 0 : cpu + 1;
@@ -53,55 +50,6 @@ static tp_cold struct tp_door *enter_other(const struct tp_cpucache *cache, unsi
 			return &cache->doors[cpu];
 	}
 	return NULL;
-}
-
-/* The caller's CPU's door, or another one when somebody is inside; entered. NULL: all busy. */
-static inline struct tp_door *enter(const struct tp_cpucache *cache)
-{
-	unsigned cpu = tp_percpu_current(cache->count);
-	struct tp_door *door = &cache->doors[cpu];
-
-	return tp_likely(tp_locked_try(&door->lock)) ? door : enter_other(cache, cpu);
-}
-
-static inline void *pop_locked(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
-{
-	struct tp_door *door = enter(cache);
-	void *item = NULL;
-	uint64_t word, *stack;
-	unsigned depth;
-
-	if (tp_unlikely(!door))
-		return NULL;
-	stack = *door->shown + at;
-	word = tp_load_relaxed(stack);
-	depth = tp_word_depth(word);
-	if (tp_likely(depth)) {
-		item = (void *)(uintptr_t)stack[depth];
-		*after = word + TP_WORD_POP;
-		tp_store_release(stack, *after); /* commit */
-	}
-	tp_locked_leave(&door->lock);
-	return item;
-}
-
-static inline bool push_locked(const struct tp_cpucache *cache, unsigned at, void *item)
-{
-	struct tp_door *door = enter(cache);
-	uint64_t word, *stack;
-	bool pushed;
-
-	if (tp_unlikely(!door))
-		return false;
-	stack = *door->shown + at;
-	word = tp_load_relaxed(stack);
-	pushed = tp_word_room(word);
-	if (tp_likely(pushed)) {
-		stack[tp_word_depth(word) + 1] = (uintptr_t)item;
-		tp_store_release(stack, word + TP_WORD_PUSH); /* commit */
-	}
-	tp_locked_leave(&door->lock);
-	return pushed;
 }
 
 /* ---- rseq mode: tried again after an abort ---- */
@@ -114,7 +62,7 @@ static uint64_t own_word(const struct tp_cpucache *cache, unsigned at)
 	return cpu < cache->count ? tp_load_relaxed(tp_load_relaxed(&cache->slabs[cpu]) + at) : 0;
 }
 
-static tp_aside void *pop_sequence(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+tp_aside void *tp_cpucache_pop_again(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
 {
 	void *item = NULL;
 	bool odd;
@@ -129,7 +77,7 @@ static tp_aside void *pop_sequence(const struct tp_cpucache *cache, unsigned at,
 	return item;
 }
 
-static tp_aside bool push_sequence(const struct tp_cpucache *cache, unsigned at, void *item)
+tp_aside bool tp_cpucache_push_again(const struct tp_cpucache *cache, unsigned at, void *item)
 {
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES; tries++) {
 		if (!tp_word_room(own_word(cache, at)))
@@ -138,16 +86,6 @@ static tp_aside bool push_sequence(const struct tp_cpucache *cache, unsigned at,
 			return true;
 	}
 	return false;
-}
-
-void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
-{
-	return tp_percpu_rseq ? pop_sequence(cache, at, after) : pop_locked(cache, at, after);
-}
-
-bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at, void *item)
-{
-	return tp_percpu_rseq ? push_sequence(cache, at, item) : push_locked(cache, at, item);
 }
 
 /* ---- changes of the caller's CPU ---- */
@@ -207,7 +145,7 @@ static void plan_copy(const struct plan *plan, void **items, struct tp_store *co
 static struct tp_change change_locked(const struct tp_cpucache *cache, unsigned at,
 	tp_word_decide *decide, const void *context, void **items)
 {
-	struct tp_door *door = enter(cache);
+	struct tp_door *door = tp_cpucache_enter(cache);
 	struct tp_store copy = {0};
 	struct plan plan = {0};
 

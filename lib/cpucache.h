@@ -120,18 +120,83 @@ static inline size_t tp_cpucache_bytes(unsigned count)
  */
 int tp_cpucache_init(struct tp_cpucache *cache, void *memory, unsigned count);
 
+/* The next door after cpu's, all around, that nobody is inside of; entered. NULL: all busy. */
+struct tp_door *tp_cpucache_enter_other(const struct tp_cpucache *cache, unsigned cpu);
+
+/* Locked mode: the caller's CPU's door, or another one when somebody is inside; entered. NULL: all busy. */
+static inline struct tp_door *tp_cpucache_enter(const struct tp_cpucache *cache)
+{
+	unsigned cpu = tp_percpu_current(cache->count);
+	struct tp_door *door = &cache->doors[cpu];
+
+	return tp_likely(tp_locked_try(&door->lock)) ? door : tp_cpucache_enter_other(cache, cpu);
+}
+
+static inline void *tp_cpucache_pop_locked(
+	const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+{
+	struct tp_door *door = tp_cpucache_enter(cache);
+	void *item = NULL;
+	uint64_t word, *stack;
+	unsigned depth;
+
+	if (tp_unlikely(!door))
+		return NULL;
+	stack = *door->shown + at;
+	word = tp_load_relaxed(stack);
+	depth = tp_word_depth(word);
+	if (tp_likely(depth)) {
+		item = (void *)(uintptr_t)stack[depth];
+		*after = word + TP_WORD_POP;
+		tp_store_release(stack, *after); /* commit */
+	}
+	tp_locked_leave(&door->lock);
+	return item;
+}
+
+static inline bool tp_cpucache_push_locked(const struct tp_cpucache *cache, unsigned at, void *item)
+{
+	struct tp_door *door = tp_cpucache_enter(cache);
+	uint64_t word, *stack;
+	bool pushed;
+
+	if (tp_unlikely(!door))
+		return false;
+	stack = *door->shown + at;
+	word = tp_load_relaxed(stack);
+	pushed = tp_word_room(word);
+	if (tp_likely(pushed)) {
+		stack[tp_word_depth(word) + 1] = (uintptr_t)item;
+		tp_store_release(stack, word + TP_WORD_PUSH); /* commit */
+	}
+	tp_locked_leave(&door->lock);
+	return pushed;
+}
+
+/* In rseq mode, and again after an abort. */
+void *tp_cpucache_pop_again(const struct tp_cpucache *cache, unsigned at, uint64_t *after);
+bool tp_cpucache_push_again(const struct tp_cpucache *cache, unsigned at, void *item);
+
 /*
  * Takes the top of a stack of the caller's CPU; the pointer is the caller's, the room it leaves the
  * stack's. at: index of the stack's word in the slab. NULL: nothing there. *after: the word; below
  * zero, as a signed number, where the pop was a strike.
  */
-void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at, uint64_t *after);
+static inline void *tp_cpucache_pop(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+{
+	return tp_percpu_rseq ? tp_cpucache_pop_again(cache, at, after)
+			      : tp_cpucache_pop_locked(cache, at, after);
+}
 
 /* Gives a pointer to a stack. False: no room, and the pointer is still the caller's. */
-bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at, void *item);
+static inline bool tp_cpucache_push(const struct tp_cpucache *cache, unsigned at, void *item)
+{
+	return tp_percpu_rseq ? tp_cpucache_push_again(cache, at, item)
+			      : tp_cpucache_push_locked(cache, at, item);
+}
 
 /*
- * The same in rseq mode, in line, in one try, of a cache for all of tp_percpu_cpus whose slab pointers
+ * The same in rseq mode, in one try, of a cache for all of tp_percpu_cpus whose slab pointers
  * are TP_SLABS_AT behind base. rseq: tp_percpu_rseq, not 0. *odd: no pointer, or a strike.
  */
 static inline void *tp_cpucache_pop_fast(ptrdiff_t rseq, const void *base, unsigned at, bool *odd)

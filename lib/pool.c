@@ -182,10 +182,14 @@ static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
 /* The same as get_fast, in locked mode as well, and trying again what was aborted. */
 static tp_aside tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
 {
+	size_t index = tp_size_index(n);
+	unsigned at = pool->tiers.quick_at[index];
 	uint64_t after;
-	tierpool_buf *b =
-		tp_cpucache_pop(&pool->tiers.cache, pool->tiers.at[tier_for(pool, n)], &after);
+	tierpool_buf *b;
 
+	if (tp_unlikely(pool->tiers.quick_size[index] < n))
+		at = pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)];
+	b = tp_cpucache_pop(&pool->tiers.cache, at, &after);
 	if (tp_unlikely(!b))
 		return get_slow(pool, n);
 	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend_in_any_mode(b);
@@ -229,26 +233,27 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 		errno = EINVAL;
 		return NULL;
 	}
-	return fast ? get_fast(pool, n) : get_in_any_mode(pool, n);
+	return tp_likely(fast) ? get_fast(pool, n) : get_in_any_mode(pool, n);
 }
 
-static tp_aside tierpool_buf *get_from_other_site(tierpool *pool, size_t n, tierpool_site *site)
+/* The first get from a place; and, where there is no fast path, every one. */
+static tp_aside tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
 {
-	if (tp_likely(pool && site)) {
-		/* Not the id itself where there is no fast path: so every get comes here. */
-		uint64_t id = fast ? pool->id : ~pool->id;
+	/* So that get_at does not take it for the id. */
+	uint64_t id = !pool ? 0 : fast ? pool->id : ~pool->id;
 
-		if (tp_unlikely(!tp_site_is_known(site, id)))
-			tp_site_enter(&pool->sites, &pool->backing, site, id);
-	}
-	return get_without_site(pool, n);
+	if (tp_unlikely(!pool || !site))
+		return get_without_site(pool, n);
+	if (tp_unlikely(!tp_site_is_known(site, id)))
+		tp_site_enter(&pool->sites, &pool->backing, site, id);
+	return get_in_any_mode(pool, n);
 }
 
 tp_fast tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
 {
 	if (tp_likely(pool && site && tp_site_is_known(site, pool->id)))
 		return get_fast(pool, n);
-	return get_from_other_site(pool, n, site);
+	return get_aside(pool, n, site);
 }
 
 tierpool_buf *(tierpool_get)(tierpool *pool)
