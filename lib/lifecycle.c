@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "atomic.h"
-#include "idle.h"
+#include "drain.h"
 #include "pool.h"
 
 /* Weak: a statically linked program has no use for them, and its linker warns of them. */
@@ -186,7 +186,7 @@ static size_t destroy(tierpool *pool, size_t unused)
 	}
 	if (tp_exchange_acq_rel(&pool->closing, 1u))
 		return 0;
-	tp_idle_close(&pool->tiers, &victims);
+	tp_drain_close(&pool->tiers, &victims);
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 	out = borrowed(pool);
 	tp_registry_drop(&pool->registered); /* the handle's */

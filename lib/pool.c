@@ -2,13 +2,13 @@
 #include "pool.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
 #include "atomic.h"
 #include "buffer.h"
 #include "control.h"
 #include "cpucache.h"
+#include "drain.h"
 #include "idle.h"
 #include "inject.h"
 #include "misuse.h"
@@ -102,7 +102,7 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 	tp_shadow_hide(b->data, b->cap);
 	kept = tp_idle_keep(&pool->tiers, b, &victims);
 	if (kept == TP_NO_BYTES) {
-		tierpool_buf *victim = tp_idle_evict(&pool->tiers, b->tp_tier);
+		tierpool_buf *victim = tp_drain_evict(&pool->tiers, b->tp_tier);
 
 		if (victim) {
 			buffer_release(pool, victim, TP_DROP_RETAIN, true);
@@ -174,7 +174,7 @@ static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
 	struct tp_list victims = {NULL, 0};
 
 	tp_cpucache_arm(&pool->tiers.cache, b->tp_word, STRIKE_MEAN);
-	tp_idle_age_own(&pool->tiers, &victims);
+	tp_drain_age_own(&pool->tiers, &victims);
 	tp_pool_release(pool, &victims, TP_DROP_DECAY);
 	return lend_in_any_mode(b);
 }
@@ -277,7 +277,7 @@ static tp_cold void put_slow(tierpool_buf *b)
 	tp_registry_retain(&pool->registered);
 	count(&pool->counters.slow_puts);
 	buffer_stow(pool, b);
-	tp_idle_age_own(&pool->tiers, &victims);
+	tp_drain_age_own(&pool->tiers, &victims);
 	tp_pool_release(pool, &victims, TP_DROP_DECAY);
 	tp_registry_drop(&pool->registered);
 }
@@ -396,88 +396,4 @@ tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
 void tp_pool_retire(tierpool_buf *displaced)
 {
 	buffer_stow(displaced->tp_pool, displaced);
-}
-
-/* ---- tick, trim, retain ---- */
-
-static size_t tick(tierpool *pool, size_t unused)
-{
-	struct tp_list victims = {NULL, 0};
-	size_t bytes;
-
-	(void)unused;
-	tp_idle_tick(&pool->tiers, &victims);
-	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
-	count(&pool->counters.ticks);
-	if (bytes)
-		tp_backing_give_back(&pool->backing, false);
-	return bytes;
-}
-
-size_t tp_pool_trim(tierpool *pool, size_t keep)
-{
-	struct tp_list victims = {NULL, 0};
-	size_t idle = tp_tiers_bytes(&pool->tiers);
-	size_t excess = idle > keep ? idle - keep : 0;
-	size_t released, bytes = 0;
-
-	/* More than was too much at the call need not go, however many are put meanwhile. */
-	do {
-		tp_idle_strip(&pool->tiers, idle > keep ? idle - keep : 0, &victims);
-		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
-		bytes += released;
-		idle = tp_tiers_bytes(&pool->tiers);
-	} while (released && bytes < excess && idle > keep);
-	tp_backing_give_back(&pool->backing, true);
-	return bytes;
-}
-
-size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
-{
-	size_t sum = 0;
-
-	if (pool) {
-		if (tp_registry_hold(pool)) {
-			sum = step(pool, argument);
-			tp_registry_drop(&pool->registered);
-		}
-		return sum;
-	}
-	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
-		sum += step(tp_pool_of(entry), argument);
-	return sum;
-}
-
-size_t tierpool_tick(tierpool *pool)
-{
-	return tp_pool_each(pool, tick, 0);
-}
-
-size_t tierpool_trim(tierpool *pool, size_t keep)
-{
-	return tp_pool_each(pool, tp_pool_trim, keep);
-}
-
-static size_t retain_set(tierpool *pool, size_t bytes)
-{
-	struct tp_list victims = {NULL, 0};
-	size_t excess, released, sum = 0;
-
-	tp_tiers_retain_set(&pool->tiers, bytes);
-	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
-	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
-		tp_idle_strip(&pool->tiers, excess, &victims);
-		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
-		sum += released;
-		/* Then the rest is in the hands of a slow call in another thread. */
-		if (!released)
-			sched_yield();
-	}
-	return sum;
-}
-
-void tierpool_retain_set(tierpool *pool, size_t bytes)
-{
-	if (pool)
-		tp_pool_each(pool, retain_set, bytes ? bytes : TIERPOOL_RETAIN_NONE);
 }

@@ -179,6 +179,63 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 		tp_backing_free(tiers->backing, slab, tiers->slab_bytes);
 }
 
+/* ---- room ---- */
+
+static size_t room_give_up(struct tp_tiers *tiers, struct tp_door *door, unsigned tier)
+{
+	uint64_t *stack = tp_tiers_stack(tiers, door, tier);
+	unsigned room = tp_word_room(*stack);
+
+	tp_cpucache_room_set(stack, 0);
+	tp_tiers_unlease(tiers, tier, room);
+	return room * tiers->tier[tier].cost;
+}
+
+void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted)
+{
+	size_t freed = 0;
+
+	for (unsigned tier = tiers->sizes->count; tier-- && freed < wanted;)
+		freed += room_give_up(tiers, door, tier);
+}
+
+static bool has_room(const struct tp_tiers *tiers, unsigned cpu)
+{
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		if (tp_word_room(tp_tiers_word(tiers, cpu, tier)))
+			return true;
+	return false;
+}
+
+void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier)
+{
+	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++) {
+		struct tp_door *door = tp_word_room(tp_tiers_word(tiers, cpu, tier))
+					       ? tp_cpucache_stop(&tiers->cache, cpu)
+					       : NULL;
+
+		if (!door)
+			continue;
+		room_give_up(tiers, door, tier);
+		tp_cpucache_publish(door);
+	}
+}
+
+void tp_tiers_room_drop(struct tp_tiers *tiers)
+{
+	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++) {
+		struct tp_door *door =
+			has_room(tiers, cpu) ? tp_cpucache_stop(&tiers->cache, cpu) : NULL;
+
+		if (!door)
+			continue;
+		tp_tiers_room_reclaim(tiers, door, SIZE_MAX);
+		tp_cpucache_publish(door);
+	}
+}
+
+/* ---- which CPUs may be stopped ---- */
+
 bool tp_tiers_may_stop(struct tp_tiers *tiers, unsigned cpu, bool due)
 {
 	struct tp_cpucache_counts counts;

@@ -79,6 +79,13 @@ bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier);
 /* Sets the bound for leases to come, and what each CPU may hold under it. */
 void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
 
+/* Gives up a stopped CPU's room, of the larger tiers first, until wanted bytes are free. */
+void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted);
+
+/* Gives up all room, of all CPUs; of one tier: where max_idle stands against it, only that helps. */
+void tp_tiers_room_drop(struct tp_tiers *tiers);
+void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier);
+
 /* A stopped CPU's stack of a tier. */
 static inline uint64_t *tp_tiers_stack(
 	const struct tp_tiers *tiers, const struct tp_door *door, unsigned tier)

@@ -12,6 +12,7 @@
 #include "control.h"
 #include "counting_backing.h"
 #include "cpus.h"
+#include "drain.h"
 #include "idle.h"
 
 #define FIXTURE_BUFFERS 4096
@@ -104,7 +105,7 @@ static inline tierpool_buf *take(struct fixture *f, unsigned tier)
 
 static inline tierpool_buf *evict(struct fixture *f, unsigned tier)
 {
-	tierpool_buf *b = tp_idle_evict(&f->tiers, tier);
+	tierpool_buf *b = tp_drain_evict(&f->tiers, tier);
 
 	if (b)
 		f->leased[came_out(f, b)->tp_tier]++;
@@ -194,7 +195,7 @@ static inline void assert_leases(const struct fixture *f)
 /* Closes the layer, and finds in it exactly what the model says that it has. */
 static inline void fixture_end(struct fixture *f)
 {
-	tp_idle_close(&f->tiers, &f->victims);
+	tp_drain_close(&f->tiers, &f->victims);
 	victims_take(f, NULL);
 	assert_leases(f);
 	unlease_all(f);

@@ -129,7 +129,7 @@ Test(idle, a_batch_comes_back_from_the_depot_with_its_leases)
 	keep_new(&f, 0, 65);
 	for (unsigned i = 0; i < 33; i++)
 		take(&f, 0);
-	tp_idle_room_drop(&f.tiers);
+	tp_tiers_room_drop(&f.tiers);
 	cr_assert_eq(depot_count(&f, 0), 32);
 	leased = f.tiers.retain.leased;
 	cr_assert_eq(leased, 32 * f.tiers.tier[0].cost);
@@ -265,7 +265,7 @@ Test(idle, after_close_nothing_is_kept_or_found)
 	keep_new(&f, 0, 70);
 	take(&f, 0);
 	keep_new(&f, 1, 1);
-	tp_idle_close(&f.tiers, &f.victims);
+	tp_drain_close(&f.tiers, &f.victims);
 	cr_assert_eq(victims_take(&f, out), 70);
 	assert_leases(&f);
 	unlease_all(&f);
@@ -274,8 +274,8 @@ Test(idle, after_close_nothing_is_kept_or_found)
 	cr_assert_eq(f.tiers.retain.leased, 0);
 	cr_assert_null(take(&f, 0));
 	cr_assert_null(evict(&f, 0));
-	tp_idle_tick(&f.tiers, &f.victims);
-	tp_idle_strip(&f.tiers, SIZE_MAX, &f.victims);
+	tp_drain_tick(&f.tiers, &f.victims);
+	tp_drain_strip(&f.tiers, SIZE_MAX, &f.victims);
 	cr_assert_eq(victims_take(&f, NULL), 0);
 	fixture_end(&f);
 }

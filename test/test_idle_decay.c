@@ -13,7 +13,7 @@ static struct fixture f, g; /* one a process, and each test is one */
 
 static void tick(void)
 {
-	tp_idle_tick(&f.tiers, &f.victims);
+	tp_drain_tick(&f.tiers, &f.victims);
 }
 
 static size_t victims(void)
@@ -228,18 +228,18 @@ static void strip_in_order(void)
 
 	for (unsigned tier = 0; tier < 4; tier++)
 		aged += f.tiers.tier[tier].cost;
-	tp_idle_strip(&f.tiers, 0, &f.victims);
+	tp_drain_strip(&f.tiers, 0, &f.victims);
 	cr_assert_eq(victims(), 0);
-	tp_idle_strip(&f.tiers, aged_large, &f.victims);
+	tp_drain_strip(&f.tiers, aged_large, &f.victims);
 	cr_assert_eq(victims(), 1, "no more than is needed");
 	cr_assert(all_kept(f.buffer + 3, 1, false));
-	tp_idle_strip(&f.tiers, aged - aged_large, &f.victims);
+	tp_drain_strip(&f.tiers, aged - aged_large, &f.victims);
 	cr_assert_eq(victims(), 3);
 	cr_assert(all_kept(f.buffer, 4, false), "all aged ones before any that is fresh");
-	tp_idle_strip(&f.tiers, f.tiers.tier[3].cost + 1, &f.victims);
+	tp_drain_strip(&f.tiers, f.tiers.tier[3].cost + 1, &f.victims);
 	cr_assert_eq(victims(), 2, "at least so many bytes");
 	cr_assert(all_kept(f.buffer + 6, 2, false), "and the largest first");
-	tp_idle_strip(&f.tiers, SIZE_MAX, &f.victims);
+	tp_drain_strip(&f.tiers, SIZE_MAX, &f.victims);
 	cr_assert_eq(victims(), 2);
 	assert_leases(&f);
 	fixture_end(&f);
@@ -266,7 +266,7 @@ Test(idle, dropping_room_leaves_leases_of_what_is_there)
 	for (unsigned i = 0; i < 20; i++)
 		take(&f, 0);
 	cr_assert_gt(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
-	tp_idle_room_drop(&f.tiers);
+	tp_tiers_room_drop(&f.tiers);
 	cr_assert_eq(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
 	assert_leases(&f);
 	fixture_end(&f);
@@ -327,7 +327,7 @@ static void strip_any(struct fixture *x, size_t excess)
 {
 	size_t before = tp_tiers_bytes(&x->tiers), after;
 
-	tp_idle_strip(&x->tiers, excess, &x->victims);
+	tp_drain_strip(&x->tiers, excess, &x->victims);
 	after = tp_tiers_bytes(&x->tiers);
 	cr_assert(after == 0 || before - after >= excess);
 }
@@ -341,7 +341,7 @@ static void retain_any(struct fixture *x)
 	victims_take(x, NULL);
 	unlease_all(x);
 	if (x->tiers.retain.leased > bytes)
-		tp_idle_room_drop(&x->tiers);
+		tp_tiers_room_drop(&x->tiers);
 	if (x->tiers.retain.leased > bytes)
 		strip_any(x, x->tiers.retain.leased - bytes);
 	victims_take(x, NULL);
@@ -361,9 +361,9 @@ static void operate(struct fixture *x)
 	else if (what < 236)
 		strip_any(x, random_below(65536));
 	else if (what < 240)
-		tp_idle_tick(&x->tiers, &x->victims);
+		tp_drain_tick(&x->tiers, &x->victims);
 	else if (what < 242)
-		tp_idle_room_drop(&x->tiers);
+		tp_tiers_room_drop(&x->tiers);
 	else if (what < 244)
 		retain_any(x);
 	else if (what < 246)

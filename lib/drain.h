@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How idle buffers leave: evicted for a smaller one, aged by ticks, trimmed, or all of them at the end.
+ * Owns the order in which they go. Frees none: what goes is handed to the caller, with its lease, in a
+ * list of victims. Layer 4.
+ */
+#ifndef TP_DRAIN_H
+#define TP_DRAIN_H
+
+#include <stddef.h>
+
+#include <tierpool/buffer.h>
+
+#include "depot.h"
+#include "tiers.h"
+
+/* Takes one buffer of a larger tier, aged ones first, to be freed; with its lease. NULL: none. */
+tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier);
+
+/*
+ * One decay step: buffers that age out go to victims; room is halved. In rseq mode a CPU that is hard at
+ * work does its own part a moment later, in tp_drain_age_own.
+ */
+void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims);
+
+/* The caller's CPU's part of a tick that was left to it, if one was. For strikes and slow calls. */
+void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims);
+
+/*
+ * Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first. Gives up
+ * all room of buffers that are not there.
+ */
+void tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims);
+
+/* Closes everything for ever; all that was idle goes to victims. */
+void tp_drain_close(struct tp_tiers *tiers, struct tp_list *victims);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is done to a pool as a whole, and to all pools: tick, trim, a new bound. Layer 6.
+ */
+#include <sched.h>
+
+#include "atomic.h"
+#include "drain.h"
+#include "pool.h"
+
+static size_t tick(tierpool *pool, size_t unused)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t bytes;
+
+	(void)unused;
+	tp_drain_tick(&pool->tiers, &victims);
+	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
+	tp_add_relaxed(&pool->counters.ticks, 1u);
+	if (bytes)
+		tp_backing_give_back(&pool->backing, false);
+	return bytes;
+}
+
+size_t tp_pool_trim(tierpool *pool, size_t keep)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t idle = tp_tiers_bytes(&pool->tiers);
+	size_t excess = idle > keep ? idle - keep : 0;
+	size_t released, bytes = 0;
+
+	/* More than was too much at the call need not go, however many are put meanwhile. */
+	do {
+		tp_drain_strip(&pool->tiers, idle > keep ? idle - keep : 0, &victims);
+		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
+		bytes += released;
+		idle = tp_tiers_bytes(&pool->tiers);
+	} while (released && bytes < excess && idle > keep);
+	tp_backing_give_back(&pool->backing, true);
+	return bytes;
+}
+
+size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
+{
+	size_t sum = 0;
+
+	if (pool) {
+		if (tp_registry_hold(pool)) {
+			sum = step(pool, argument);
+			tp_registry_drop(&pool->registered);
+		}
+		return sum;
+	}
+	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
+		sum += step(tp_pool_of(entry), argument);
+	return sum;
+}
+
+size_t tierpool_tick(tierpool *pool)
+{
+	return tp_pool_each(pool, tick, 0);
+}
+
+size_t tierpool_trim(tierpool *pool, size_t keep)
+{
+	return tp_pool_each(pool, tp_pool_trim, keep);
+}
+
+static size_t retain_set(tierpool *pool, size_t bytes)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t excess, released, sum = 0;
+
+	tp_tiers_retain_set(&pool->tiers, bytes);
+	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
+	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
+		tp_drain_strip(&pool->tiers, excess, &victims);
+		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
+		sum += released;
+		/* Then the rest is in the hands of a slow call in another thread. */
+		if (!released)
+			sched_yield();
+	}
+	return sum;
+}
+
+void tierpool_retain_set(tierpool *pool, size_t bytes)
+{
+	if (pool)
+		tp_pool_each(pool, retain_set, bytes ? bytes : TIERPOOL_RETAIN_NONE);
+}
