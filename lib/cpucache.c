@@ -274,11 +274,12 @@ static bool shut_as_visitor(void *context)
 
 static bool fence(struct tp_cpucache *cache, int cpu)
 {
+	if (tp_percpu_fence(cpu)) {
+		tp_store_relaxed(&cache->fence_lost, 1u);
+		return false;
+	}
 	tp_add_relaxed(&cache->fences, 1u);
-	if (!tp_percpu_fence(cpu))
-		return true;
-	tp_store_relaxed(&cache->fence_lost, 1u);
-	return false;
+	return true;
 }
 
 /* With the lock: shows the closed slab, and fences. False: refused, and the CPU's slab is its own. */
@@ -367,27 +368,33 @@ bool tp_cpucache_is_stopped(const struct tp_door *door)
 	return may_be_stopped(door) && tp_load_relaxed(door->shown) != door->home;
 }
 
-void tp_cpucache_stop_all(struct tp_cpucache *cache)
+/* With all locks: each CPU for itself, where one fence for all was refused. Whether all are stopped. */
+static bool shut_each(struct tp_cpucache *cache)
 {
-	bool fenced;
+	bool all = true;
 
+	for (unsigned cpu = 0; cpu < cache->count; cpu++) {
+		struct visit visit = {&cache->doors[cpu], cpu};
+
+		if (!may_be_stopped(visit.door))
+			continue;
+		tp_store_release(visit.door->shown, visit.door->home);
+		all &= shut_own(visit.door, cpu) || tp_percpu_visit(cpu, shut_as_visitor, &visit);
+	}
+	return all;
+}
+
+bool tp_cpucache_stop_all(struct tp_cpucache *cache)
+{
 	tp_cpucache_lock(cache);
 	for (unsigned cpu = 0; cpu < cache->count; cpu++)
 		if (may_be_stopped(&cache->doors[cpu]))
 			/* As in shut_fenced; one fence for all. */
 			tp_store_relaxed(&cache->slabs[cpu], closed_slab);
 	tp_point(TP_POINT_SHUT);
-	if (!tp_percpu_rseq)
-		return;
-	fenced = !tp_load_relaxed(&cache->fence_lost) && fence(cache, TP_PERCPU_ALL);
-	for (unsigned cpu = 0; cpu < cache->count && !fenced; cpu++) {
-		struct visit visit = {&cache->doors[cpu], cpu};
-
-		if (!may_be_stopped(visit.door))
-			continue;
-		tp_store_release(visit.door->shown, visit.door->home);
-		tp_percpu_visit(cpu, shut_as_visitor, &visit);
-	}
+	return !tp_percpu_rseq ||
+	       (!tp_load_relaxed(&cache->fence_lost) && fence(cache, TP_PERCPU_ALL)) ||
+	       shut_each(cache);
 }
 
 void tp_cpucache_publish_all(struct tp_cpucache *cache)

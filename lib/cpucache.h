@@ -243,10 +243,10 @@ struct tp_door *tp_cpucache_stop_own(struct tp_cpucache *cache);
 void tp_cpucache_publish(struct tp_door *door);
 
 /*
- * Stops all CPUs at once, for one fence. Of the doors only those that tp_cpucache_is_stopped says so
- * of are stopped; publish_all in either case.
+ * Stops all CPUs at once, for one fence. False: not all that have a slab could be stopped. Those that
+ * were tp_cpucache_is_stopped tells; publish_all in either case.
  */
-void tp_cpucache_stop_all(struct tp_cpucache *cache);
+bool tp_cpucache_stop_all(struct tp_cpucache *cache);
 bool tp_cpucache_is_stopped(const struct tp_door *door);
 void tp_cpucache_publish_all(struct tp_cpucache *cache);
 

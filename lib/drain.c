@@ -114,11 +114,11 @@ static void room_drop_stopped(struct tp_tiers *tiers)
 			tp_tiers_room_reclaim(tiers, &tiers->cache.doors[cpu], SIZE_MAX);
 }
 
-void tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims)
+bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims)
 {
+	bool all = tp_cpucache_stop_all(&tiers->cache);
 	size_t found = 0;
 
-	tp_cpucache_stop_all(&tiers->cache);
 	room_drop_stopped(tiers);
 	for (int pass = 0; pass < 2; pass++)
 		for (unsigned tier = tiers->sizes->count; tier-- && found < excess;) {
@@ -129,6 +129,7 @@ void tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victi
 						pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, victims);
 		}
 	tp_cpucache_publish_all(&tiers->cache);
+	return all;
 }
 
 /* ---- ages ---- */

@@ -7,6 +7,7 @@
 #ifndef TP_DRAIN_H
 #define TP_DRAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <tierpool/buffer.h>
@@ -28,9 +29,9 @@ void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims);
 
 /*
  * Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first. Gives up
- * all room of buffers that are not there.
+ * all room of buffers that are not there. False: there are CPUs that could not be reached.
  */
-void tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims);
+bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims);
 
 /* Closes everything for ever; all that was idle goes to victims. */
 void tp_drain_close(struct tp_tiers *tiers, struct tp_list *victims);

@@ -74,10 +74,14 @@ static size_t retain_set(tierpool *pool, size_t bytes)
 	tp_tiers_retain_set(&pool->tiers, bytes);
 	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
-		tp_drain_strip(&pool->tiers, excess, &victims);
+		bool all = tp_drain_strip(&pool->tiers, excess, &victims);
+
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		sum += released;
-		/* Then the rest is in the hands of a slow call in another thread. */
+		/* Then the rest lies where nobody can reach it; statistics tell the bound that holds. */
+		if (!released && !all)
+			break;
+		/* Or it is in the hands of a slow call in another thread. */
 		if (!released)
 			sched_yield();
 	}

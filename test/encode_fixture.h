@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "percpu.h"
+
 #ifndef SAMPLE_FILE
 #define SAMPLE_FILE "benchmarks/sample.control"
 #endif
@@ -49,6 +51,8 @@ static char folder[] = "/tmp/test_encode_control.XXXXXX";
 static inline void folder_new(void)
 {
 	cr_assert_not_null(mkdtemp(folder));
+	/* The mode that can be had: of one that cannot, the program would tell on stderr. */
+	cr_assert_eq(setenv("TIERPOOL_PERCPU", tp_percpu_mode(), 1), 0);
 }
 
 static inline void folder_end(void)

@@ -172,6 +172,8 @@ static void *do_everything(void *argument)
 		tierpool_put(b);
 		if (next_random(&random) % 128 == 0)
 			tierpool_tick(pool);
+		if (next_random(&random) % 512 == 0)
+			tierpool_trim(pool, next_random(&random) % MIB);
 	}
 	return NULL;
 }
@@ -192,7 +194,7 @@ static void crew_end(struct crew *crew, pthread_t *thread)
 
 /* ---- fork ---- */
 
-#define FORKS 40
+#define FORKS 100
 #define BUDGET (2 * MIB)
 #define FEW 3 /* as max_idle: none of it goes to stacks, so that the depots are busy */
 
@@ -223,8 +225,18 @@ static int child_use(tierpool *pool, size_t least)
 	return 0;
 }
 
-/* The status of a child that used both pools. */
-static int fork_and_use(struct crew *crew)
+/* What was idle at the fork is gone after two ticks, wherever it lay. */
+static int child_decay(tierpool *pool)
+{
+	struct tierpool_stats s = {.size = sizeof s};
+
+	tierpool_tick(pool);
+	tierpool_tick(pool);
+	return tierpool_stats_read(pool, &s) || s.idle || s.idle_bytes ? 8 : 0;
+}
+
+/* The status of a child that used both pools; every other one lets them decay first. */
+static int fork_and_use(struct crew *crew, bool decay)
 {
 	int status = 0;
 	pid_t child = fork();
@@ -233,6 +245,8 @@ static int fork_and_use(struct crew *crew)
 		return -1;
 	if (!child) {
 		alarm(30);
+		for (unsigned i = 0; i < 2 && decay && !status; i++)
+			status = child_decay(crew->pool[i]);
 		for (unsigned i = 0; i < 2 && !status; i++)
 			status = child_use(crew->pool[i], i ? FEW * 64 * KIB : BUDGET - 70 * KIB);
 		if (!status && tierpool_trim(NULL, 0))
@@ -257,7 +271,7 @@ static void fork_under_load(bool counted)
 	tierpool_budget_destroy(budget);
 	crew_start(&crew, thread);
 	for (unsigned i = 0; i < FORKS; i++)
-		status[i] = fork_and_use(&crew);
+		status[i] = fork_and_use(&crew, i % 2);
 	crew_end(&crew, thread);
 	for (unsigned i = 0; i < FORKS; i++)
 		cr_assert_eq(status[i], 0, "child %u: exit %d, signal %d", i,

@@ -164,7 +164,9 @@ TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
 
 /*
  * Sets the bound on idle bytes, which holds when the call returns; 0 is taken as
- * TIERPOOL_RETAIN_NONE. NULL: nothing.
+ * TIERPOOL_RETAIN_NONE. NULL: nothing. (Where the system refuses both membarrier(2) after the pool was
+ * made and sched_setaffinity(2), what lies idle on another CPU is out of reach: then a lower bound holds
+ * once that CPU has used it, and until then tierpool_stats.retain tells what does.)
  */
 TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 
