@@ -8,6 +8,9 @@ VARIANT ?= release
 SANITIZE ?=
 # yes: programs are linked with jemalloc, and blocks come from it.
 JEMALLOC ?= no
+# How the per-CPU cache works: each test once in each.
+MODES ?= rseq locked
+export MODES
 ifeq ($(origin CC),default)
 CC = gcc
 endif
@@ -151,22 +154,56 @@ fastpath: $(BUILD)/benchmarks/fastpath_count
 		TIERPOOL_PERCPU=$$mode $< benchmarks/fastpath.golden || [ $$? = 77 ] || exit 1; done
 
 bench: $(BENCH)
+	@.ci/deps bench
 	$(Q)for b in $(BENCH); do $$b || exit; done
 
-# ---- every variant ----
+# ---- every variant: with -j, two at a time ----
 
-VARIANT_RUN = $(Q)echo "== $(1)" && $(MAKE) --no-print-directory
-check:
+CHECKS := gcc environments fastpath model aarch64 controls jemalloc clang asan levels tsan valgrind musl
+.PHONY: check-deps valgrind $(addprefix check-,$(CHECKS))
+check: $(addprefix check-,$(CHECKS))
+
+check-deps:
 	@.ci/deps check
-	$(call VARIANT_RUN,gcc libc and the negative controls) test-run INSTALLED='test/installed.sh test/controls.sh'
-	$(call VARIANT_RUN,gcc jemalloc) test-run VARIANT=jemalloc JEMALLOC=yes
-	$(call VARIANT_RUN,clang libc) test-run VARIANT=clang CC=clang
-	$(call VARIANT_RUN,ASan and UBSan) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
-	$(call VARIANT_RUN,TSan) stress VARIANT=tsan OPT='-O1 -g' SANITIZE=thread
-	$(call VARIANT_RUN,Valgrind) valgrind
-	$(call VARIANT_RUN,musl) stress VARIANT=musl CC=musl-gcc LDFLAGS=-static
 
-.PHONY: valgrind
+# The same build is used by three of them, so one makes it.
+$(addprefix check-,$(filter-out environments fastpath,$(CHECKS))): check-deps
+check-environments check-fastpath: check-gcc
+
+SUB = +$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none
+check-gcc:
+	$(SUB) test-run
+check-environments:
+	$(Q)echo "== $@" && test/environments.sh $(UNIT) $(STRESS)
+check-fastpath:
+	$(SUB) fastpath
+	$(SUB) fastpath VARIANT=clang-fastpath CC=clang
+check-model:
+	$(Q)echo "== $@" && test/model/run.sh
+check-aarch64:
+	$(Q)echo "== $@" && test/aarch64.sh
+check-controls:
+	$(Q)echo "== $@" && test/controls.sh
+check-jemalloc:
+	$(SUB) test-run VARIANT=jemalloc JEMALLOC=yes
+check-clang:
+	$(SUB) test-run VARIANT=clang CC=clang
+check-asan:
+	$(SUB) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
+# What the compiler makes of the sequences' surroundings.
+check-levels:
+	$(SUB) test-run VARIANT=gcc-O0 OPT=-O0 MODES=rseq INSTALLED=
+	$(SUB) test-run VARIANT=gcc-O3 AR=gcc-ar OPT='-O3 -flto' MODES=rseq INSTALLED=
+	$(SUB) test-run VARIANT=clang-O0 CC=clang OPT=-O0 MODES=rseq INSTALLED=
+	$(SUB) test-run VARIANT=clang-O3 CC=clang OPT='-O3 -flto' AR=llvm-ar MODES=rseq INSTALLED=
+# Nothing of rseq is there for these.
+check-tsan:
+	$(SUB) stress VARIANT=tsan OPT='-O1 -g' SANITIZE=thread MODES=locked
+check-valgrind:
+	$(SUB) valgrind MODES=locked
+check-musl:
+	$(SUB) stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
+
 valgrind: $(STRESS)
 	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' SECONDS_EACH=2 \
 		test/run.sh $(STRESS)

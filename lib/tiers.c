@@ -271,6 +271,7 @@ size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
 {
 	size_t count = tp_depot_count(&tiers->tier[tier].depot);
 
+	tp_point(TP_POINT_COUNT);
 	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
 		count += tp_word_depth(tp_tiers_word(tiers, cpu, tier));
 	return count;

@@ -23,6 +23,7 @@
 
 #include "atomic.h"
 #include "base.h"
+#include "inject_points.h"
 #include "pool.h"
 
 #define THREADS 8
@@ -30,8 +31,16 @@
 #define SLOTS 16
 #define RETAIN ((size_t)8 << 20)
 #define LARGEST ((size_t)3 << 20) /* thrice the largest tier */
+#define FULL 256                  /* buffers that the second pool may keep */
+#define FULL_TAKEN 8
 
 static tierpool *pool;
+/*
+ * A second pool, of one tier, whose one borrower takes a few and now and then all, and puts them back at
+ * once; so it is full most of the time, while its buffers go from the depot to the stacks and back.
+ * Whoever counts one of them twice tells of too many.
+ */
+static tierpool *full;
 static int stop, broken;
 static tierpool_buf *handed_over[SLOTS];
 
@@ -167,25 +176,65 @@ static void *disturber(void *unused)
 	return unused;
 }
 
-static struct tierpool_stats read_statistics(void)
+static void *filler(void *unused)
+{
+	uint64_t random = 2463534242;
+	tierpool_buf *b[FULL];
+
+	while (!tp_load_relaxed(&stop)) {
+		uint64_t n = next_random(&random) % 16 ? next_random(&random) % FULL_TAKEN : FULL;
+
+		if (next_random(&random) % 16 == 0)
+			migrate(&random);
+		for (uint64_t i = 0; i < n; i++)
+			b[i] = tierpool_get(full);
+		for (uint64_t i = 0; i < n; i++)
+			tierpool_put(b[i]);
+	}
+	return unused;
+}
+
+static struct tierpool_stats read_statistics(tierpool *of)
 {
 	struct tierpool_stats s = {.size = sizeof s};
-	int error = tierpool_stats_read(pool, &s);
+	int error = tierpool_stats_read(of, &s);
 
 	if (error)
 		broke("tierpool_stats_read: %s", strerror(-error));
 	return s;
 }
 
+static void full_check(void)
+{
+	struct tierpool_stats s = read_statistics(full);
+
+	if (s.idle_bytes > s.retain)
+		broke("%zu idle bytes of a full pool, above %zu", s.idle_bytes, s.retain);
+}
+
+/* One tier, and room for FULL of it. False: out of memory. */
+static bool full_create(void)
+{
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+	const size_t tiers[] = {64};
+
+	options.tiers = tiers;
+	options.tier_count = 1;
+	if (tierpool_create(&full, &options))
+		return false;
+	tierpool_retain_set(full, FULL * full->tiers.tier[0].cost);
+	return true;
+}
+
 static void *watcher(void *unused)
 {
-	struct tierpool_stats before = read_statistics(), now;
+	struct tierpool_stats before = read_statistics(pool), now;
 
 	for (; !tp_load_relaxed(&stop); before = now) {
 		/* gets to drops_destroy are one run of counters (tierpool/stats.h). */
 		const uint64_t *was = &before.gets, *is = &now.gets;
 
-		now = read_statistics();
+		now = read_statistics(pool);
 		for (; is <= &now.drops_destroy; was++, is++)
 			if (*is < *was)
 				broke("counter %td went back from %lu to %lu", is - &now.gets,
@@ -196,6 +245,8 @@ static void *watcher(void *unused)
 		if (now.gets < now.hits)
 			broke("%lu hits in %lu gets", (unsigned long)now.hits,
 				(unsigned long)now.gets);
+		for (unsigned i = 0; i < 100; i++)
+			full_check();
 		sched_yield();
 	}
 	return unused;
@@ -203,7 +254,7 @@ static void *watcher(void *unused)
 
 static void identities(const char *when)
 {
-	struct tierpool_stats s = read_statistics();
+	struct tierpool_stats s = read_statistics(pool);
 	uint64_t drops = s.drops_oversize + s.drops_retain + s.drops_idle_count + s.drops_decay +
 			 s.drops_trim + s.drops_destroy;
 
@@ -222,7 +273,7 @@ static void on_alarm(int signal)
 
 static void run(unsigned seconds)
 {
-	pthread_t threads[THREADS + 2];
+	pthread_t threads[THREADS + 3];
 	struct itimerval timer = {{0, 200}, {0, 200}};
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 
@@ -236,12 +287,13 @@ static void run(unsigned seconds)
 		pthread_create(&threads[i], NULL, borrower, (void *)(i + 1));
 	pthread_create(&threads[THREADS], NULL, disturber, NULL);
 	pthread_create(&threads[THREADS + 1], NULL, watcher, NULL);
+	pthread_create(&threads[THREADS + 2], NULL, filler, NULL);
 	/* A point in time, not a span: signals interrupt it, and each rounds up what is left. */
 	while (!tp_load_relaxed(&stop) &&
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
 		;
 	tp_store_relaxed(&stop, 1);
-	for (unsigned i = 0; i < THREADS + 2; i++)
+	for (unsigned i = 0; i < THREADS + 3; i++)
 		pthread_join(threads[i], NULL);
 	timer = (struct itimerval){0};
 	setitimer(ITIMER_REAL, &timer, NULL);
@@ -258,20 +310,20 @@ int main(int argc, char **argv)
 	options.retain = RETAIN;
 	options.name = "stress";
 	error = tierpool_create(&pool, &options);
-	if (error) {
+	if (error || !full_create()) {
 		fprintf(stderr, "stress_pool: tierpool_create: %s\n", strerror(-error));
 		return 2;
 	}
 	run(argc > 1 ? (unsigned)atoi(argv[1]) : 4);
 	identities("at the end");
-	s = read_statistics();
+	s = read_statistics(pool);
 	tierpool_trim(pool, 0);
 	identities("after a trim to nothing");
-	if (read_statistics().idle)
-		broke("%zu buffers are idle after a trim to nothing", read_statistics().idle);
+	if (read_statistics(pool).idle)
+		broke("%zu buffers are idle after a trim to nothing", read_statistics(pool).idle);
 	if (pool->tiers.retain.leased)
 		broke("%zu bytes are leased for nothing", pool->tiers.retain.leased);
-	if (tierpool_destroy(pool))
+	if (tierpool_destroy(full) || tierpool_destroy(pool))
 		broke("buffers are borrowed at destroy");
 	printf("%s  stress_pool: %lu gets, %lu hits, %lu growths (%lu pooled), %lu ticks, %s, %s\n",
 		broken ? "FAILED" : "ok", (unsigned long)s.gets, (unsigned long)s.hits,
