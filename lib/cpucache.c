@@ -1,88 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 #include "cpucache.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "inject.h"
 
-/* One for the process: all zero, and not to be written. MAP_FAILED: none could be had. */
-static uint64_t *closed_slab;
-
-static void closed_slab_map(void)
-{
-	closed_slab = mmap(
-		NULL, TP_SLAB_MOST, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-}
-
-int tp_cpucache_init(struct tp_cpucache *cache, void *memory, unsigned count)
-{
-	static pthread_once_t mapped = PTHREAD_ONCE_INIT;
-
-	tp_percpu_start();
-	pthread_once(&mapped, closed_slab_map);
-	if (closed_slab == MAP_FAILED)
-		return -ENOMEM;
-	memset(memory, 0, tp_cpucache_bytes(count));
-	*cache = (struct tp_cpucache){.slabs = memory, .count = count};
-	cache->doors =
-		(void *)((char *)memory + tp_round_up(count * sizeof *cache->slabs, TP_LINE));
-	for (unsigned cpu = 0; cpu < count; cpu++) {
-		cache->slabs[cpu] = closed_slab;
-		cache->doors[cpu].shown = &cache->slabs[cpu];
-	}
-	return 0;
-}
-
 /* What the sequences are given. */
-static const void *base_of(const struct tp_cpucache *cache)
+static const void *base_of(const struct tp_doors *doors)
 {
-	return (const void *)((uintptr_t)cache->slabs - TP_SLABS_AT);
-}
-
-tp_cold struct tp_door *tp_cpucache_enter_other(const struct tp_cpucache *cache, unsigned cpu)
-{
-	for (unsigned i = 1; i < cache->count; i++) {
-		cpu = cpu + 1 == cache->count ? 0 : cpu + 1;
-		if (tp_locked_try(&cache->doors[cpu].lock))
-			return &cache->doors[cpu];
-	}
-	return NULL;
+	return (const void *)((uintptr_t)doors->slabs - TP_SLABS_AT);
 }
 
 /* ---- rseq mode: tried again after an abort ---- */
 
 /* The word that the caller's CPU shows; 0 also where it is stopped or none of ours. */
-static uint64_t own_word(const struct tp_cpucache *cache, unsigned at)
+static uint64_t own_word(const struct tp_doors *doors, unsigned at)
 {
 	unsigned cpu = tp_percpu_id();
 
-	return cpu < cache->count ? tp_load_relaxed(tp_load_relaxed(&cache->slabs[cpu]) + at) : 0;
+	return cpu < doors->count ? tp_load_relaxed(tp_load_relaxed(&doors->slabs[cpu]) + at) : 0;
 }
 
-tp_aside void *tp_cpucache_pop_again(const struct tp_cpucache *cache, unsigned at, uint64_t *after)
+tp_aside void *tp_cpucache_pop_again(const struct tp_doors *doors, unsigned at, uint64_t *after)
 {
 	void *item = NULL;
 	bool odd;
 
 	/* What there was for the taking and was not taken was aborted. */
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES && !item; tries++) {
-		if (!tp_word_depth(own_word(cache, at)))
+		if (!tp_word_depth(own_word(doors, at)))
 			break;
 		item = tp_sequence_pop(
-			tp_percpu_rseq, base_of(cache), cache->count, at, after, &odd);
+			tp_percpu_rseq, base_of(doors), doors->count, at, after, &odd);
 	}
 	return item;
 }
 
-tp_aside bool tp_cpucache_push_again(const struct tp_cpucache *cache, unsigned at, void *item)
+tp_aside bool tp_cpucache_push_again(const struct tp_doors *doors, unsigned at, void *item)
 {
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES; tries++) {
-		if (!tp_word_room(own_word(cache, at)))
+		if (!tp_word_room(own_word(doors, at)))
 			break;
-		if (tp_sequence_push(tp_percpu_rseq, base_of(cache), cache->count, at, item))
+		if (tp_sequence_push(tp_percpu_rseq, base_of(doors), doors->count, at, item))
 			return true;
 	}
 	return false;
@@ -142,10 +101,10 @@ static void plan_copy(const struct plan *plan, void **items, struct tp_store *co
 	copy->from = plan->moved < 0 ? inside - copy->count : outside;
 }
 
-static struct tp_change change_locked(const struct tp_cpucache *cache, unsigned at,
+static struct tp_change change_locked(const struct tp_doors *doors, unsigned at,
 	tp_word_decide *decide, const void *context, void **items)
 {
-	struct tp_door *door = tp_cpucache_enter(cache);
+	struct tp_door *door = tp_doors_enter(doors);
 	struct tp_store copy = {0};
 	struct plan plan = {0};
 
@@ -164,22 +123,22 @@ static struct tp_change change_locked(const struct tp_cpucache *cache, unsigned 
 	return plan.change;
 }
 
-struct tp_change tp_cpucache_change(const struct tp_cpucache *cache, unsigned at,
+struct tp_change tp_cpucache_change(const struct tp_doors *doors, unsigned at,
 	tp_word_decide *decide, const void *context, void **items)
 {
 	ptrdiff_t area = tp_percpu_rseq;
 
 	if (!area)
-		return change_locked(cache, at, decide, context, items);
+		return change_locked(doors, at, decide, context, items);
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES; tries++) {
 		unsigned cpu = tp_percpu_id();
-		struct tp_door *door = &cache->doors[cpu < cache->count ? cpu : 0];
+		struct tp_door *door = &doors->door[cpu < doors->count ? cpu : 0];
 		/* Acquire: pairs with the release of install; the slab is seen zeroed. */
 		uint64_t *home = tp_load_acquire(&door->home);
 		struct tp_store store = {.cpu = cpu, .gate = door->shown, .gated = home};
 		struct plan plan;
 
-		if (cpu >= cache->count || !home || tp_load_relaxed(door->shown) != home)
+		if (cpu >= doors->count || !home || tp_load_relaxed(door->shown) != home)
 			break;
 		plan = plan_make(home + at, decide, context);
 		if (plan.change.after == plan.change.before)
@@ -205,9 +164,9 @@ static uint64_t arm_decide(uint64_t word, const void *gap)
 }
 
 #if tp_fault(TP_FAULT_CARELESS_ARM)
-static struct tp_change careless_arm(const struct tp_cpucache *cache, unsigned at, unsigned gap)
+static struct tp_change careless_arm(const struct tp_doors *doors, unsigned at, unsigned gap)
 {
-	struct tp_door *door = &cache->doors[tp_percpu_current(cache->count)];
+	struct tp_door *door = &doors->door[tp_percpu_current(doors->count)];
 	struct plan plan = {.stack = door->home ? door->home + at : NULL};
 
 	if (!plan.stack)
@@ -220,9 +179,9 @@ static struct tp_change careless_arm(const struct tp_cpucache *cache, unsigned a
 }
 #endif
 
-unsigned tp_cpucache_arm(const struct tp_cpucache *cache, unsigned at, unsigned mean)
+unsigned tp_cpucache_arm(const struct tp_doors *doors, unsigned at, unsigned mean)
 {
-	struct tp_door *door = &cache->doors[tp_percpu_current(cache->count)];
+	struct tp_door *door = &doors->door[tp_percpu_current(doors->count)];
 	struct tp_change change;
 	uint64_t random;
 	unsigned gap;
@@ -235,215 +194,11 @@ unsigned tp_cpucache_arm(const struct tp_cpucache *cache, unsigned at, unsigned 
 	random += UINT64_C(0x9e3779b97f4a7c15);
 	gap = (unsigned)((random * UINT64_C(0xd1342543de82ef95)) >> 32) % (2 * mean - 1) + 1;
 #if tp_fault(TP_FAULT_CARELESS_ARM)
-	change = careless_arm(cache, at, gap);
+	change = careless_arm(doors, at, gap);
 #else
-	change = tp_cpucache_change(cache, at, arm_decide, &gap, NULL);
+	change = tp_cpucache_change(doors, at, arm_decide, &gap, NULL);
 #endif
 	return change.before != change.after ? gap : 0;
-}
-
-/* ---- stopping ---- */
-
-/* With the lock, on the CPU itself: shows the closed slab there. False: we are not on it. */
-static bool shut_own(struct tp_door *door, unsigned cpu)
-{
-	struct tp_store store = {.cpu = cpu,
-		.gate = door->shown,
-		.gated = door->home,
-		.target = (uint64_t *)(void *)door->shown,
-		.expected = (uintptr_t)door->home,
-		.desired = (uintptr_t)closed_slab};
-
-	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES && tp_percpu_id() == cpu; tries++)
-		if (tp_sequence_store(tp_percpu_rseq, &store))
-			return true;
-	return false;
-}
-
-struct visit {
-	struct tp_door *door;
-	unsigned cpu;
-};
-
-static bool shut_as_visitor(void *context)
-{
-	const struct visit *visit = context;
-
-	return shut_own(visit->door, visit->cpu);
-}
-
-static bool fence(struct tp_cpucache *cache, int cpu)
-{
-	if (tp_percpu_fence(cpu)) {
-		tp_store_relaxed(&cache->fence_lost, 1u);
-		return false;
-	}
-	tp_add_relaxed(&cache->fences, 1u);
-	return true;
-}
-
-/* With the lock: shows the closed slab, and fences. False: refused, and the CPU's slab is its own. */
-static bool shut_fenced(struct tp_cpucache *cache, struct tp_door *door, unsigned cpu)
-{
-	if (tp_load_relaxed(&cache->fence_lost))
-		return false;
-	/*
-	 * Relaxed: the fence is a full barrier on both CPUs. A thread that enters a sequence there after
-	 * it sees the closed slab; one that entered before it aborts.
-	 */
-	tp_store_relaxed(door->shown, closed_slab);
-	tp_point(TP_POINT_SHUT);
-	if (fence(cache, (int)cpu))
-		return true;
-	/* Nothing was done to the slab: it is as whole as if it had never been hidden. */
-	tp_store_release(door->shown, door->home);
-	return false;
-}
-
-/* With the lock: makes the slab of a CPU that has one the caller's. */
-static bool shut(struct tp_cpucache *cache, struct tp_door *door, unsigned cpu)
-{
-	struct visit visit = {door, cpu};
-
-	if (!tp_percpu_rseq) {
-		tp_store_relaxed(door->shown, closed_slab);
-		return true;
-	}
-	return shut_own(door, cpu) || shut_fenced(cache, door, cpu) ||
-	       tp_percpu_visit(cpu, shut_as_visitor, &visit);
-}
-
-static bool may_be_stopped(const struct tp_door *door)
-{
-	return door->home && !door->closed;
-}
-
-struct tp_door *tp_cpucache_stop(struct tp_cpucache *cache, unsigned cpu)
-{
-	struct tp_door *door = &cache->doors[cpu];
-
-	tp_locked_enter(&door->lock);
-	if (may_be_stopped(door) && shut(cache, door, cpu)) {
-		tp_point(TP_POINT_STOPPED);
-		return door;
-	}
-	tp_locked_leave(&door->lock);
-	return NULL;
-}
-
-struct tp_door *tp_cpucache_stop_own(struct tp_cpucache *cache)
-{
-	unsigned cpu = tp_percpu_current(cache->count);
-	struct tp_door *door = &cache->doors[cpu];
-
-	if (!tp_locked_try(&door->lock))
-		return NULL;
-	if (may_be_stopped(door)) {
-		if (!tp_percpu_rseq)
-			tp_store_relaxed(door->shown, closed_slab);
-		/* We may have moved since we asked which CPU it is: then it is not ours to stop. */
-		if (!tp_percpu_rseq || shut_own(door, cpu)) {
-			tp_point(TP_POINT_STOPPED);
-			return door;
-		}
-	}
-	tp_locked_leave(&door->lock);
-	return NULL;
-}
-
-void tp_cpucache_publish(struct tp_door *door)
-{
-	tp_point(TP_POINT_PUBLISH);
-	/*
-	 * Release: whoever finds the slab in the door finds in it what the stopper left. Partner: the
-	 * sequence's load of the door, on which all its other loads depend.
-	 */
-	if (may_be_stopped(door))
-		tp_store_release(door->shown, door->home);
-	tp_locked_leave(&door->lock);
-}
-
-bool tp_cpucache_is_stopped(const struct tp_door *door)
-{
-	return may_be_stopped(door) && tp_load_relaxed(door->shown) != door->home;
-}
-
-/* With all locks: each CPU for itself, where one fence for all was refused. Whether all are stopped. */
-static bool shut_each(struct tp_cpucache *cache)
-{
-	bool all = true;
-
-	for (unsigned cpu = 0; cpu < cache->count; cpu++) {
-		struct visit visit = {&cache->doors[cpu], cpu};
-
-		if (!may_be_stopped(visit.door))
-			continue;
-		tp_store_release(visit.door->shown, visit.door->home);
-		all &= shut_own(visit.door, cpu) || tp_percpu_visit(cpu, shut_as_visitor, &visit);
-	}
-	return all;
-}
-
-bool tp_cpucache_stop_all(struct tp_cpucache *cache)
-{
-	tp_cpucache_lock(cache);
-	for (unsigned cpu = 0; cpu < cache->count; cpu++)
-		if (may_be_stopped(&cache->doors[cpu]))
-			/* As in shut_fenced; one fence for all. */
-			tp_store_relaxed(&cache->slabs[cpu], closed_slab);
-	tp_point(TP_POINT_SHUT);
-	return !tp_percpu_rseq ||
-	       (!tp_load_relaxed(&cache->fence_lost) && fence(cache, TP_PERCPU_ALL)) ||
-	       shut_each(cache);
-}
-
-void tp_cpucache_publish_all(struct tp_cpucache *cache)
-{
-	for (unsigned cpu = 0; cpu < cache->count; cpu++)
-		tp_cpucache_publish(&cache->doors[cpu]);
-}
-
-void tp_cpucache_lock(struct tp_cpucache *cache)
-{
-	/* In one order, so that two who want all do not wait for each other. */
-	for (unsigned cpu = 0; cpu < cache->count; cpu++)
-		tp_locked_enter(&cache->doors[cpu].lock);
-}
-
-void tp_cpucache_unlock(struct tp_cpucache *cache)
-{
-	for (unsigned cpu = 0; cpu < cache->count; cpu++)
-		tp_locked_leave(&cache->doors[cpu].lock);
-}
-
-bool tp_cpucache_install(struct tp_cpucache *cache, unsigned cpu, uint64_t *slab)
-{
-	struct tp_door *door = &cache->doors[cpu];
-	bool fits;
-
-	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_locked_enter(&door->lock);
-	fits = !door->home && !door->closed;
-	if (fits) {
-		/* Release: pairs with the acquires of home; a reader sees the slab zeroed. */
-		tp_store_release(&door->home, slab);
-		tp_point(TP_POINT_INSTALL);
-		tp_store_release(door->shown, slab);
-	}
-	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_locked_leave(&door->lock);
-	return fits;
-}
-
-void tp_cpucache_close_all(struct tp_cpucache *cache)
-{
-	for (unsigned cpu = 0; cpu < cache->count; cpu++) {
-		struct tp_door *door = &cache->doors[cpu];
-
-		/* Where a CPU could not be stopped a push may slip in here, and its buffer be lost. */
-		tp_store_release(door->shown, closed_slab);
-		tp_store_relaxed(&door->closed, 1u);
-	}
 }
 
 /* ---- on a stopped CPU ---- */
@@ -484,23 +239,23 @@ void tp_cpucache_room_set(uint64_t *stack, unsigned room)
 
 /* ---- counting ---- */
 
-uint64_t tp_cpucache_word(const struct tp_cpucache *cache, unsigned cpu, unsigned at)
+uint64_t tp_cpucache_word(const struct tp_doors *doors, unsigned cpu, unsigned at)
 {
-	const uint64_t *slab = tp_load_acquire(&cache->doors[cpu].home);
+	const uint64_t *slab = tp_load_acquire(&doors->door[cpu].home);
 
 	return slab ? tp_load_acquire(&slab[at]) : 0;
 }
 
 struct tp_cpucache_counts tp_cpucache_count_on(
-	const struct tp_cpucache *cache, unsigned cpu, const uint16_t *at, unsigned stacks)
+	const struct tp_doors *doors, unsigned cpu, const uint16_t *at, unsigned stacks)
 {
-	const struct tp_door *door = &cache->doors[cpu];
+	const struct tp_door *door = &doors->door[cpu];
 	/* Acquire: the words that these counted are seen below, or newer ones. */
 	struct tp_cpucache_counts sum = {.pops = (int64_t)tp_load_acquire(&door->armed),
 		.pushes = (int64_t)tp_load_acquire(&door->moved_out)};
 
 	for (unsigned i = 0; i < stacks; i++) {
-		uint64_t word = tp_cpucache_word(cache, cpu, at[i]);
+		uint64_t word = tp_cpucache_word(doors, cpu, at[i]);
 
 		sum.pops -= tp_word_countdown(word);
 		sum.pushes += tp_word_depth(word);
@@ -511,12 +266,12 @@ struct tp_cpucache_counts tp_cpucache_count_on(
 }
 
 struct tp_cpucache_counts tp_cpucache_count(
-	const struct tp_cpucache *cache, const uint16_t *at, unsigned stacks)
+	const struct tp_doors *doors, const uint16_t *at, unsigned stacks)
 {
 	struct tp_cpucache_counts sum = {0, 0};
 
-	for (unsigned cpu = 0; cpu < cache->count; cpu++) {
-		struct tp_cpucache_counts one = tp_cpucache_count_on(cache, cpu, at, stacks);
+	for (unsigned cpu = 0; cpu < doors->count; cpu++) {
+		struct tp_cpucache_counts one = tp_cpucache_count_on(doors, cpu, at, stacks);
 
 		sum.pops += one.pops;
 		sum.pushes += one.pushes;

@@ -52,29 +52,29 @@ static bool cpu_evict(struct tp_tiers *tiers, unsigned cpu, unsigned tier, enum 
 		if (!tp_word_depth(tp_tiers_word(tiers, cpu, larger)))
 			continue;
 		if (!door)
-			door = tp_cpucache_stop(&tiers->cache, cpu);
+			door = tp_doors_stop(&tiers->doors, cpu);
 		if (!door)
 			return false;
 		found = stack_strip(tiers, door, larger, 1, age, victim);
 	}
 	if (door)
-		tp_cpucache_publish(door);
+		tp_door_publish(door);
 	return found;
 }
 
 static bool evict(struct tp_tiers *tiers, unsigned tier, enum tp_depot_age age, bool due,
 	struct tp_list *victim)
 {
-	unsigned cpu = tp_percpu_current(tiers->cache.count);
+	unsigned cpu = tp_percpu_current(tiers->doors.count);
 
 	for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
 		if (depot_strip(tiers, larger, 1, age, victim))
 			return true;
-	for (unsigned i = 0; i < tiers->cache.count; i++) {
+	for (unsigned i = 0; i < tiers->doors.count; i++) {
 		if ((!i || tp_tiers_may_stop(tiers, cpu, due)) &&
 			cpu_evict(tiers, cpu, tier, age, victim))
 			return true;
-		cpu = cpu + 1 == tiers->cache.count ? 0 : cpu + 1;
+		cpu = cpu + 1 == tiers->doors.count ? 0 : cpu + 1;
 	}
 	return false;
 }
@@ -98,10 +98,10 @@ static size_t tier_strip(struct tp_tiers *tiers, unsigned tier, size_t n, enum t
 {
 	size_t moved = depot_strip(tiers, tier, n, age, victims);
 
-	for (unsigned cpu = 0; cpu < tiers->cache.count && moved < n; cpu++) {
-		struct tp_door *door = &tiers->cache.doors[cpu];
+	for (unsigned cpu = 0; cpu < tiers->doors.count && moved < n; cpu++) {
+		struct tp_door *door = &tiers->doors.door[cpu];
 
-		if (tp_cpucache_is_stopped(door))
+		if (tp_door_is_stopped(door))
 			moved += stack_strip(tiers, door, tier, n - moved, age, victims);
 	}
 	return moved;
@@ -109,14 +109,14 @@ static size_t tier_strip(struct tp_tiers *tiers, unsigned tier, size_t n, enum t
 
 static void room_drop_stopped(struct tp_tiers *tiers)
 {
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
-		if (tp_cpucache_is_stopped(&tiers->cache.doors[cpu]))
-			tp_tiers_room_reclaim(tiers, &tiers->cache.doors[cpu], SIZE_MAX);
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+		if (tp_door_is_stopped(&tiers->doors.door[cpu]))
+			tp_tiers_room_reclaim(tiers, &tiers->doors.door[cpu], SIZE_MAX);
 }
 
 bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims)
 {
-	bool all = tp_cpucache_stop_all(&tiers->cache);
+	bool all = tp_doors_stop_all(&tiers->doors);
 	size_t found = 0;
 
 	room_drop_stopped(tiers);
@@ -128,7 +128,7 @@ bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victi
 			found += cost * tier_strip(tiers, tier, n,
 						pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, victims);
 		}
-	tp_cpucache_publish_all(&tiers->cache);
+	tp_doors_publish_all(&tiers->doors);
 	return all;
 }
 
@@ -166,18 +166,18 @@ static void cpu_age(
 
 void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims)
 {
-	unsigned cpu = tp_percpu_current(tiers->cache.count);
+	unsigned cpu = tp_percpu_current(tiers->doors.count);
 	struct tp_door *door;
 
-	if (tp_likely(!tp_load_relaxed(&tiers->cache.doors[cpu].age_due)))
+	if (tp_likely(!tp_load_relaxed(&tiers->doors.door[cpu].age_due)))
 		return;
-	door = tp_cpucache_stop_own(&tiers->cache);
+	door = tp_doors_stop_own(&tiers->doors);
 	if (!door)
 		return;
 	/* Of the CPU that was stopped, which may be another one. Acquire: once for each tick. */
 	if (tp_exchange_acquire(&door->age_due, 0u))
 		cpu_age(tiers, door, 1, victims);
-	tp_cpucache_publish(door);
+	tp_door_publish(door);
 }
 
 /*
@@ -188,9 +188,9 @@ void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims)
  */
 static void cpu_tick(struct tp_tiers *tiers, unsigned cpu, struct tp_list *victims)
 {
-	struct tp_door *door = &tiers->cache.doors[cpu];
+	struct tp_door *door = &tiers->doors.door[cpu];
 	struct tp_cpucache_counts counts =
-		tp_cpucache_count_on(&tiers->cache, cpu, tiers->at, tiers->sizes->count);
+		tp_cpucache_count_on(&tiers->doors, cpu, tiers->at, tiers->sizes->count);
 	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
 	uint64_t now = (uint64_t)(counts.pops + counts.pushes);
 	uint64_t moved = now - tp_exchange_relaxed(&door->ticked, now);
@@ -200,17 +200,17 @@ static void cpu_tick(struct tp_tiers *tiers, unsigned cpu, struct tp_list *victi
 		tp_store_relaxed(&door->age_due, 1u);
 		return;
 	}
-	door = tp_cpucache_stop(&tiers->cache, cpu);
+	door = tp_doors_stop(&tiers->doors, cpu);
 	if (!door)
 		return;
 	told = tp_exchange_acquire(&door->age_due, 0u);
 	cpu_age(tiers, door, told && !moved ? 2 : 1, victims);
-	tp_cpucache_publish(door);
+	tp_door_publish(door);
 }
 
 void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims)
 {
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
 		cpu_tick(tiers, cpu, victims);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
 		struct tp_list old;
@@ -223,12 +223,12 @@ void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims)
 
 void tp_drain_close(struct tp_tiers *tiers, struct tp_list *victims)
 {
-	tp_cpucache_stop_all(&tiers->cache);
+	tp_doors_stop_all(&tiers->doors);
 	room_drop_stopped(tiers);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
 		tp_depot_close(&tiers->tier[tier].depot);
 		tier_strip(tiers, tier, SIZE_MAX - victims->count, TP_DEPOT_ANY, victims);
 	}
-	tp_cpucache_close_all(&tiers->cache);
-	tp_cpucache_publish_all(&tiers->cache);
+	tp_doors_close_all(&tiers->doors);
+	tp_doors_publish_all(&tiers->doors);
 }

@@ -2,7 +2,7 @@
 /*
  * How idle buffers leave: evicted for a smaller one, aged by ticks, trimmed, or all of them at the end.
  * Owns the order in which they go. Frees none: what goes is handed to the caller, with its lease, in a
- * list of victims. Layer 4.
+ * list of victims. Layer 5.
  */
 #ifndef TP_DRAIN_H
 #define TP_DRAIN_H

@@ -25,7 +25,7 @@ static tierpool_buf *stack_take(struct tp_tiers *tiers, unsigned tier)
 	struct tp_change change;
 	void *item;
 
-	change = tp_cpucache_change(&tiers->cache, tiers->at[tier], take_decide, NULL, &item);
+	change = tp_cpucache_change(&tiers->doors, tiers->at[tier], take_decide, NULL, &item);
 	return change.before != change.after ? item : NULL;
 }
 
@@ -57,7 +57,7 @@ static unsigned leases_for(struct tp_tiers *tiers, unsigned tier, unsigned depth
 /* The older half of a full stack, with its leases: to go where a whole batch costs one lock. */
 static void stack_flush(struct tp_tiers *tiers, unsigned tier, struct tp_list *flushed)
 {
-	struct tp_door *door = tp_cpucache_stop_own(&tiers->cache);
+	struct tp_door *door = tp_doors_stop_own(&tiers->doors);
 	uint64_t *stack;
 
 	if (!door)
@@ -66,7 +66,7 @@ static void stack_flush(struct tp_tiers *tiers, unsigned tier, struct tp_list *f
 	/* From the newer end of it, so that the newest comes to lie on top of the depot again. */
 	for (unsigned slot = (tp_word_depth(*stack) + 1) / 2; slot; slot--)
 		tp_list_push(flushed, tp_cpucache_move_out(door, stack, slot));
-	tp_cpucache_publish(door);
+	tp_door_publish(door);
 }
 
 /* Keeps b on the caller's CPU; a full stack makes place for it. */
@@ -78,15 +78,15 @@ static bool stack_keep(
 	struct tp_change change;
 	void *item = b;
 
-	change = tp_cpucache_change(&tiers->cache, at, keep_decide, &with, &item);
+	change = tp_cpucache_change(&tiers->doors, at, keep_decide, &with, &item);
 	if (change.before != change.after)
 		return true;
 	tp_tiers_slab_create(tiers);
 	if (tp_word_depth(change.before) >= with.limit)
 		stack_flush(tiers, tier, flushed);
-	depth = tp_word_depth(tp_tiers_word(tiers, tp_percpu_current(tiers->cache.count), tier));
+	depth = tp_word_depth(tp_tiers_word(tiers, tp_percpu_current(tiers->doors.count), tier));
 	with.leases = leases_for(tiers, tier, depth, with.limit);
-	change = tp_cpucache_change(&tiers->cache, at, keep_decide, &with, &item);
+	change = tp_cpucache_change(&tiers->doors, at, keep_decide, &with, &item);
 	tp_tiers_unlease(tiers, tier,
 		with.leases + tp_word_held(change.before) - tp_word_held(change.after));
 	return change.before != change.after;
@@ -129,7 +129,7 @@ static void stack_refill(struct tp_tiers *tiers, unsigned tier, struct tp_list *
 		items[with.items++] = tp_list_pop(list);
 	if (with.limit)
 		change = tp_cpucache_change(
-			&tiers->cache, tiers->at[tier], refill_decide, &with, items);
+			&tiers->doors, tiers->at[tier], refill_decide, &with, items);
 	in = tp_word_depth(change.after) - tp_word_depth(change.before);
 	for (unsigned i = with.items; i > in; i--)
 		tp_list_push(list, items[i - 1]);
@@ -168,7 +168,7 @@ static tierpool_buf *depot_take(
 /* The top of another CPU's stack. */
 static tierpool_buf *stack_steal(struct tp_tiers *tiers, unsigned cpu, unsigned tier)
 {
-	struct tp_door *door = tp_cpucache_stop(&tiers->cache, cpu);
+	struct tp_door *door = tp_doors_stop(&tiers->doors, cpu);
 	tierpool_buf *b = NULL;
 	uint64_t *stack;
 
@@ -179,13 +179,13 @@ static tierpool_buf *stack_steal(struct tp_tiers *tiers, unsigned cpu, unsigned 
 		b = tp_cpucache_move_out(door, stack, tp_word_depth(*stack));
 		tp_cpucache_room_set(stack, tp_word_room(*stack) + 1);
 	}
-	tp_cpucache_publish(door);
+	tp_door_publish(door);
 	return b;
 }
 
 static tierpool_buf *steal(struct tp_tiers *tiers, unsigned tier)
 {
-	unsigned count = tiers->cache.count;
+	unsigned count = tiers->doors.count;
 	unsigned cpu = tp_percpu_current(count);
 
 	for (unsigned i = 0; i < STEAL_CPUS && i + 1 < count; i++) {
@@ -224,11 +224,11 @@ static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 	if (result == TP_KEPT || !tp_tiers_may_fit(tiers, tier))
 		return result;
 	if (result == TP_NO_BYTES) {
-		struct tp_door *door = tp_cpucache_stop_own(&tiers->cache);
+		struct tp_door *door = tp_doors_stop_own(&tiers->doors);
 
 		if (door) {
 			tp_tiers_room_reclaim(tiers, door, tiers->tier[tier].cost);
-			tp_cpucache_publish(door);
+			tp_door_publish(door);
 			result = tp_tiers_lease(tiers, tier, 1);
 		}
 	}

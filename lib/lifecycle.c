@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From tierpool_create to the end of a pool: its options, its destruction, the default pool, and
- * what a fork makes of all of them. Layer 6.
+ * what a fork makes of all of them. Layer 7.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -87,14 +87,14 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	static uint64_t last_id;
 	unsigned cpus = tp_percpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	size_t bytes = sizeof(tierpool) + tp_cpucache_bytes(cpus) + length;
+	size_t bytes = sizeof(tierpool) + tp_doors_bytes(cpus) + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
 	if (!pool)
 		return NULL;
 	memset(pool, 0, bytes);
 	pool->bytes = bytes;
-	pool->registered.name = memcpy(pool->cpus + tp_cpucache_bytes(cpus), chosen->name, length);
+	pool->registered.name = memcpy(pool->cpus + tp_doors_bytes(cpus), chosen->name, length);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
 	pool->default_tier =
@@ -225,7 +225,7 @@ static void lost_count(tierpool *pool)
 {
 	struct tp_counters *c = &pool->counters;
 	struct tp_cpucache_counts fast =
-		tp_cpucache_count(&pool->tiers.cache, pool->tiers.at, pool->sizes.count);
+		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
 	uint64_t out = c->slow_gets - c->slow_puts + (uint64_t)(fast.pops - fast.pushes);
 	uint64_t lost = c->allocs - c->frees - out;
 

@@ -173,7 +173,7 @@ static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
 {
 	struct tp_list victims = {NULL, 0};
 
-	tp_cpucache_arm(&pool->tiers.cache, b->tp_word, STRIKE_MEAN);
+	tp_cpucache_arm(&pool->tiers.doors, b->tp_word, STRIKE_MEAN);
 	tp_drain_age_own(&pool->tiers, &victims);
 	tp_pool_release(pool, &victims, TP_DROP_DECAY);
 	return lend_in_any_mode(b);
@@ -189,7 +189,7 @@ static tp_aside tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
 
 	if (tp_unlikely(pool->tiers.quick_size[index] < n))
 		at = pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)];
-	b = tp_cpucache_pop(&pool->tiers.cache, at, &after);
+	b = tp_cpucache_pop(&pool->tiers.doors, at, &after);
 	if (tp_unlikely(!b))
 		return get_slow(pool, n);
 	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend_in_any_mode(b);
@@ -305,14 +305,14 @@ static tp_aside void put_in_any_mode(tierpool_buf *b)
 		return;
 	tp_control_set(b, tp_control(TP_STATE_IDLE));
 	tp_shadow_hide(b->data, b->cap);
-	if (!plain || !tp_cpucache_push(&b->tp_pool->tiers.cache, b->tp_word, b))
+	if (!plain || !tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
 		put_slow(b);
 }
 
 /* After a push that found no room, or was aborted. */
 static tp_cold void put_again(tierpool_buf *b)
 {
-	if (!tp_cpucache_push(&b->tp_pool->tiers.cache, b->tp_word, b))
+	if (!tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
 		put_slow(b);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Statistics: snapshots of a pool for its users. Reads across all other layers and writes none of
- * them, but for what it has told (tp_counters.told_*). Layer 7.
+ * them, but for what it has told (tp_counters.told_*). Layer 8.
  */
 #include <tierpool/stats.h>
 
@@ -22,7 +22,7 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 {
 	struct tp_counters *c = &pool->counters;
 	struct tp_cpucache_counts fast =
-		tp_cpucache_count(&pool->tiers.cache, pool->tiers.at, pool->sizes.count);
+		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
 	/* Acquire: the misses of these gets, and those that came since, are seen below. */
 	int64_t gets = (int64_t)tp_load_acquire(&c->slow_gets) + fast.pops;
 	int64_t misses = (int64_t)tp_load_relaxed(&c->misses);
@@ -42,8 +42,8 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 	s->drops_trim = tp_load_relaxed(&c->drops[TP_DROP_TRIM]);
 	s->drops_destroy = tp_load_relaxed(&c->drops[TP_DROP_DESTROY]);
 	s->ticks = tp_load_relaxed(&c->ticks);
-	s->fences = tp_load_relaxed(&pool->tiers.cache.fences);
-	s->fence_lost = tp_load_relaxed(&pool->tiers.cache.fence_lost);
+	s->fences = tp_load_relaxed(&pool->tiers.doors.fences);
+	s->fence_lost = tp_load_relaxed(&pool->tiers.doors.fence_lost);
 }
 
 static void read_bytes(tierpool *pool, struct tierpool_stats *s)

@@ -79,7 +79,7 @@ static size_t stack_slots(size_t size)
 /* What each CPU may lease of each tier, under the bound as it is now. */
 static void limits_set(struct tp_tiers *tiers)
 {
-	size_t cpus = tiers->cache.count;
+	size_t cpus = tiers->doors.count;
 	size_t bound = tp_load_acquire(&tiers->retain.limit);
 
 	if (tiers->shared)
@@ -117,7 +117,7 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 	tiers->max_idle = max_idle;
 	tp_budget_init(&tiers->retain, retain);
 	pthread_mutex_init(&tiers->setting, NULL);
-	if (tp_cpucache_init(&tiers->cache, cpus, tp_percpu_count()))
+	if (tp_doors_init(&tiers->doors, cpus, tp_percpu_count()))
 		return -ENOMEM;
 	tiers->table_bytes = sizes->count * sizeof *tiers->tier;
 	tiers->tier = tp_backing_alloc(backing, tiers->table_bytes);
@@ -147,10 +147,10 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
 	pthread_mutex_destroy(&tiers->setting);
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
-		if (tiers->cache.doors[cpu].home)
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+		if (tiers->doors.door[cpu].home)
 			tp_backing_free(
-				tiers->backing, tiers->cache.doors[cpu].home, tiers->slab_bytes);
+				tiers->backing, tiers->doors.door[cpu].home, tiers->slab_bytes);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
 	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
@@ -163,17 +163,17 @@ _Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + TP_LIN
 
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
-	unsigned cpu = tp_percpu_current(tiers->cache.count);
+	unsigned cpu = tp_percpu_current(tiers->doors.count);
 	uint64_t *slab;
 
-	if (tp_load_relaxed(&tiers->cache.doors[cpu].home) ||
-		tp_load_relaxed(&tiers->cache.doors[cpu].closed))
+	if (tp_load_relaxed(&tiers->doors.door[cpu].home) ||
+		tp_load_relaxed(&tiers->doors.door[cpu].closed))
 		return;
 	slab = tp_backing_alloc(tiers->backing, tiers->slab_bytes);
 	if (!slab)
 		return;
 	memset(slab, 0, tiers->slab_bytes);
-	if (tp_cpucache_install(&tiers->cache, cpu, slab))
+	if (tp_doors_install(&tiers->doors, cpu, slab))
 		tp_add_relaxed(&tiers->table_bytes, tiers->slab_bytes);
 	else
 		tp_backing_free(tiers->backing, slab, tiers->slab_bytes);
@@ -209,28 +209,28 @@ static bool has_room(const struct tp_tiers *tiers, unsigned cpu)
 
 void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier)
 {
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++) {
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++) {
 		struct tp_door *door = tp_word_room(tp_tiers_word(tiers, cpu, tier))
-					       ? tp_cpucache_stop(&tiers->cache, cpu)
+					       ? tp_doors_stop(&tiers->doors, cpu)
 					       : NULL;
 
 		if (!door)
 			continue;
 		room_give_up(tiers, door, tier);
-		tp_cpucache_publish(door);
+		tp_door_publish(door);
 	}
 }
 
 void tp_tiers_room_drop(struct tp_tiers *tiers)
 {
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++) {
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++) {
 		struct tp_door *door =
-			has_room(tiers, cpu) ? tp_cpucache_stop(&tiers->cache, cpu) : NULL;
+			has_room(tiers, cpu) ? tp_doors_stop(&tiers->doors, cpu) : NULL;
 
 		if (!door)
 			continue;
 		tp_tiers_room_reclaim(tiers, door, SIZE_MAX);
-		tp_cpucache_publish(door);
+		tp_door_publish(door);
 	}
 }
 
@@ -243,10 +243,10 @@ bool tp_tiers_may_stop(struct tp_tiers *tiers, unsigned cpu, bool due)
 
 	if (due || !tp_percpu_rseq || cpu == tp_percpu_id())
 		return true;
-	counts = tp_cpucache_count_on(&tiers->cache, cpu, tiers->at, tiers->sizes->count);
+	counts = tp_cpucache_count_on(&tiers->doors, cpu, tiers->at, tiers->sizes->count);
 	moved = (uint64_t)(counts.pops + counts.pushes);
 	/* Relaxed: two who look at once both see it idle, or one of them looks again. */
-	return tp_exchange_relaxed(&tiers->cache.doors[cpu].looked, moved) == moved;
+	return tp_exchange_relaxed(&tiers->doors.door[cpu].looked, moved) == moved;
 }
 
 bool tp_tiers_stop_due(struct tp_tiers *tiers)
@@ -264,7 +264,7 @@ bool tp_tiers_stop_due(struct tp_tiers *tiers)
 
 uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
 {
-	return tp_cpucache_word(&tiers->cache, cpu, tiers->at[tier]);
+	return tp_cpucache_word(&tiers->doors, cpu, tiers->at[tier]);
 }
 
 size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
@@ -272,7 +272,7 @@ size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
 	size_t count = tp_depot_count(&tiers->tier[tier].depot);
 
 	tp_point(TP_POINT_COUNT);
-	for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
 		count += tp_word_depth(tp_tiers_word(tiers, cpu, tier));
 	return count;
 }
@@ -291,7 +291,7 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 void tp_tiers_lock(struct tp_tiers *tiers)
 {
 	pthread_mutex_lock(&tiers->setting);
-	tp_cpucache_lock(&tiers->cache);
+	tp_doors_lock(&tiers->doors);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		pthread_mutex_lock(&tiers->tier[tier].depot.lock);
 }
@@ -300,7 +300,7 @@ void tp_tiers_unlock(struct tp_tiers *tiers)
 {
 	for (unsigned tier = tiers->sizes->count; tier--;)
 		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
-	tp_cpucache_unlock(&tiers->cache);
+	tp_doors_unlock(&tiers->doors);
 	pthread_mutex_unlock(&tiers->setting);
 }
 
@@ -311,7 +311,7 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
 		size_t n = tp_tiers_count(tiers, tier);
 
-		for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+		for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
 			n += tp_word_room(tp_tiers_word(tiers, cpu, tier));
 		tp_budget_recount(&tiers->tier[tier].many, n);
 		bytes += n * tiers->tier[tier].cost;

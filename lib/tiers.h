@@ -2,7 +2,7 @@
 /*
  * The tables in which a pool's idle buffers lie: for each tier a stack on each CPU and a depot, and what
  * is leased for them. Owns the memory of the tables and the leases; which buffer goes where, idle.c
- * decides. Layer 3.
+ * decides. Layer 4.
  *
  * Invariants, at every instant:
  *
@@ -37,7 +37,7 @@ struct tp_tier {
 };
 
 struct tp_tiers {
-	struct tp_cpucache cache;
+	struct tp_doors doors;
 	const struct tp_sizeclass *sizes;
 	const struct tp_backing *backing; /* for the tables only */
 	struct tp_tier *tier;             /* sizes->count of them */
@@ -57,7 +57,7 @@ struct tp_tiers {
 };
 
 /*
- * 0 or -ENOMEM. cpus: memory of tp_cpucache_bytes(tp_percpu_count()); it, sizes and backing must outlive
+ * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()); it, sizes and backing must outlive
  * the tables. retain and max_idle as in the options.
  */
 int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done to a pool as a whole, and to all pools: tick, trim, a new bound. Layer 6.
+ * What is done to a pool as a whole, and to all pools: tick, trim, a new bound. Layer 7.
  */
 #include <sched.h>
 

@@ -39,7 +39,7 @@ struct thread {
 } __attribute__((aligned(2 * TP_LINE)));
 
 static const uint16_t at[TIERS] = {0, WORDS, 2 * WORDS, 3 * WORDS};
-static struct tp_cpucache cache;
+static struct tp_doors doors;
 static char *base; /* what the functions in line are given; the cache's memory lies behind it */
 
 /* ---- what a worker does on its CPU ---- */
@@ -52,7 +52,7 @@ static void *pop_any_way(const struct thread *me, unsigned tier, bool *odd)
 
 	if (me->in_line && tp_percpu_rseq)
 		return tp_cpucache_pop_fast(tp_percpu_rseq, base, at[tier], odd);
-	item = tp_cpucache_pop(&cache, at[tier], &after);
+	item = tp_cpucache_pop(&doors, at[tier], &after);
 	*odd = !item || (int64_t)after < 0;
 	return item;
 }
@@ -70,7 +70,7 @@ static bool pop(struct thread *me, unsigned tier)
 	}
 	take(&me->hand, item, "popped");
 	if (tp_unlikely(odd))
-		tp_cpucache_arm(&cache, at[tier], STRIKE_MEAN);
+		tp_cpucache_arm(&doors, at[tier], STRIKE_MEAN);
 	return true;
 }
 
@@ -82,7 +82,7 @@ static bool push(struct thread *me, unsigned tier)
 	tp_store_relaxed(&me->pushes, me->pushes + 1);
 	pushed = me->in_line && tp_percpu_rseq
 			 ? tp_cpucache_push_fast(tp_percpu_rseq, base, at[tier], item)
-			 : tp_cpucache_push(&cache, at[tier], item);
+			 : tp_cpucache_push(&doors, at[tier], item);
 	if (tp_likely(pushed))
 		return true;
 	tp_store_relaxed(&me->pushes, me->pushes - 1);
@@ -119,7 +119,7 @@ static void change(struct thread *me, unsigned tier)
 	kept = me->hand.count - in;
 	for (unsigned i = 0; i < in; i++)
 		disown(me->hand.item[kept + i]);
-	done = tp_cpucache_change(&cache, at[tier], wish_decide, &wish, me->hand.item + kept);
+	done = tp_cpucache_change(&doors, at[tier], wish_decide, &wish, me->hand.item + kept);
 	if (done.before == done.after) {
 		for (unsigned i = 0; i < in; i++)
 			own(me->hand.item[kept + i], "not put in");
@@ -134,17 +134,17 @@ static void change(struct thread *me, unsigned tier)
 /* Not at once, so that the stopper is at work by then. */
 static void slab_bring(struct thread *me)
 {
-	unsigned cpu = tp_percpu_current(cache.count);
+	unsigned cpu = tp_percpu_current(doors.count);
 	uint64_t *slab;
 
-	if (tp_load_relaxed(&cache.doors[cpu].home) || tp_load_relaxed(&cache.doors[cpu].closed) ||
+	if (tp_load_relaxed(&doors.door[cpu].home) || tp_load_relaxed(&doors.door[cpu].closed) ||
 		below(&me->random, 512))
 		return;
 	slab = aligned_alloc(TP_LINE, SLAB_BYTES);
 	if (!slab)
 		return;
 	memset(slab, 0, SLAB_BYTES);
-	if (!tp_cpucache_install(&cache, cpu, slab))
+	if (!tp_doors_install(&doors, cpu, slab))
 		free(slab);
 }
 
@@ -194,7 +194,7 @@ static void rearrange(struct thread *me, struct tp_door *door)
 			broke("a stopped CPU's word was %#lx and is %#lx",
 				(unsigned long)word[tier],
 				(unsigned long)tp_load_relaxed(&door->home[at[tier]]));
-	if (!tp_cpucache_is_stopped(door))
+	if (!tp_door_is_stopped(door))
 		broke("a stopped CPU's slab was shown");
 	me->stops++;
 }
@@ -204,16 +204,16 @@ static void stop_one(struct thread *me, struct tp_door *door)
 	if (!door)
 		return;
 	rearrange(me, door);
-	tp_cpucache_publish(door);
+	tp_door_publish(door);
 }
 
 static void stop_all(struct thread *me)
 {
-	tp_cpucache_stop_all(&cache);
-	for (unsigned cpu = 0; cpu < cache.count; cpu++)
-		if (tp_cpucache_is_stopped(&cache.doors[cpu]))
-			rearrange(me, &cache.doors[cpu]);
-	tp_cpucache_publish_all(&cache);
+	tp_doors_stop_all(&doors);
+	for (unsigned cpu = 0; cpu < doors.count; cpu++)
+		if (tp_door_is_stopped(&doors.door[cpu]))
+			rearrange(me, &doors.door[cpu]);
+	tp_doors_publish_all(&doors);
 }
 
 #endif

@@ -97,7 +97,7 @@ static void work_rarely(struct thread *me, unsigned tier, bool done)
 	if (done && what == 0)
 		migrate(me);
 	if (done && what == 1)
-		stop_one(me, tp_cpucache_stop_own(&cache));
+		stop_one(me, tp_doors_stop_own(&doors));
 }
 
 static void *worker(void *argument)
@@ -134,9 +134,9 @@ static void *stopper(void *argument)
 		if (what == 0)
 			stop_all(me);
 		else if (what == 1)
-			stop_one(me, tp_cpucache_stop_own(&cache));
+			stop_one(me, tp_doors_stop_own(&doors));
 		else
-			stop_one(me, tp_cpucache_stop(&cache, below(&me->random, cache.count)));
+			stop_one(me, tp_doors_stop(&doors, below(&me->random, doors.count)));
 		/* While slabs are brought. */
 		if (me->stops < FIRST_STOPS) {
 			due = now_us();
@@ -152,7 +152,7 @@ static void *stopper(void *argument)
 
 static void read_once(void)
 {
-	struct tp_cpucache_counts counts = tp_cpucache_count(&cache, at, TIERS);
+	struct tp_cpucache_counts counts = tp_cpucache_count(&doors, at, TIERS);
 	uint64_t pops = 0, pushes = 0;
 
 	/* After the counts, whose acquire keeps it there: what they count is in these. */
@@ -163,9 +163,9 @@ static void read_once(void)
 	if (counts.pops > (int64_t)pops || counts.pushes > (int64_t)pushes)
 		broke("%ld pops are counted of %ld, %ld pushes of %ld", (long)counts.pops,
 			(long)pops, (long)counts.pushes, (long)pushes);
-	for (unsigned cpu = 0; cpu < cache.count; cpu++)
+	for (unsigned cpu = 0; cpu < doors.count; cpu++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			if (tp_word_held(tp_cpucache_word(&cache, cpu, at[tier])) > SLOTS)
+			if (tp_word_held(tp_cpucache_word(&doors, cpu, at[tier])) > SLOTS)
 				broke("a stack holds more than it may");
 }
 
@@ -189,7 +189,7 @@ static struct totals {
 static void round_start(void)
 {
 	stop = 0;
-	if (tp_cpucache_init(&cache, base + TP_SLABS_AT, cache.count)) {
+	if (tp_doors_init(&doors, base + TP_SLABS_AT, doors.count)) {
 		broke("no closed slab");
 		return;
 	}
@@ -208,16 +208,16 @@ static void round_start(void)
 /* As a pool is destroyed, while others are at work. */
 static void round_close(void)
 {
-	tp_cpucache_stop_all(&cache);
-	for (unsigned cpu = 0; cpu < cache.count; cpu++)
+	tp_doors_stop_all(&doors);
+	for (unsigned cpu = 0; cpu < doors.count; cpu++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			closed_words[cpu][tier] = tp_cpucache_word(&cache, cpu, at[tier]);
-	tp_cpucache_close_all(&cache);
-	tp_cpucache_publish_all(&cache);
+			closed_words[cpu][tier] = tp_cpucache_word(&doors, cpu, at[tier]);
+	tp_doors_close_all(&doors);
+	tp_doors_publish_all(&doors);
 	usleep(500);
-	for (unsigned cpu = 0; cpu < cache.count; cpu++)
+	for (unsigned cpu = 0; cpu < doors.count; cpu++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			if (closed_words[cpu][tier] != tp_cpucache_word(&cache, cpu, at[tier]))
+			if (closed_words[cpu][tier] != tp_cpucache_word(&doors, cpu, at[tier]))
 				broke("a closed CPU's word has changed");
 }
 
@@ -269,9 +269,9 @@ static void stacks_check(void)
 
 		for (unsigned i = 0; i <= workers; i++)
 			leased += threads[i].leased[tier];
-		for (unsigned cpu = 0; cpu < cache.count; cpu++)
-			if (cache.doors[cpu].home)
-				held += stack_check(cache.doors[cpu].home + at[tier]);
+		for (unsigned cpu = 0; cpu < doors.count; cpu++)
+			if (doors.door[cpu].home)
+				held += stack_check(doors.door[cpu].home + at[tier]);
 		if (held != leased)
 			broke("%ld are leased, and words say %ld", (long)leased, (long)held);
 	}
@@ -296,13 +296,13 @@ static void thread_check(const struct thread *t, struct totals *all)
 /* Nobody is at work any more. */
 static void round_check(void)
 {
-	struct tp_cpucache_counts counts = tp_cpucache_count(&cache, at, TIERS);
+	struct tp_cpucache_counts counts = tp_cpucache_count(&doors, at, TIERS);
 	struct totals before = total;
 
 	for (unsigned i = 0; i <= workers; i++)
 		thread_check(&threads[i], &total);
 	total.rounds++;
-	total.fences += cache.fences;
+	total.fences += doors.fences;
 	stacks_check();
 	items_check();
 	if (counts.pops != (int64_t)(total.pops - before.pops) ||
@@ -310,8 +310,8 @@ static void round_check(void)
 		broke("at the end %ld pops are counted of %lu, %ld pushes of %lu",
 			(long)counts.pops, (unsigned long)(total.pops - before.pops),
 			(long)counts.pushes, (unsigned long)(total.pushes - before.pushes));
-	for (unsigned cpu = 0; cpu < cache.count; cpu++)
-		free(cache.doors[cpu].home);
+	for (unsigned cpu = 0; cpu < doors.count; cpu++)
+		free(doors.door[cpu].home);
 }
 
 /* What does not change from round to round. */
@@ -320,15 +320,15 @@ static bool prepare(void)
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	bool done = true;
 
-	cache.count = tp_percpu_count();
-	workers = (unsigned)tp_max(4, cache.count + 2);
+	doors.count = tp_percpu_count();
+	workers = (unsigned)tp_max(4, doors.count + 2);
 	/* So many that stacks are neither full nor empty all the time. */
-	item_count = (size_t)workers * HAND / 2 + (size_t)cache.count * TIERS * SLOTS / 2;
+	item_count = (size_t)workers * HAND / 2 + (size_t)doors.count * TIERS * SLOTS / 2;
 	items = aligned_alloc(TP_LINE, item_count * sizeof *items);
-	base = aligned_alloc(2 * TP_LINE,
-		tp_round_up(TP_SLABS_AT + tp_cpucache_bytes(cache.count), 2 * TP_LINE));
+	base = aligned_alloc(
+		2 * TP_LINE, tp_round_up(TP_SLABS_AT + tp_doors_bytes(doors.count), 2 * TP_LINE));
 	threads = aligned_alloc(2 * TP_LINE, (workers + 1) * sizeof *threads);
-	closed_words = calloc(cache.count, sizeof *closed_words);
+	closed_words = calloc(doors.count, sizeof *closed_words);
 	if (!items || !base || !threads || !closed_words)
 		return false;
 	for (unsigned i = 0; i <= workers; i++) {

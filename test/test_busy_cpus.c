@@ -100,7 +100,7 @@ Test(busy_cpus, one_that_does_not_get_to_it_is_fenced_by_the_next_tick)
 	if (!in_rseq_mode())
 		skip("in locked mode there are no fences");
 	work_on_first_cpu(BUSILY);
-	door = &pool->tiers.cache.doors[tp_percpu_current(pool->tiers.cache.count)];
+	door = &pool->tiers.doors.door[tp_percpu_current(pool->tiers.doors.count)];
 	tick_from_second_cpu();
 	cr_assert(door->age_due);
 	/* It works on, and yet no strike of it came. */
@@ -152,15 +152,15 @@ Test(busy_cpus, for_what_can_be_done_without_only_one_that_has_not_moved_is_stop
 	pin(1);
 	cr_assert(tp_tiers_may_stop(&f.tiers, first, false), "nothing was popped or pushed there");
 	pin(0);
-	cr_assert_eq(tp_cpucache_pop(&f.tiers.cache, f.tiers.at[0], &after), b);
-	cr_assert(tp_cpucache_push(&f.tiers.cache, f.tiers.at[0], b));
+	cr_assert_eq(tp_cpucache_pop(&f.tiers.doors, f.tiers.at[0], &after), b);
+	cr_assert(tp_cpucache_push(&f.tiers.doors, f.tiers.at[0], b));
 	cr_assert(tp_tiers_may_stop(&f.tiers, first, false), "the own one, always");
 	pin(1);
 	cr_assert_eq(tp_tiers_may_stop(&f.tiers, first, false), !in_rseq_mode());
 	cr_assert(tp_tiers_may_stop(&f.tiers, first, false), "not moved since that look");
 	pin(0);
-	cr_assert_eq(tp_cpucache_pop(&f.tiers.cache, f.tiers.at[0], &after), b);
-	cr_assert(tp_cpucache_push(&f.tiers.cache, f.tiers.at[0], b));
+	cr_assert_eq(tp_cpucache_pop(&f.tiers.doors, f.tiers.at[0], &after), b);
+	cr_assert(tp_cpucache_push(&f.tiers.doors, f.tiers.at[0], b));
 	pin(1);
 	cr_assert(tp_tiers_may_stop(&f.tiers, first, true), "once a millisecond, any");
 	fixture_end(&f);

@@ -21,7 +21,7 @@
 
 static const uint16_t stacks[] = {0, 32};
 static uint64_t slabs[CPUS][WORDS] __attribute__((aligned(TP_LINE)));
-static struct tp_cpucache cache;
+static struct tp_doors doors;
 static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
 
 static uint32_t owners[ITEMS];
@@ -50,14 +50,14 @@ static void *pop(unsigned at)
 	void *item;
 
 	tp_add_relaxed(&pops, 1u);
-	item = tp_cpucache_pop(&cache, at, &after);
+	item = tp_cpucache_pop(&doors, at, &after);
 	if (!item) {
 		tp_sub_relaxed(&pops, 1u);
 		return NULL;
 	}
 	own(item);
 	if ((int64_t)after < 0)
-		tp_cpucache_arm(&cache, at, 20);
+		tp_cpucache_arm(&doors, at, 20);
 	return item;
 }
 
@@ -67,7 +67,7 @@ static bool push(unsigned at, void *item)
 
 	tp_add_relaxed(&pushes, 1u);
 	disown(item);
-	pushed = tp_cpucache_push(&cache, at, item);
+	pushed = tp_cpucache_push(&doors, at, item);
 	if (!pushed) {
 		own(item);
 		tp_sub_relaxed(&pushes, 1u);
@@ -114,9 +114,9 @@ static void *stop_and_move(void *hand)
 
 	while (tp_load_relaxed(&running)) {
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		unsigned cpu = (unsigned)(random >> 33) % cache.count,
+		unsigned cpu = (unsigned)(random >> 33) % doors.count,
 			 what = (unsigned)(random >> 61);
-		struct tp_door *door = tp_cpucache_stop(&cache, cpu);
+		struct tp_door *door = tp_doors_stop(&doors, cpu);
 		uint64_t *stack = door->home + stacks[(random >> 60) % 2];
 		unsigned depth = tp_word_depth(*stack), slot;
 
@@ -130,7 +130,7 @@ static void *stop_and_move(void *hand)
 			disown(mine->item[--mine->count]);
 			tp_cpucache_move_in(door, stack, mine->item[mine->count]);
 		}
-		tp_cpucache_publish(door);
+		tp_door_publish(door);
 		sched_yield();
 	}
 	return NULL;
@@ -138,15 +138,15 @@ static void *stop_and_move(void *hand)
 
 static void start(unsigned cpus)
 {
-	cr_assert_eq(tp_cpucache_init(&cache, memory, cpus), 0);
+	cr_assert_eq(tp_doors_init(&doors, memory, cpus), 0);
 	for (unsigned cpu = 0; cpu < cpus; cpu++) {
 		struct tp_door *door;
 
-		cr_assert(tp_cpucache_install(&cache, cpu, slabs[cpu]));
-		door = tp_cpucache_stop(&cache, cpu);
+		cr_assert(tp_doors_install(&doors, cpu, slabs[cpu]));
+		door = tp_doors_stop(&doors, cpu);
 		for (unsigned i = 0; i < 2; i++)
 			tp_cpucache_room_set(door->home + stacks[i], SLOTS);
-		tp_cpucache_publish(door);
+		tp_door_publish(door);
 	}
 }
 
@@ -170,7 +170,7 @@ static void run_and_count(unsigned cpus)
 				     i == THREADS ? stop_and_move : pop_and_push, &hands[i]),
 			0);
 	while (tp_load_acquire(&running)) {
-		counts = tp_cpucache_count(&cache, stacks, 2);
+		counts = tp_cpucache_count(&doors, stacks, 2);
 		/* A read-modify-write, which no load above can pass. */
 		int64_t true_pops = (int64_t)tp_sub_acq_rel(&pops, 0u);
 		int64_t true_pushes = (int64_t)tp_sub_acq_rel(&pushes, 0u);
@@ -183,7 +183,7 @@ static void run_and_count(unsigned cpus)
 	}
 	for (unsigned i = 0; i <= THREADS; i++)
 		pthread_join(thread[i], NULL);
-	counts = tp_cpucache_count(&cache, stacks, 2);
+	counts = tp_cpucache_count(&doors, stacks, 2);
 	cr_assert_eq(counts.pops, (int64_t)pops);
 	cr_assert_eq(counts.pushes, (int64_t)pushes);
 	cr_assert(counts.pops >= most.pops && counts.pushes >= most.pushes);
@@ -194,7 +194,7 @@ static void run_and_count(unsigned cpus)
 		held += hands[i].count;
 	for (unsigned cpu = 0; cpu < cpus; cpu++)
 		for (unsigned i = 0; i < 2; i++)
-			lying += tp_word_depth(tp_cpucache_word(&cache, cpu, stacks[i]));
+			lying += tp_word_depth(tp_cpucache_word(&doors, cpu, stacks[i]));
 	cr_assert_eq(held + lying, ITEMS, "%u held and %u in the stacks", held, lying);
 }
 
@@ -226,7 +226,7 @@ static void arm(struct tp_door *door, uint64_t *stack, unsigned gap)
 
 static void *move_and_arm(void *unused)
 {
-	struct tp_door *door = tp_cpucache_stop(&cache, 0);
+	struct tp_door *door = tp_doors_stop(&doors, 0);
 
 	(void)unused;
 	for (unsigned i = 0; i < 5 * ROUNDS; i++) {
@@ -234,7 +234,7 @@ static void *move_and_arm(void *unused)
 		arm(door, door->home, 20);
 		tp_cpucache_move_out(door, door->home, 1);
 	}
-	tp_cpucache_publish(door);
+	tp_door_publish(door);
 	tp_sub_relaxed(&running, 1u);
 	return NULL;
 }
@@ -250,13 +250,13 @@ Test(cpucache_threads, a_stopper_at_work_never_makes_a_reading_rise)
 	running = 1;
 	cr_assert_eq(pthread_create(&thread, NULL, move_and_arm, NULL), 0);
 	while (tp_load_relaxed(&running)) {
-		counts = tp_cpucache_count(&cache, stacks, 2);
+		counts = tp_cpucache_count(&doors, stacks, 2);
 		cr_assert_leq(counts.pops, 0, "%lld pops", (long long)counts.pops);
 		cr_assert_leq(counts.pushes, 0, "%lld pushes", (long long)counts.pushes);
 		below += counts.pops < 0 || counts.pushes < 0;
 	}
 	pthread_join(thread, NULL);
-	counts = tp_cpucache_count(&cache, stacks, 2);
+	counts = tp_cpucache_count(&doors, stacks, 2);
 	cr_assert_eq(counts.pops, 0);
 	cr_assert_eq(counts.pushes, 0);
 	cr_log_info("%u readings fell into the middle", below);
@@ -269,21 +269,21 @@ static struct tp_cpucache_counts reading, highest;
 static void read_counts(unsigned step)
 {
 	(void)step;
-	reading = tp_cpucache_count(&cache, stacks, 2);
+	reading = tp_cpucache_count(&doors, stacks, 2);
 	highest.pops = reading.pops > highest.pops ? reading.pops : highest.pops;
 	highest.pushes = reading.pushes > highest.pushes ? reading.pushes : highest.pushes;
 }
 
 static void stopper_work(void)
 {
-	struct tp_door *door = tp_cpucache_stop(&cache, 0);
+	struct tp_door *door = tp_doors_stop(&doors, 0);
 
 	for (unsigned i = 0; i < 3; i++)
 		tp_cpucache_move_in(door, door->home, &owners[i]);
 	arm(door, door->home, 20);
 	for (unsigned i = 0; i < 3; i++)
 		tp_cpucache_move_out(door, door->home, 1);
-	tp_cpucache_publish(door);
+	tp_door_publish(door);
 }
 
 Test(cpucache_threads, no_step_of_a_stopper_makes_a_reading_rise)
@@ -309,13 +309,13 @@ static void work_at_one_step(unsigned step)
 		return;
 	switch (one_operation) {
 	case 0:
-		tp_cpucache_move_in(&cache.doors[0], stack, &owners[0]);
+		tp_cpucache_move_in(&doors.door[0], stack, &owners[0]);
 		break;
 	case 1:
-		arm(&cache.doors[0], stack, 20);
+		arm(&doors.door[0], stack, 20);
 		break;
 	case 2:
-		tp_cpucache_move_out(&cache.doors[0], stack, 1);
+		tp_cpucache_move_out(&doors.door[0], stack, 1);
 		break;
 	case 3:
 		stack[tp_word_depth(*stack) + 1] = (uintptr_t)&owners[0];
@@ -330,7 +330,7 @@ static void work_at_one_step(unsigned step)
 
 static void read_once(void)
 {
-	reading = tp_cpucache_count(&cache, stacks, 1);
+	reading = tp_cpucache_count(&doors, stacks, 1);
 }
 
 Test(cpucache_threads, no_reading_is_above_the_truth_at_whichever_step_something_happens)
@@ -366,20 +366,20 @@ Test(cpucache_threads, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_aw
 	for (unsigned stopped = 0; stopped < 2; stopped++) {
 		unsigned other = 1 - stopped;
 
-		tp_cpucache_stop(&cache, stopped);
-		cr_assert(tp_cpucache_push(&cache, 0, &item));
-		cr_assert_eq(tp_word_depth(tp_cpucache_word(&cache, other, 0)), 1);
-		tp_cpucache_stop(&cache, other);
-		cr_assert_not(tp_cpucache_push(&cache, 0, &item));
+		tp_doors_stop(&doors, stopped);
+		cr_assert(tp_cpucache_push(&doors, 0, &item));
+		cr_assert_eq(tp_word_depth(tp_cpucache_word(&doors, other, 0)), 1);
+		tp_doors_stop(&doors, other);
+		cr_assert_not(tp_cpucache_push(&doors, 0, &item));
 		cr_assert_null(pop(0));
-		tp_cpucache_publish(&cache.doors[other]);
-		tp_cpucache_publish(&cache.doors[stopped]);
+		tp_door_publish(&doors.door[other]);
+		tp_door_publish(&doors.door[stopped]);
 	}
 }
 
 static void *install_own(void *slab)
 {
-	return tp_cpucache_install(&cache, 0, slab) ? slab : NULL;
+	return tp_doors_install(&doors, 0, slab) ? slab : NULL;
 }
 
 Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
@@ -387,7 +387,7 @@ Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
 	pthread_t thread[THREADS];
 	void *winner = NULL, *slab;
 
-	cr_assert_eq(tp_cpucache_init(&cache, memory, 1), 0);
+	cr_assert_eq(tp_doors_init(&doors, memory, 1), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		cr_assert_eq(pthread_create(&thread[i], NULL, install_own, slabs[i]), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -396,5 +396,5 @@ Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
 		winner = slab ? slab : winner;
 	}
 	cr_assert_not_null(winner);
-	cr_assert_eq((void *)cache.doors[0].home, winner);
+	cr_assert_eq((void *)doors.door[0].home, winner);
 }

@@ -118,10 +118,10 @@ static struct tierpool_stats after_a_stop(size_t out)
 {
 	cr_assert_eq(stats_of(pool).fence_lost, 1);
 	cr_assert(may_be_on(here), "the thread may not go where it might");
-	for (unsigned cpu = 0; cpu < pool->tiers.cache.count; cpu++) {
-		const struct tp_door *door = &pool->tiers.cache.doors[cpu];
+	for (unsigned cpu = 0; cpu < pool->tiers.doors.count; cpu++) {
+		const struct tp_door *door = &pool->tiers.doors.door[cpu];
 
-		cr_assert(!door->lock && !tp_cpucache_is_stopped(door), "CPU %u is stopped", cpu);
+		cr_assert(!door->lock && !tp_door_is_stopped(door), "CPU %u is stopped", cpu);
 	}
 	return accounted(pool, &counting, out);
 }
@@ -365,13 +365,13 @@ Test(fence_lost, what_cannot_be_reached_stays_whole_and_of_use_on_its_cpu)
 
 	n = lying(there, &bytes);
 	cr_assert(n && bytes < s.idle_bytes);
-	memcpy(before, pool->tiers.cache.doors[there].home, pool->tiers.slab_bytes);
+	memcpy(before, pool->tiers.doors.door[there].home, pool->tiers.slab_bytes);
 	reached = tierpool_tick(pool) + tierpool_tick(pool);
 	reached += tierpool_trim(pool, 0);
 	cr_assert_eq(reached, s.idle_bytes - bytes);
 	cr_assert_eq(after_a_stop(0).idle, n);
 	cr_assert_eq(stats_of(pool).idle_bytes, bytes);
-	cr_assert(!memcmp(before, pool->tiers.cache.doors[there].home, pool->tiers.slab_bytes),
+	cr_assert(!memcmp(before, pool->tiers.doors.door[there].home, pool->tiers.slab_bytes),
 		"the slab of a CPU that was not stopped was written");
 
 	s = stats_of(pool);
