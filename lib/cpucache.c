@@ -114,7 +114,7 @@ static struct tp_change change_locked(const struct tp_doors *doors, unsigned at,
 		plan = plan_make(*door->shown + at, decide, context);
 		plan_copy(&plan, items, &copy);
 		count_before(door, &plan);
-		for (uint64_t i = 0; i < copy.count; i++)
+		for (uint64_t i = 0; items && i < copy.count; i++)
 			copy.to[i] = copy.from[i];
 		tp_store_release(plan.stack, plan.change.after); /* commit */
 		count_after(door, &plan);

@@ -45,18 +45,18 @@ struct tierpool {
 		struct {
 			struct tp_registered
 				registered; /* first: a pool is found as one of these */
+			uint32_t closing;   /* set once, by destroy */
+			unsigned default_tier;
+			tierpool_budget *budget;
+			size_t bytes; /* of all this, and of what is behind it */
 			/* Of this pool in this process, never 0. Apart from the references. */
 			uint64_t id __attribute__((aligned(TP_LINE)));
-			uint32_t closing; /* set once, by destroy */
-			unsigned default_tier;
+			struct tp_backing backing;
 			struct tp_sizeclass sizes;
 			struct tp_tiers tiers;
 			struct tp_headers headers;
 			struct tp_sites sites;
-			tierpool_budget *budget;
-			struct tp_backing backing;
-			size_t bytes; /* of all this, and of what is behind it */
-			struct tp_counters counters __attribute__((aligned(TP_LINE)));
+			struct tp_counters counters;
 		};
 		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
 	};

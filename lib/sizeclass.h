@@ -43,8 +43,8 @@ int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t co
  */
 static inline size_t tp_size_index(size_t n)
 {
-	/* The shift loses a bit only of sizes for which no tier is large enough. */
-	size_t odd = (n - 1) << 1 | 1, index;
+	/* n - 1 with a one behind it, so that it is never 0; it overflows only where no tier is large enough. */
+	size_t odd = 2 * n - 1, index;
 
 #ifdef __x86_64__
 	__asm__("lzcnt %1, %0" : "=r"(index) : "r"(odd) : "cc");

@@ -41,7 +41,7 @@ static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *si
 	calls = counting_backing_calls(&f->counting);
 	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
-	cr_assert_leq(tp_cpucache_bytes(tp_percpu_count()), sizeof f->cpus);
+	cr_assert_leq(tp_doors_bytes(tp_percpu_count()), sizeof f->cpus);
 	return tp_tiers_init(&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle);
 }
 
@@ -135,17 +135,17 @@ static inline void unlease_all(struct fixture *f)
 
 static inline unsigned own_cpu(const struct fixture *f)
 {
-	return tp_percpu_current(f->tiers.cache.count);
+	return tp_percpu_current(f->tiers.doors.count);
 }
 
 static inline unsigned depth_on(const struct fixture *f, unsigned cpu, unsigned tier)
 {
-	return tp_word_depth(tp_cpucache_word(&f->tiers.cache, cpu, f->tiers.at[tier]));
+	return tp_word_depth(tp_cpucache_word(&f->tiers.doors, cpu, f->tiers.at[tier]));
 }
 
 static inline unsigned room_on(const struct fixture *f, unsigned cpu, unsigned tier)
 {
-	return tp_word_room(tp_cpucache_word(&f->tiers.cache, cpu, f->tiers.at[tier]));
+	return tp_word_room(tp_cpucache_word(&f->tiers.doors, cpu, f->tiers.at[tier]));
 }
 
 static inline size_t depot_count(const struct fixture *f, unsigned tier)
@@ -165,7 +165,7 @@ static inline const char *lease_fault(const struct fixture *f, size_t other)
 	for (unsigned tier = 0; tier < f->sizes.count; tier++) {
 		size_t n = depot_count(f, tier) + f->leased[tier];
 
-		for (unsigned cpu = 0; cpu < tiers->cache.count; cpu++)
+		for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
 			n += depth_on(f, cpu, tier) + room_on(f, cpu, tier);
 		if (n != tiers->tier[tier].many.leased)
 			return "leased counts are not the sum of their parts";

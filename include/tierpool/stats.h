@@ -42,13 +42,14 @@ struct tierpool_stats {
 	size_t retain;             /* the bound that holds now, bytes */
 	size_t default_size, max_size; /* as calibrated now, bytes */
 	uint64_t calibrations, ticks;
-	uint64_t fences; /* other CPUs that were stopped by membarrier(2), or all of them at once */
+	uint64_t fences;     /* stops of other CPUs by membarrier(2), of one or of all at once */
 	const char *percpu;  /* "rseq" or "locked" */
 	const char *backing; /* "jemalloc", "libc" or "custom" */
-	unsigned
-		fence_lost; /* 1: the system refused one since the pool was made. Other CPUs are then */
-	/* stopped by going there, or, where that is refused too, not at all: */
-	/* what lies idle on them stays until they use it */
+	/*
+	 * 1: the system has refused a fence since the pool was made. Other CPUs are then stopped by
+	 * going there; where that is refused too, what lies idle on them stays until they use it.
+	 */
+	uint64_t fence_lost;
 };
 
 /*
