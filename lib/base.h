@@ -21,7 +21,7 @@
 #define tp_aside __attribute__((noinline))
 
 /* A fast path begins with a cache line: where it happened to lie was worth 5 % of pair_latency. */
-#define tp_fast __attribute__((aligned(TP_LINE), hot))
+#define tp_fastpath __attribute__((aligned(TP_LINE), hot))
 
 /* On the declaration of an object of ours: its address needs no look into the offset table. */
 #define tp_hidden __attribute__((visibility("hidden")))

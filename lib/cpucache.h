@@ -119,20 +119,28 @@ static inline bool tp_cpucache_push(const struct tp_doors *doors, unsigned at, v
 			      : tp_cpucache_push_locked(doors, at, item);
 }
 
+/* What the fast path has to know, settled before the first pool: in one line. */
+struct tp_fast {
+	ptrdiff_t rseq; /* tp_percpu_rseq; 0: there is no fast path */
+	unsigned cpus;  /* tp_percpu_count() */
+};
+
 /*
- * The same in rseq mode, in one try, of doors for all of tp_percpu_cpus whose slab pointers
- * are TP_SLABS_AT behind base. rseq: tp_percpu_rseq, not 0. *odd: no pointer, or a strike.
+ * Pop and push in rseq mode, in one try, of doors for all CPUs whose slab pointers are TP_SLABS_AT behind
+ * base. *odd: no pointer, or a strike.
  */
-static inline void *tp_cpucache_pop_fast(ptrdiff_t rseq, const void *base, unsigned at, bool *odd)
+static inline void *tp_cpucache_pop_fast(
+	const struct tp_fast *fast, const void *base, unsigned at, bool *odd)
 {
 	uint64_t after;
 
-	return tp_sequence_pop(rseq, base, tp_percpu_cpus, at, &after, odd);
+	return tp_sequence_pop(fast->rseq, base, fast->cpus, at, &after, odd);
 }
 
-static inline bool tp_cpucache_push_fast(ptrdiff_t rseq, const void *base, unsigned at, void *item)
+static inline bool tp_cpucache_push_fast(
+	const struct tp_fast *fast, const void *base, unsigned at, void *item)
 {
-	return tp_sequence_push(rseq, base, tp_percpu_cpus, at, item);
+	return tp_sequence_push(fast->rseq, base, fast->cpus, at, item);
 }
 
 /*

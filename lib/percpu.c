@@ -23,7 +23,6 @@ extern const unsigned __rseq_size __attribute__((weak));
 
 ptrdiff_t tp_percpu_area;
 ptrdiff_t tp_percpu_rseq;
-unsigned tp_percpu_cpus;
 
 static int membarrier(int command, unsigned flags, int cpu)
 {
@@ -54,7 +53,6 @@ static void mode_choose(void)
 	bool asked, locked;
 	const char *obstacle;
 
-	tp_percpu_cpus = tp_percpu_count();
 	if (&__rseq_size && &__rseq_offset && __rseq_size)
 		tp_percpu_area = __rseq_offset;
 	asked = wish && !strcmp(wish, "rseq");

@@ -23,9 +23,6 @@ void tp_percpu_start(void);
 /* Entries of a table indexed by CPU; the same for the life of the process. */
 unsigned tp_percpu_count(void);
 
-/* The same without a call, once tp_percpu_start has been called. */
-extern tp_hidden unsigned tp_percpu_cpus;
-
 /*
  * Where glibc keeps the caller's rseq area, from the thread pointer; 0: nowhere that we know of.
  * Set by tp_percpu_start.

@@ -114,16 +114,15 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 }
 
-/*
- * The fast path's whole precondition: rseq mode, and nobody watches idle blocks. Then tp_percpu_rseq,
- * else 0. Written before the first pool exists.
- */
-static ptrdiff_t fast;
+/* There is a fast path in rseq mode, where nobody watches idle blocks. */
+static struct tp_fast fast __attribute__((aligned(TP_LINE)));
 
 void tp_pool_start(void)
 {
 	tp_percpu_start();
-	tp_store_relaxed(&fast, tp_shadow_watched ? 0 : tp_percpu_rseq);
+	/* Relaxed: the same from every thread, and before any of them has a pool. */
+	tp_store_relaxed(&fast.cpus, tp_percpu_count());
+	tp_store_relaxed(&fast.rseq, tp_shadow_watched ? 0 : tp_percpu_rseq);
 }
 
 /* ---- get ---- */
@@ -139,7 +138,7 @@ static inline tierpool_buf *lend(tierpool_buf *b, uint32_t control)
 static tierpool_buf *lend_in_any_mode(tierpool_buf *b)
 {
 	tp_shadow_show(b->data, b->cap);
-	return lend(b, fast ? TP_CONTROL_PLAIN : TP_CONTROL_CAREFUL);
+	return lend(b, fast.rseq ? TP_CONTROL_PLAIN : TP_CONTROL_CAREFUL);
 }
 
 static unsigned tier_for(const tierpool *pool, size_t n)
@@ -207,7 +206,7 @@ static tp_cold tierpool_buf *get_odd(tierpool *pool, size_t n, tierpool_buf *b)
 static inline tierpool_buf *get_at_word(tierpool *pool, unsigned at, size_t n)
 {
 	bool odd;
-	tierpool_buf *b = tp_cpucache_pop_fast(fast, pool, at, &odd);
+	tierpool_buf *b = tp_cpucache_pop_fast(&fast, pool, at, &odd);
 
 	return tp_unlikely(odd) ? get_odd(pool, n, b) : lend(b, TP_CONTROL_PLAIN);
 }
@@ -233,14 +232,14 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 		errno = EINVAL;
 		return NULL;
 	}
-	return tp_likely(fast) ? get_fast(pool, n) : get_in_any_mode(pool, n);
+	return tp_likely(fast.rseq) ? get_fast(pool, n) : get_in_any_mode(pool, n);
 }
 
 /* The first get from a place; and, where there is no fast path, every one. */
 static tp_aside tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
 {
 	/* So that get_at does not take it for the id. */
-	uint64_t id = !pool ? 0 : fast ? pool->id : ~pool->id;
+	uint64_t id = !pool ? 0 : fast.rseq ? pool->id : ~pool->id;
 
 	if (tp_unlikely(!pool || !site))
 		return get_without_site(pool, n);
@@ -249,7 +248,7 @@ static tp_aside tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site 
 	return get_in_any_mode(pool, n);
 }
 
-tp_fast tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
+tp_fastpath tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
 {
 	if (tp_likely(pool && site && tp_site_is_known(site, pool->id)))
 		return get_fast(pool, n);
@@ -316,7 +315,7 @@ static tp_cold void put_again(tierpool_buf *b)
 		put_slow(b);
 }
 
-tp_fast void tierpool_put(tierpool_buf *b)
+tp_fastpath void tierpool_put(tierpool_buf *b)
 {
 	if (tp_unlikely(!b))
 		return;
@@ -327,7 +326,7 @@ tp_fast void tierpool_put(tierpool_buf *b)
 	}
 	tp_control_idle(b);
 	/* Nothing of b or of the pool is touched after a push: they may be gone. */
-	if (tp_unlikely(!tp_cpucache_push_fast(fast, b->tp_pool, b->tp_word, b)))
+	if (tp_unlikely(!tp_cpucache_push_fast(&fast, b->tp_pool, b->tp_word, b)))
 		put_again(b);
 }
 

@@ -40,6 +40,7 @@ struct thread {
 
 static const uint16_t at[TIERS] = {0, WORDS, 2 * WORDS, 3 * WORDS};
 static struct tp_doors doors;
+static struct tp_fast fast;
 static char *base; /* what the functions in line are given; the cache's memory lies behind it */
 
 /* ---- what a worker does on its CPU ---- */
@@ -50,8 +51,8 @@ static void *pop_any_way(const struct thread *me, unsigned tier, bool *odd)
 	uint64_t after;
 	void *item;
 
-	if (me->in_line && tp_percpu_rseq)
-		return tp_cpucache_pop_fast(tp_percpu_rseq, base, at[tier], odd);
+	if (me->in_line && fast.rseq)
+		return tp_cpucache_pop_fast(&fast, base, at[tier], odd);
 	item = tp_cpucache_pop(&doors, at[tier], &after);
 	*odd = !item || (int64_t)after < 0;
 	return item;
@@ -80,9 +81,8 @@ static bool push(struct thread *me, unsigned tier)
 	bool pushed;
 
 	tp_store_relaxed(&me->pushes, me->pushes + 1);
-	pushed = me->in_line && tp_percpu_rseq
-			 ? tp_cpucache_push_fast(tp_percpu_rseq, base, at[tier], item)
-			 : tp_cpucache_push(&doors, at[tier], item);
+	pushed = me->in_line && fast.rseq ? tp_cpucache_push_fast(&fast, base, at[tier], item)
+					  : tp_cpucache_push(&doors, at[tier], item);
 	if (tp_likely(pushed))
 		return true;
 	tp_store_relaxed(&me->pushes, me->pushes - 1);

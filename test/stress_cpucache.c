@@ -320,7 +320,9 @@ static bool prepare(void)
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	bool done = true;
 
+	tp_percpu_start();
 	doors.count = tp_percpu_count();
+	fast = (struct tp_fast){tp_percpu_rseq, doors.count};
 	workers = (unsigned)tp_max(4, doors.count + 2);
 	/* So many that stacks are neither full nor empty all the time. */
 	item_count = (size_t)workers * HAND / 2 + (size_t)doors.count * TIERS * SLOTS / 2;
