@@ -26,6 +26,7 @@ static tierpool_buf *stack_take(struct tp_tiers *tiers, unsigned tier)
 	void *item;
 
 	change = tp_cpucache_change(&tiers->doors, tiers->at[tier], take_decide, NULL, &item);
+	/* Where the change was aborted, item may be what it found on its way, which is not ours. */
 	return change.before != change.after ? item : NULL;
 }
 

@@ -150,8 +150,10 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
 
 /*
  * One decay step of the pool, to its end: a buffer that lay idle through two of them is freed. A
- * pool that nobody touches decays only by this call or by tierpool_trim.
- * pool NULL: every pool. The number of bytes released.
+ * pool that nobody touches decays only by this call or by tierpool_trim. In rseq mode a CPU that is
+ * hard at work in this pool is not disturbed: it takes its own step within some thousand gets, or else
+ * at the next tick.
+ * pool NULL: every pool. The number of bytes released by this call.
  */
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);
 
