@@ -18,7 +18,7 @@
 #define tp_cold __attribute__((noinline, cold))
 
 /* A way that is not the slow one, kept out of line all the same, for the sake of the one beside it. */
-#define tp_aside __attribute__((noinline))
+#define tp_outline __attribute__((noinline))
 
 /* A fast path begins with a cache line: where it happened to lie was worth 5 % of pair_latency. */
 #define tp_fastpath __attribute__((aligned(TP_LINE), hot))

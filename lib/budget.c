@@ -26,7 +26,7 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 
 	/*
 	 * Relaxed, here and below: the word guards nothing but itself. What the bytes are used for is
-	 * published by the lock of the stack or depot that they go to.
+	 * published by the commit of the stack's word, or the lock of the depot, that they go to.
 	 */
 	do {
 		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))

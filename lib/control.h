@@ -43,7 +43,7 @@ static inline uint32_t tp_control(unsigned state)
 }
 
 /* Borrowed, and nothing else: what the fast path of put takes. */
-#define TP_CONTROL_PLAIN tp_control(TP_STATE_BORROWED)
+#define TP_CONTROL_FAST tp_control(TP_STATE_BORROWED)
 
 /* The same where there is no fast path. */
 #define TP_CONTROL_CAREFUL tp_control(TP_STATE_BORROWED | TP_STATE_CAREFUL)
@@ -51,7 +51,7 @@ static inline uint32_t tp_control(unsigned state)
 /* Borrowed, and nothing else that a borrower could have made it. */
 static inline bool tp_control_is_plain(uint32_t control)
 {
-	return (control & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_CONTROL_PLAIN;
+	return (control & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_CONTROL_FAST;
 }
 
 /*

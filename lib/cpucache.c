@@ -21,7 +21,7 @@ static uint64_t own_word(const struct tp_doors *doors, unsigned at)
 	return cpu < doors->count ? tp_load_relaxed(tp_load_relaxed(&doors->slabs[cpu]) + at) : 0;
 }
 
-tp_aside void *tp_cpucache_pop_again(const struct tp_doors *doors, unsigned at, uint64_t *after)
+tp_outline void *tp_cpucache_pop_rseq(const struct tp_doors *doors, unsigned at, uint64_t *after)
 {
 	void *item = NULL;
 	bool odd;
@@ -36,7 +36,7 @@ tp_aside void *tp_cpucache_pop_again(const struct tp_doors *doors, unsigned at, 
 	return item;
 }
 
-tp_aside bool tp_cpucache_push_again(const struct tp_doors *doors, unsigned at, void *item)
+tp_outline bool tp_cpucache_push_rseq(const struct tp_doors *doors, unsigned at, void *item)
 {
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES; tries++) {
 		if (!tp_word_room(own_word(doors, at)))

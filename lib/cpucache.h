@@ -98,8 +98,8 @@ static inline bool tp_cpucache_push_locked(const struct tp_doors *doors, unsigne
 }
 
 /* In rseq mode, and again after an abort. */
-void *tp_cpucache_pop_again(const struct tp_doors *doors, unsigned at, uint64_t *after);
-bool tp_cpucache_push_again(const struct tp_doors *doors, unsigned at, void *item);
+void *tp_cpucache_pop_rseq(const struct tp_doors *doors, unsigned at, uint64_t *after);
+bool tp_cpucache_push_rseq(const struct tp_doors *doors, unsigned at, void *item);
 
 /*
  * Takes the top of a stack of the caller's CPU; the pointer is the caller's, the room it leaves the
@@ -108,14 +108,14 @@ bool tp_cpucache_push_again(const struct tp_doors *doors, unsigned at, void *ite
  */
 static inline void *tp_cpucache_pop(const struct tp_doors *doors, unsigned at, uint64_t *after)
 {
-	return tp_percpu_rseq ? tp_cpucache_pop_again(doors, at, after)
+	return tp_percpu_rseq ? tp_cpucache_pop_rseq(doors, at, after)
 			      : tp_cpucache_pop_locked(doors, at, after);
 }
 
 /* Gives a pointer to a stack. False: no room, and the pointer is still the caller's. */
 static inline bool tp_cpucache_push(const struct tp_doors *doors, unsigned at, void *item)
 {
-	return tp_percpu_rseq ? tp_cpucache_push_again(doors, at, item)
+	return tp_percpu_rseq ? tp_cpucache_push_rseq(doors, at, item)
 			      : tp_cpucache_push_locked(doors, at, item);
 }
 
@@ -123,7 +123,7 @@ static inline bool tp_cpucache_push(const struct tp_doors *doors, unsigned at, v
 struct tp_fast {
 	ptrdiff_t rseq; /* tp_percpu_rseq; 0: there is no fast path */
 	unsigned cpus;  /* tp_percpu_count() */
-};
+} __attribute__((aligned(TP_LINE)));
 
 /*
  * Pop and push in rseq mode, in one try, of doors for all CPUs whose slab pointers are TP_SLABS_AT behind

@@ -158,8 +158,8 @@ void tp_door_publish(struct tp_door *door)
 {
 	tp_point(TP_POINT_PUBLISH);
 	/*
-	 * Release: whoever finds the slab in the door finds in it what the stopper left. Partner: the
-	 * sequence's load of the door, on which all its other loads depend.
+	 * Release: whoever sees the slab shown finds in it what the stopper left. Partner: the sequence's
+	 * load of the slab pointer, on which all its other loads depend.
 	 */
 	if (may_be_stopped(door))
 		tp_store_release(door->shown, door->home);

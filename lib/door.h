@@ -17,7 +17,7 @@
  * saw home can commit. On its own CPU it knows: it shows the closed slab by a sequence of its own, so
  * at that moment it ran there, and whoever else was inside a sequence there had been preempted, and
  * aborts. Another CPU takes a fence (tp_percpu_fence), or, where fences are refused, a visit to that
- * CPU, to stop it from there. Without, a thread that read the door before it was shut would commit to
+ * CPU, to stop it from there. Without, a thread that read the slab pointer before would commit to
  * a word that the stopper changes as well: one buffer twice, or lost (TP_FAULT_NO_FENCE).
  */
 #ifndef TP_DOOR_H
@@ -36,11 +36,13 @@
 /* Bytes that a slab may have at the most: so large is the closed one. */
 #define TP_SLAB_MOST ((size_t)160 << 10)
 
-/* What a CPU's slab is guarded by; a pair of cache lines of its own, since CPUs fetch them in pairs. */
+/* What a CPU's slab is guarded by; of two cache lines, since CPUs fetch them in pairs. */
 struct tp_door {
-	uint64_t **
-		shown; /* where the slab pointer is that pops and pushes use; always the same place, */
-	/* written by the holder of lock */
+	/*
+	 * Points to the CPU's slab pointer, for ever. The slab pointer itself is written by the holder
+	 * of lock.
+	 */
+	uint64_t **shown;
 	uint64_t *home;  /* NULL: none yet. Set once, by the holder of lock; read by anyone */
 	uint32_t lock;   /* rseq: held by a stopper. locked: by whoever is inside */
 	uint32_t closed; /* for ever: the pool is being destroyed. By the holder of lock */
@@ -50,8 +52,9 @@ struct tp_door {
 	uint64_t random;  /* state of the gaps between strikes */
 	uint32_t age_due; /* a tick was left to the CPU itself */
 	/* Of other CPUs, for whom the line above is only to be read. */
-	uint64_t looked __attribute__((aligned(TP_LINE))); /* pops and pushes at the last look */
-	uint64_t ticked;                                   /* and at the last tick */
+	uint64_t moves_at_look
+		__attribute__((aligned(TP_LINE))); /* pops and pushes at the last look */
+	uint64_t moves_at_tick;                    /* and at the last tick */
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_doors {
@@ -110,7 +113,10 @@ bool tp_doors_stop_all(struct tp_doors *doors);
 bool tp_door_is_stopped(const struct tp_door *door);
 void tp_doors_publish_all(struct tp_doors *doors);
 
-/* Waits for all stoppers and keeps others from coming, for fork; CPUs go on. And lets them again. */
+/*
+ * Waits for all stoppers and keeps others from coming, for fork; in rseq mode CPUs go on, in locked
+ * mode they find each door busy. And lets them again.
+ */
 void tp_doors_lock(struct tp_doors *doors);
 void tp_doors_unlock(struct tp_doors *doors);
 

@@ -189,11 +189,9 @@ void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims)
 static void cpu_tick(struct tp_tiers *tiers, unsigned cpu, struct tp_list *victims)
 {
 	struct tp_door *door = &tiers->doors.door[cpu];
-	struct tp_cpucache_counts counts =
-		tp_cpucache_count_on(&tiers->doors, cpu, tiers->at, tiers->sizes->count);
+	uint64_t now = tp_tiers_moves(tiers, cpu);
 	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
-	uint64_t now = (uint64_t)(counts.pops + counts.pushes);
-	uint64_t moved = now - tp_exchange_relaxed(&door->ticked, now);
+	uint64_t moved = now - tp_exchange_relaxed(&door->moves_at_tick, now);
 	bool told = tp_load_relaxed(&door->age_due);
 
 	if (tp_percpu_rseq && moved >= BUSY && !told && cpu != tp_percpu_id()) {
@@ -204,7 +202,11 @@ static void cpu_tick(struct tp_tiers *tiers, unsigned cpu, struct tp_list *victi
 	if (!door)
 		return;
 	told = tp_exchange_acquire(&door->age_due, 0u);
-	cpu_age(tiers, door, told && !moved ? 2 : 1, victims);
+	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
+	if (told && !moved && tp_tiers_moves(tiers, cpu) == now)
+		cpu_age(tiers, door, 2, victims);
+	else
+		cpu_age(tiers, door, 1, victims);
 	tp_door_publish(door);
 }
 

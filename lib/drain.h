@@ -20,7 +20,7 @@ tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier);
 
 /*
  * One decay step: buffers that age out go to victims; room is halved. In rseq mode a CPU that is hard at
- * work does its own part a moment later, in tp_drain_age_own.
+ * work does its own part at its next strike or slow call, in tp_drain_age_own.
  */
 void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims);
 

@@ -29,7 +29,7 @@
 #define tp_fault(fault) (TP_FAULT == (fault))
 
 enum tp_point {
-	TP_POINT_SHUT,      /* a CPU's door shows the closed slab, the fence is to come */
+	TP_POINT_SHUT,      /* a CPU shows the closed slab, the fence is to come */
 	TP_POINT_STOPPED,   /* a CPU is stopped, nothing is done there yet */
 	TP_POINT_PUBLISH,   /* all is done, the slab is to be shown again */
 	TP_POINT_INSTALL,   /* a new slab is to be shown for the first time */

@@ -163,14 +163,20 @@ tierpool *tierpool_default(void)
 	return published;
 }
 
-/* At rest. */
-static size_t borrowed(tierpool *pool)
+/* Gets less puts, of whichever way: exact but for the calls under way. */
+static uint64_t gets_less_puts(const tierpool *pool)
 {
-	uint64_t frees = tp_load_relaxed(&pool->counters.frees);
-	uint64_t out = tp_load_relaxed(&pool->counters.allocs) - frees;
+	struct tp_cpucache_counts fast =
+		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
 
-	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		out -= tp_tiers_count(&pool->tiers, tier);
+	return tp_load_relaxed(&pool->counters.slow_gets) + (uint64_t)fast.pops -
+	       tp_load_relaxed(&pool->counters.slow_puts) - (uint64_t)fast.pushes;
+}
+
+static size_t borrowed(const tierpool *pool)
+{
+	uint64_t out = gets_less_puts(pool);
+
 	return (int64_t)out > 0 ? (size_t)out : 0;
 }
 
@@ -221,21 +227,29 @@ static void fork_release(void)
 	tp_registry_unlock();
 }
 
+/* In the child of a fork: makes the counts fit what is there. */
 static void lost_count(tierpool *pool)
 {
 	struct tp_counters *c = &pool->counters;
 	struct tp_cpucache_counts fast =
 		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
-	uint64_t out = c->slow_gets - c->slow_puts + (uint64_t)(fast.pops - fast.pushes);
-	uint64_t lost = c->allocs - c->frees - out;
+	int64_t lost = (int64_t)(c->allocs - c->frees - gets_less_puts(pool)), told;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		lost -= tp_tiers_count(&pool->tiers, tier);
+		lost -= (int64_t)tp_tiers_count(&pool->tiers, tier);
 	/* Below zero where a change of a word was lost between its commit and its count. */
-	if ((int64_t)lost < 0)
-		c->slow_puts -= lost;
+	if (lost < 0)
+		c->slow_puts += (uint64_t)-lost;
 	else
-		c->slow_gets += lost;
+		c->slow_gets += (uint64_t)lost;
+	/* And where that was an arming, both are fewer than have been told of. */
+	told = (int64_t)(c->told_gets - c->slow_gets) - fast.pops;
+	lost = (int64_t)(c->told_puts - c->slow_puts) - fast.pushes;
+	told = lost > told ? lost : told;
+	if (told > 0) {
+		c->slow_gets += (uint64_t)told;
+		c->slow_puts += (uint64_t)told;
+	}
 }
 
 /*

@@ -53,8 +53,6 @@ static void mode_choose(void)
 	bool asked, locked;
 	const char *obstacle;
 
-	if (&__rseq_size && &__rseq_offset && __rseq_size)
-		tp_percpu_area = __rseq_offset;
 	asked = wish && !strcmp(wish, "rseq");
 	locked = wish && !strcmp(wish, "locked");
 	if (wish && *wish && !asked && !locked)
@@ -69,19 +67,50 @@ static void mode_choose(void)
 		fprintf(stderr, "tierpool: TIERPOOL_PERCPU=rseq: %s; locked\n", obstacle);
 }
 
+/* CPUs that a set of ours can name: no kernel is built for more (NR_CPUS, arch/x86/Kconfig). */
+#define SET_CPUS 8192
+#define WORD_CPUS (8 * sizeof(unsigned long))
+
+/*
+ * Configured rather than online: a CPU that comes up later has its place already. Where the C library
+ * can open no file that tells of them it counts those that this thread may use, which are fewer: then
+ * the highest of these, and the one we are on, are counted in.
+ */
+static unsigned cpus_count(void)
+{
+	unsigned long allowed[SET_CPUS / WORD_CPUS] = {0};
+	long configured = sysconf(_SC_NPROCESSORS_CONF);
+	size_t count = configured > 0 ? (size_t)configured : 1;
+	unsigned here = tp_percpu_id();
+
+	if (syscall(SYS_sched_getaffinity, 0, sizeof allowed, allowed) > 0)
+		for (size_t cpu = count; cpu < SET_CPUS; cpu++)
+			if (allowed[cpu / WORD_CPUS] >> cpu % WORD_CPUS & 1)
+				count = cpu + 1;
+	return (unsigned)(here < SET_CPUS ? tp_max(count, here + 1) : count);
+}
+
+static unsigned cpus;
+
+static void start(void)
+{
+	if (&__rseq_size && &__rseq_offset && __rseq_size)
+		tp_percpu_area = __rseq_offset;
+	cpus = cpus_count();
+	mode_choose();
+}
+
 void tp_percpu_start(void)
 {
-	static pthread_once_t chosen = PTHREAD_ONCE_INIT;
+	static pthread_once_t started = PTHREAD_ONCE_INIT;
 
-	pthread_once(&chosen, mode_choose);
+	pthread_once(&started, start);
 }
 
 unsigned tp_percpu_count(void)
 {
-	/* Configured rather than online: a CPU that comes up later has its place already. */
-	long n = sysconf(_SC_NPROCESSORS_CONF);
-
-	return n > 0 ? (unsigned)n : 1;
+	tp_percpu_start();
+	return cpus;
 }
 
 int tp_percpu_fence(int cpu)
@@ -93,10 +122,6 @@ int tp_percpu_fence(int cpu)
 	/* A CPU that is not there runs nobody. */
 	return errno == ENXIO ? 0 : -errno;
 }
-
-/* CPUs that a set of ours can name: no kernel is built for more (NR_CPUS, arch/x86/Kconfig). */
-#define SET_CPUS 8192
-#define WORD_CPUS (8 * sizeof(unsigned long))
 
 bool tp_percpu_visit(unsigned cpu, bool (*call)(void *context), void *context)
 {

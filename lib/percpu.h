@@ -4,7 +4,7 @@
  * mode, chosen once, before the first pool. Owns nothing but the answers. Layer 1.
  *
  *   rseq    pops and pushes are restartable sequences; another CPU is stopped with a fence
- *   locked  each CPU's stacks have a lock; everywhere, and where rseq cannot be had
+ *   locked  each CPU's stacks have a lock; works everywhere, taken where rseq cannot be had
  */
 #ifndef TP_PERCPU_H
 #define TP_PERCPU_H
@@ -17,7 +17,7 @@
 #include "arch/sequence.h"
 #include "base.h"
 
-/* Chooses the mode, at the first call. TIERPOOL_PERCPU=rseq|locked in the environment is heard. */
+/* Counts CPUs and chooses the mode, at the first call; TIERPOOL_PERCPU=rseq|locked is heard. */
 void tp_percpu_start(void);
 
 /* Entries of a table indexed by CPU; the same for the life of the process. */

@@ -2,6 +2,7 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "atomic.h"
@@ -14,7 +15,7 @@
 #include "misuse.h"
 #include "shadow.h"
 
-/* Gets between two strikes of a stack, on average. Nothing but the arming hangs on it as yet. */
+/* Gets between two strikes of a stack, on average. */
 #define STRIKE_MEAN 4096
 
 static void count(uint64_t *counter)
@@ -115,14 +116,21 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 }
 
 /* There is a fast path in rseq mode, where nobody watches idle blocks. */
-static struct tp_fast fast __attribute__((aligned(TP_LINE)));
+static struct tp_fast fast;
+
+static void fast_settle(void)
+{
+	tp_percpu_start();
+	tp_shadow_start();
+	/* Never changed: a buffer that was lent by the fast path may be put only by it. */
+	fast = (struct tp_fast){tp_shadow_watched ? 0 : tp_percpu_rseq, tp_percpu_count()};
+}
 
 void tp_pool_start(void)
 {
-	tp_percpu_start();
-	/* Relaxed: the same from every thread, and before any of them has a pool. */
-	tp_store_relaxed(&fast.cpus, tp_percpu_count());
-	tp_store_relaxed(&fast.rseq, tp_shadow_watched ? 0 : tp_percpu_rseq);
+	static pthread_once_t settled = PTHREAD_ONCE_INIT;
+
+	pthread_once(&settled, fast_settle);
 }
 
 /* ---- get ---- */
@@ -138,7 +146,7 @@ static inline tierpool_buf *lend(tierpool_buf *b, uint32_t control)
 static tierpool_buf *lend_in_any_mode(tierpool_buf *b)
 {
 	tp_shadow_show(b->data, b->cap);
-	return lend(b, fast.rseq ? TP_CONTROL_PLAIN : TP_CONTROL_CAREFUL);
+	return lend(b, fast.rseq ? TP_CONTROL_FAST : TP_CONTROL_CAREFUL);
 }
 
 static unsigned tier_for(const tierpool *pool, size_t n)
@@ -179,7 +187,7 @@ static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
 }
 
 /* The same as get_fast, in locked mode as well, and trying again what was aborted. */
-static tp_aside tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
+static tp_outline tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
 {
 	size_t index = tp_size_index(n);
 	unsigned at = pool->tiers.quick_at[index];
@@ -208,11 +216,11 @@ static inline tierpool_buf *get_at_word(tierpool *pool, unsigned at, size_t n)
 	bool odd;
 	tierpool_buf *b = tp_cpucache_pop_fast(&fast, pool, at, &odd);
 
-	return tp_unlikely(odd) ? get_odd(pool, n, b) : lend(b, TP_CONTROL_PLAIN);
+	return tp_unlikely(odd) ? get_odd(pool, n, b) : lend(b, TP_CONTROL_FAST);
 }
 
 /* Where a doubling holds several tiers; or none is large enough, whose word is always 0. */
-static tp_aside tierpool_buf *get_searched(tierpool *pool, size_t n)
+static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n)
 {
 	return get_at_word(pool, pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)], n);
 }
@@ -236,7 +244,7 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 }
 
 /* The first get from a place; and, where there is no fast path, every one. */
-static tp_aside tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
+static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
 {
 	/* So that get_at does not take it for the id. */
 	uint64_t id = !pool ? 0 : fast.rseq ? pool->id : ~pool->id;
@@ -296,7 +304,7 @@ static bool put_special(tierpool_buf *b)
 }
 
 /* The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers. */
-static tp_aside void put_in_any_mode(tierpool_buf *b)
+static tp_outline void put_in_any_mode(tierpool_buf *b)
 {
 	bool plain = tp_control_is_plain(b->tp_control);
 
@@ -320,7 +328,7 @@ tp_fastpath void tierpool_put(tierpool_buf *b)
 	if (tp_unlikely(!b))
 		return;
 	/* Where there is no fast path no buffer is so plain. */
-	if (tp_unlikely(b->tp_control != TP_CONTROL_PLAIN)) {
+	if (tp_unlikely(b->tp_control != TP_CONTROL_FAST)) {
 		put_in_any_mode(b);
 		return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: get, put, grow, tick, trim. Owns a buffer's way from its allocation to its release, and
+ * The pool: get, put, grow; upkeep.c has its tick and trim. Owns a buffer's way from its allocation to its release, and
  * what is counted on that way. Layer 6; this header is for the layers above it.
  */
 #ifndef TP_POOL_H

@@ -16,7 +16,7 @@ extern void __asan_unpoison_memory_region(const volatile void *block, size_t n)
 
 bool tp_shadow_watched;
 
-__attribute__((constructor)) static void shadow_start(void)
+__attribute__((constructor)) void tp_shadow_start(void)
 {
 	tp_shadow_watched = __asan_poison_memory_region || RUNNING_ON_VALGRIND;
 }

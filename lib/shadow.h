@@ -12,7 +12,13 @@
 
 #include "base.h"
 
-/* Whether anybody watches; set when the library is loaded, never changed. */
+/*
+ * Finds out whether anybody watches. Called when the library is loaded; and before, by a program that
+ * makes a pool in a constructor of its own.
+ */
+void tp_shadow_start(void);
+
+/* Whether anybody watches; the same from tp_shadow_start on. */
 extern tp_hidden bool tp_shadow_watched;
 
 void tp_shadow_hide_slow(const void *block, size_t n);

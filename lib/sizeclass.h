@@ -36,10 +36,10 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t count);
 
 /*
- * A number that sizes share whose n - 1 is of the same width in bits; which, is the processor's affair:
- * x86-64 counts zeros from the top, or, where it does not know how, ones from the bottom, by one
- * instruction in either case, where what compilers make for all of them is seven on some. 0 has one of
- * its own, as far as sizes go that can be allocated.
+ * A number below TP_SIZE_INDICES that depends only on the width of n - 1 in bits. On x86-64 by LZCNT;
+ * a processor that lacks it ignores the prefix and executes BSR, which numbers the same widths the
+ * other way round. The tables are made with the same instruction. 0 has an index of its own, as far as
+ * sizes go that can be allocated.
  */
 static inline size_t tp_size_index(size_t n)
 {

@@ -54,11 +54,16 @@ static void read_bytes(tierpool *pool, struct tierpool_stats *s)
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		s->idle += tp_tiers_count(tiers, tier);
-	/* Once more where retain was changed meanwhile: the two belong together. */
+	/*
+	 * Once more where retain was changed meanwhile: the two belong together. While a change is under
+	 * way, which may take its thread any time, both bounds hold in turn.
+	 */
 	do {
 		settings = tp_load_acquire(&tiers->settings);
 		s->retain = tp_budget_bound(&tiers->retain);
 		s->idle_bytes = tp_tiers_bytes(tiers);
+		if (settings % 2)
+			s->retain = tp_max(s->retain, tp_budget_bound(&tiers->retain));
 	} while (tp_load_acquire(&tiers->settings) != settings);
 	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
 	s->overhead_bytes = pool->bytes + tp_load_relaxed(&tiers->table_bytes) +

@@ -160,6 +160,7 @@ void tp_tiers_fini(struct tp_tiers *tiers)
 
 _Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + TP_LINE <= TP_SLAB_MOST,
 	"the closed slab is as large as any");
+_Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
@@ -236,28 +237,34 @@ void tp_tiers_room_drop(struct tp_tiers *tiers)
 
 /* ---- which CPUs may be stopped ---- */
 
+uint64_t tp_tiers_moves(const struct tp_tiers *tiers, unsigned cpu)
+{
+	struct tp_cpucache_counts counts =
+		tp_cpucache_count_on(&tiers->doors, cpu, tiers->at, tiers->sizes->count);
+
+	return (uint64_t)(counts.pops + counts.pushes);
+}
+
 bool tp_tiers_may_stop(struct tp_tiers *tiers, unsigned cpu, bool due)
 {
-	struct tp_cpucache_counts counts;
-	uint64_t moved;
+	uint64_t moves;
 
 	if (due || !tp_percpu_rseq || cpu == tp_percpu_id())
 		return true;
-	counts = tp_cpucache_count_on(&tiers->doors, cpu, tiers->at, tiers->sizes->count);
-	moved = (uint64_t)(counts.pops + counts.pushes);
+	moves = tp_tiers_moves(tiers, cpu);
 	/* Relaxed: two who look at once both see it idle, or one of them looks again. */
-	return tp_exchange_relaxed(&tiers->doors.door[cpu].looked, moved) == moved;
+	return tp_exchange_relaxed(&tiers->doors.door[cpu].moves_at_look, moves) == moves;
 }
 
 bool tp_tiers_stop_due(struct tp_tiers *tiers)
 {
 	struct timespec now;
-	uint64_t last = tp_load_relaxed(&tiers->stops_due);
+	uint64_t last = tp_load_relaxed(&tiers->last_stop_ms);
 	uint64_t ms;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	return ms != last && tp_cas_relaxed(&tiers->stops_due, &last, ms);
+	return ms != last && tp_cas_relaxed(&tiers->last_stop_ms, &last, ms);
 }
 
 /* ---- counting and fork ---- */

@@ -47,8 +47,8 @@ struct tp_tiers {
 	pthread_mutex_t setting;  /* held while retain is changed */
 	uint64_t settings;        /* counted before and after each change; read by anyone */
 	size_t slab_bytes;
-	size_t table_bytes; /* tiers and slabs; grows by a slab at a time */
-	uint64_t stops_due; /* milliseconds; when busy CPUs were last stopped */
+	size_t table_bytes;    /* tiers and slabs; grows by a slab at a time */
+	uint64_t last_stop_ms; /* milliseconds; when busy CPUs were last stopped */
 	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
 	uint16_t at[TP_TIER_NONE + 1];
 	/* By tp_size_index, for get: the tier's capacity and its word. */
@@ -92,6 +92,9 @@ static inline uint64_t *tp_tiers_stack(
 {
 	return door->home + tiers->at[tier];
 }
+
+/* Pops and pushes of a CPU so far, as of some moment: the same as before only where it is idle. */
+uint64_t tp_tiers_moves(const struct tp_tiers *tiers, unsigned cpu);
 
 /*
  * Whether another CPU may be stopped for something that can be done without: to the one that is, a

@@ -2,8 +2,7 @@
 /*
  * What is done to a pool as a whole, and to all pools: tick, trim, a new bound. Layer 7.
  */
-#include <sched.h>
-
+#include "arch/locked.h"
 #include "atomic.h"
 #include "drain.h"
 #include "pool.h"
@@ -69,21 +68,23 @@ size_t tierpool_trim(tierpool *pool, size_t keep)
 static size_t retain_set(tierpool *pool, size_t bytes)
 {
 	struct tp_list victims = {NULL, 0};
-	size_t excess, released, sum = 0;
+	unsigned looks = TP_LOCKED_LOOKS;
+	size_t excess, sum = 0;
 
 	tp_tiers_retain_set(&pool->tiers, bytes);
 	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
 		bool all = tp_drain_strip(&pool->tiers, excess, &victims);
+		size_t released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 
-		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		sum += released;
-		/* Then the rest lies where nobody can reach it; statistics tell the bound that holds. */
-		if (!released && !all)
+		if (released)
+			continue;
+		/* Where nobody can reach the rest, statistics tell the bound that holds. */
+		if (!all || tp_load_relaxed(&pool->closing))
 			break;
-		/* Or it is in the hands of a slow call in another thread. */
-		if (!released)
-			sched_yield();
+		/* Else it is in the hands of a slow call in another thread. */
+		tp_locked_wait(++looks);
 	}
 	return sum;
 }

@@ -61,7 +61,7 @@ control() { # control FAULT MODE PROGRAM SECONDS
 		echo "skipped $1, $3 (rseq): there is no rseq mode here"
 		return
 	fi
-	TIERPOOL_PERCPU=$2 timeout -k 1 30 "$dir/$3" "$4" >"$dir/out" 2>&1
+	TIERPOOL_PERCPU=$2 timeout -k 1 $(($4 + 30)) "$dir/$3" "$4" >"$dir/out" 2>&1
 	judge "$1" "$3 ($2)" $?
 }
 

@@ -42,6 +42,7 @@ static tierpool *pool;
  */
 static tierpool *full;
 static int stop, broken;
+static cpu_set_t allowed; /* where this program may run */
 static tierpool_buf *handed_over[SLOTS];
 
 static void broke(const char *format, ...)
@@ -111,11 +112,13 @@ static void grow(tierpool_buf *b, uint64_t *random)
 
 static void migrate(uint64_t *random)
 {
+	uint64_t nth = next_random(random) % (uint64_t)CPU_COUNT(&allowed);
 	cpu_set_t set;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	CPU_ZERO(&set);
-	CPU_SET(next_random(random) % (uint64_t)cpus, &set);
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &allowed) && !nth--)
+			CPU_SET(cpu, &set);
 	sched_setaffinity(0, sizeof set, &set);
 }
 
@@ -307,6 +310,7 @@ int main(int argc, char **argv)
 	struct tierpool_stats s;
 	int error;
 
+	sched_getaffinity(0, sizeof allowed, &allowed);
 	options.retain = RETAIN;
 	options.name = "stress";
 	error = tierpool_create(&pool, &options);

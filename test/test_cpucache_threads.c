@@ -144,6 +144,8 @@ static void start(unsigned cpus)
 
 		cr_assert(tp_doors_install(&doors, cpu, slabs[cpu]));
 		door = tp_doors_stop(&doors, cpu);
+		if (!door)
+			skip("a CPU of the table cannot be stopped from here");
 		for (unsigned i = 0; i < 2; i++)
 			tp_cpucache_room_set(door->home + stacks[i], SLOTS);
 		tp_door_publish(door);

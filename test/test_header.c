@@ -110,7 +110,7 @@ Test(header, a_freed_one_can_be_read_and_tells_that_it_is_released)
 
 	for (unsigned i = 0; i < PER_PAGE; i++) {
 		b[i] = header_alloc();
-		b[i]->tp_control = TP_CONTROL_PLAIN;
+		b[i]->tp_control = TP_CONTROL_FAST;
 		b[i]->tp_pool = (struct tierpool *)&pool;
 		b[i]->cap = 100 + i;
 	}
@@ -156,7 +156,7 @@ static void *take_and_free(void *unused)
 		for (unsigned i = 0; i < 3 * PER_PAGE; i++) {
 			mine[i] = header_alloc();
 			/* Nobody writes a header but who holds it: a second holder sees this. */
-			if (tp_exchange_acq_rel(&mine[i]->tp_control, TP_CONTROL_PLAIN) !=
+			if (tp_exchange_acq_rel(&mine[i]->tp_control, TP_CONTROL_FAST) !=
 				tp_control(TP_STATE_RELEASED))
 				tp_add_relaxed(&taken_twice, 1u);
 		}

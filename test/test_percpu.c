@@ -91,7 +91,7 @@ Test(percpu, statistics_report_the_mode)
 
 /* ---- fences and visits ---- */
 
-Test(percpu, a_fence_reaches_every_cpu_those_that_are_not_there_too)
+Test(percpu, a_fence_is_answered_for_every_cpu_those_that_are_not_there_too)
 {
 	unsigned count = tp_percpu_count();
 

@@ -50,7 +50,7 @@ typedef struct tierpool_buf {
 	uint32_t tp_high_water;
 	uint16_t tp_word;
 	uint8_t tp_tier;
-	uint8_t tp_flags;
+	uint8_t tp_flags; /* this, the high water and the spare: reserved */
 	uint32_t tp_spare;
 #ifdef __cplusplus
 	tierpool_buf(const tierpool_buf &) = delete;

@@ -37,18 +37,22 @@ static inline void tp_locked_leave(uint32_t *lock)
 }
 
 /*
- * Waits for the lock. Yields to a holder that was preempted; sleeps at last, because a yield alone
- * never lets a holder of lower real-time priority run.
+ * What to do after so many looks in vain for what another thread is to do. Yields to one that was
+ * preempted; sleeps at last, because a yield alone never lets one of lower real-time priority run.
  */
+static inline void tp_locked_wait(unsigned looks)
+{
+	if (looks > 2 * TP_LOCKED_LOOKS)
+		/* Not nanosleep(), where pthread_cancel would end us amid our work. */
+		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 50000}, NULL);
+	else if (looks > TP_LOCKED_LOOKS)
+		sched_yield();
+}
+
 static inline void tp_locked_enter(uint32_t *lock)
 {
-	for (unsigned looks = 1; !tp_locked_try(lock); looks++) {
-		if (looks > 2 * TP_LOCKED_LOOKS)
-			/* Not nanosleep(), where pthread_cancel would end us amid our work. */
-			syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 50000}, NULL);
-		else if (looks > TP_LOCKED_LOOKS)
-			sched_yield();
-	}
+	for (unsigned looks = 1; !tp_locked_try(lock); looks++)
+		tp_locked_wait(looks);
 }
 
 #endif

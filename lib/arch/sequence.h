@@ -35,7 +35,7 @@
  *         aborted:
  *           false
  *
- *   store(s): a batch that is pushed or popped, a word that is added to, a door that is closed. What
+ *   store(s): a batch that is pushed or popped, a word that is added to, a CPU that is shut. What
  *   is to happen was decided before, from what was seen; this makes it so if all is as it was seen.
  *           area.rseq_cs = this sequence
  *         start:

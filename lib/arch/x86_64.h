@@ -3,7 +3,8 @@
  * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached through
  * %fs, which is the thread pointer. Every store is a release here. Layer 1.
  *
- * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler.
+ * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler, which is also the
+ * way out of a pop that finds nothing; 7 a delay that is injected, 8 and 9 the copying of a store.
  */
 #ifndef TP_ARCH_X86_64_H
 #define TP_ARCH_X86_64_H

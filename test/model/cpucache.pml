@@ -4,7 +4,7 @@
  * configurations by a search of all states, then breaks it in several places; each must be found.
  *
  * Modelled: two CPUs, up to three threads, one tier, its depot, the shared count of leases. Here
- * pop, push, change, stop, publish, install, close are tp_cpucache_pop ... tp_cpucache_close,
+ * pop, push, change are tp_cpucache_pop ..., stop, publish, install, close are tp_doors_stop ...,
  * LEASE and give_back are tp_budget_lease and tp_budget_release, reader is tp_cpucache_count; and,
  * in outline, the slow paths of get and put, tick, destroy, and a watcher of what is idle.
  *
