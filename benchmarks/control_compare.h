@@ -13,8 +13,8 @@
  * All begin with a guess at the size of the record, json_size, and double from there. In a round
  * every thread takes a piece of the input, parses it, and encodes it with each of the four in
  * turn, all threads the same one at the same time; only the encoding is timed. The order changes
- * from round to round, so that each is as often first as last. A ratio is taken within a round; what is reported is the
- * median of these over all rounds, with the quartiles.
+ * from round to round, so that each is as often first as last. A ratio is taken within a round;
+ * what is reported is the median of these over all rounds, with the quartiles.
  */
 #ifndef CONTROL_COMPARE_H
 #define CONTROL_COMPARE_H

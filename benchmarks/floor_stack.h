@@ -19,7 +19,9 @@ struct floor_buf {
 	unsigned tier; /* data has 1 << tier bytes */
 } __attribute__((aligned(64)));
 
-/* Gives the calling thread a buffer of each size. 0; -ENOMEM, and then there is nothing to release. */
+/*
+ * Gives the calling thread a buffer of each size. 0; -ENOMEM, and then there is nothing to release.
+ */
 int floor_prepare(void);
 
 /* Frees the calling thread's buffers, all of which must be back. */

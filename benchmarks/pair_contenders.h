@@ -3,9 +3,9 @@
  * Who takes part in pair_latency: the loop that each is measured in, and how the allocators are
  * found.
  *
- * The floor and the pool are linked, each from a shared library of its own, so a call of either goes
- * through the PLT: one direct call, one indirect jump. The allocators, libc's too, are called by
- * pointer: one indirect call. All of them live in one process, none of them but libc's as its
+ * The floor and the pool are linked, each from a shared library of its own, so a call of either
+ * goes through the PLT: one direct call, one indirect jump. The allocators, libc's too, are called
+ * by pointer: one indirect call. All of them live in one process, none of them but libc's as its
  * malloc.
  */
 #ifndef PAIR_CONTENDERS_H

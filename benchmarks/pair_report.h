@@ -52,8 +52,8 @@ static double quantile(double *values, unsigned n, double part)
 }
 
 /*
- * What the floor of a cell takes on a quiet machine: its first decile. The minimum would be that of a
- * moment when the CPU's clock ran faster, and leave next to nothing.
+ * What the floor of a cell takes on a quiet machine: its first decile. The minimum would be that of
+ * a moment when the CPU's clock ran faster, and leave next to nothing.
  */
 static double floor_quiet(const struct cell *cell)
 {

@@ -56,8 +56,8 @@ static void *mapped_alloc(size_t n)
 		return NULL;
 	/*
 	 * Blocks that all begin on a page meet in the same sets of the cache: writing 16 of them in
-	 * turn took 5.7 ns a write against 0.8 on the EPYC machine of the README. 37 is odd, so that all
-	 * colours come up; relaxed, since any colour will do.
+	 * turn took 5.7 ns a write against 0.8 on the EPYC machine of the README. 37 is odd, so
+	 * that all colours come up; relaxed, since any colour will do.
 	 */
 	return base + tp_add_relaxed(&next_colour, 37u) % COLOURS * TP_LINE;
 }

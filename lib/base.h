@@ -17,7 +17,9 @@
 /* A slow path: kept out of line, so that the fast path beside it stays small. */
 #define tp_cold __attribute__((noinline, cold))
 
-/* A way that is not the slow one, kept out of line all the same, for the sake of the one beside it. */
+/*
+ * A way that is not the slow one, kept out of line all the same, for the sake of the one beside it.
+ */
 #define tp_outline __attribute__((noinline))
 
 /* A fast path begins with a cache line: where it happened to lie was worth 5 % of pair_latency. */

@@ -25,8 +25,9 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 	int64_t free = tp_load_relaxed(&budget->free);
 
 	/*
-	 * Relaxed, here and below: the word guards nothing but itself. What the bytes are used for is
-	 * published by the commit of the stack's word, or the lock of the depot, that they go to.
+	 * Relaxed, here and below: the word guards nothing but itself. What the bytes are used for
+	 * is published by the commit of the stack's word, or the lock of the depot, that they go
+	 * to.
 	 */
 	do {
 		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))
@@ -48,9 +49,9 @@ void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
 	int64_t more = signed_limit(limit) - signed_limit(before);
 
 	/*
-	 * A lower limit is taken out of free first, a higher one put in last: so whoever reads the limit
-	 * and then the excess never sees less than what may be leased. Release: pairs with the acquire
-	 * in tp_budget_bound.
+	 * A lower limit is taken out of free first, a higher one put in last: so whoever reads the
+	 * limit and then the excess never sees less than what may be leased. Release: pairs with
+	 * the acquire in tp_budget_bound.
 	 */
 	if (more < 0)
 		tp_add_relaxed(&budget->free, more);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hard bound, on idle bytes or on idle buffers: whoever would keep one leases it first. Owns the numbers and their
- * promise, leased <= limit at every instant; what was leased for what, the lessee knows. Layer 2.
+ * A hard bound, on idle bytes or on idle buffers: whoever would keep one leases it first. Owns the
+ * numbers and their promise, leased <= limit at every instant; what was leased for what, the lessee
+ * knows. Layer 2.
  *
- * All that decides is in one word, free. So a lease is one compare-and-swap that sees the limit as it
- * is, never an addition that is undone when it turns out too much: a reader between the two would see
- * the bound broken. A limit that was lowered below what is leased makes free negative: then nothing
- * more is leased, and the limit holds once free is 0 again.
+ * All that decides is in one word, free. So a lease is one compare-and-swap that sees the limit as
+ * it is, never an addition that is undone when it turns out too much: a reader between the two
+ * would see the bound broken. A limit that was lowered below what is leased makes free negative:
+ * then nothing more is leased, and the limit holds once free is 0 again.
  *
- * leased is there to be read. It is raised after free was lowered, and lowered before free is raised;
- * leased == limit - free when no call is under way.
+ * leased is there to be read. It is raised after free was lowered, and lowered before free is
+ * raised; leased == limit - free when no call is under way.
  */
 #ifndef TP_BUDGET_H
 #define TP_BUDGET_H
@@ -35,8 +36,8 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes);
 void tp_budget_release(struct tp_budget *budget, size_t bytes);
 
 /*
- * Changes the limit. What is leased stays: a lower one holds once tp_budget_excess is 0. One thread at a
- * time; leases may go on meanwhile.
+ * Changes the limit. What is leased stays: a lower one holds once tp_budget_excess is 0. One thread
+ * at a time; leases may go on meanwhile.
  */
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit);
 

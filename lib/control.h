@@ -56,8 +56,8 @@ static inline bool tp_control_is_plain(uint32_t control)
 
 /*
  * Sets the state of a buffer, and with it the limit up to which append goes by itself: all of a
- * plain one's capacity (of one beyond 4 GiB, the rest), nothing of any other's. So tp_limit says in one
- * number what append has to ask.
+ * plain one's capacity (of one beyond 4 GiB, the rest), nothing of any other's. So tp_limit says in
+ * one number what append has to ask.
  */
 static inline void tp_control_set(tierpool_buf *b, uint32_t control)
 {

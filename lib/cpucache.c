@@ -187,8 +187,8 @@ unsigned tp_cpucache_arm(const struct tp_doors *doors, unsigned at, unsigned mea
 	unsigned gap;
 
 	/*
-	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: a number that two
-	 * threads draw from one door at once is no less random.
+	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: a number that
+	 * two threads draw from one door at once is no less random.
 	 */
 	random = tp_add_relaxed(&door->random, UINT64_C(0x9e3779b97f4a7c15));
 	random += UINT64_C(0x9e3779b97f4a7c15);

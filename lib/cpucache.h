@@ -4,22 +4,22 @@
  * Owns what each word counts, and the way in and out in both modes; whose a slab is at the moment,
  * door.h says. Knows neither buffers nor bytes. Layer 3.
  *
- * The word of a stack, 64 bits: depth 12 | room 12 | countdown 40 (signed). depth pointers lie in the
- * stack, room more may be pushed. One store commits the stack, the lease (depth + room is what the
- * tier has leased on this CPU) and the count of pops together, so that a reader never sees one without
- * the others, and an abort leaves all three true. A pop that leaves the countdown negative is a
- * strike: its caller arms the countdown again.
+ * The word of a stack, 64 bits: depth 12 | room 12 | countdown 40 (signed). depth pointers lie in
+ * the stack, room more may be pushed. One store commits the stack, the lease (depth + room is what
+ * the tier has leased on this CPU) and the count of pops together, so that a reader never sees one
+ * without the others, and an abort leaves all three true. A pop that leaves the countdown negative
+ * is a strike: its caller arms the countdown again.
  *
- * A pointer in a slot belongs to the cache from the store of the word that counts it until the store
- * of a word that does not. Readers that only count may load words at any time.
+ * A pointer in a slot belongs to the cache from the store of the word that counts it until the
+ * store of a word that does not. Readers that only count may load words at any time.
  *
  * Counting, without a shared word on the fast path; of each CPU
  *   pops   = armed - sum of countdowns
  *   pushes = pops + sum of depths - moved in + moved out
- * where "moved" are pointers that came and went otherwise than by pop and push. Writers store the word
- * first and then add to armed and moved out, but add to moved in before they store the word; the
- * reader (tp_cpucache_count) looks in the opposite order; so each store of a word is a release. So a
- * reading is never above the truth, and may be clamped to grow without ever becoming wrong.
+ * where "moved" are pointers that came and went otherwise than by pop and push. Writers store the
+ * word first and then add to armed and moved out, but add to moved in before they store the word;
+ * the reader (tp_cpucache_count) looks in the opposite order; so each store of a word is a release.
+ * So a reading is never above the truth, and may be clamped to grow without ever becoming wrong.
  */
 #ifndef TP_CPUCACHE_H
 #define TP_CPUCACHE_H
@@ -126,8 +126,8 @@ struct tp_fast {
 } __attribute__((aligned(TP_LINE)));
 
 /*
- * Pop and push in rseq mode, in one try, of doors for all CPUs whose slab pointers are TP_SLABS_AT behind
- * base. *odd: no pointer, or a strike.
+ * Pop and push in rseq mode, in one try, of doors for all CPUs whose slab pointers are TP_SLABS_AT
+ * behind base. *odd: no pointer, or a strike.
  */
 static inline void *tp_cpucache_pop_fast(
 	const struct tp_fast *fast, const void *base, unsigned at, bool *odd)
@@ -155,9 +155,10 @@ struct tp_change {
 };
 
 /*
- * Changes a stack of the caller's CPU without stopping it: a batch pushed or popped, room added, the
- * countdown armed, in one commit. In items the last is the top; what stands in it after nothing was done
- * means nothing. Nothing is done where the CPU has no slab, is stopped, or never holds still.
+ * Changes a stack of the caller's CPU without stopping it: a batch pushed or popped, room added,
+ * the countdown armed, in one commit. In items the last is the top; what stands in it after nothing
+ * was done means nothing. Nothing is done where the CPU has no slab, is stopped, or never holds
+ * still.
  */
 struct tp_change tp_cpucache_change(const struct tp_doors *doors, unsigned at,
 	tp_word_decide *decide, const void *context, void **items);
@@ -172,10 +173,10 @@ void *tp_cpucache_move_out(struct tp_door *door, uint64_t *stack, unsigned slot)
 void tp_cpucache_room_set(uint64_t *stack, unsigned room);
 
 /*
- * After a strike: arms the countdown of a stack of the caller's CPU, if it is below zero, so that the
- * next strike is a random gap of 1 to 2 * mean - 1 pops away. Random, because a fixed gap falls into
- * step with loops. The thread may have moved since the strike: then it arms what it finds where it is,
- * and the stack that struck will strike again. The gap; 0: nothing was armed.
+ * After a strike: arms the countdown of a stack of the caller's CPU, if it is below zero, so that
+ * the next strike is a random gap of 1 to 2 * mean - 1 pops away. Random, because a fixed gap falls
+ * into step with loops. The thread may have moved since the strike: then it arms what it finds
+ * where it is, and the stack that struck will strike again. The gap; 0: nothing was armed.
  */
 unsigned tp_cpucache_arm(const struct tp_doors *doors, unsigned at, unsigned mean);
 
@@ -184,8 +185,9 @@ struct tp_cpucache_counts {
 };
 
 /*
- * A CPU's, or all CPUs', pops and pushes over the stacks at at[0 … stacks - 1]. Never above the truth,
- * and below zero where a reading falls into the middle of an arming; exact when no call is under way.
+ * A CPU's, or all CPUs', pops and pushes over the stacks at at[0 … stacks - 1]. Never above the
+ * truth, and below zero where a reading falls into the middle of an arming; exact when no call is
+ * under way.
  */
 struct tp_cpucache_counts tp_cpucache_count_on(
 	const struct tp_doors *doors, unsigned cpu, const uint16_t *at, unsigned stacks);

@@ -85,14 +85,16 @@ static bool fence(struct tp_doors *doors, int cpu)
 	return true;
 }
 
-/* With the lock: shows the closed slab, and fences. False: refused, and the CPU's slab is its own. */
+/*
+ * With the lock: shows the closed slab, and fences. False: refused, and the CPU's slab is its own.
+ */
 static bool shut_fenced(struct tp_doors *doors, struct tp_door *door, unsigned cpu)
 {
 	if (tp_load_relaxed(&doors->fence_lost))
 		return false;
 	/*
-	 * Relaxed: the fence is a full barrier on both CPUs. A thread that enters a sequence there after
-	 * it sees the closed slab; one that entered before it aborts.
+	 * Relaxed: the fence is a full barrier on both CPUs. A thread that enters a sequence there
+	 * after it sees the closed slab; one that entered before it aborts.
 	 */
 	tp_store_relaxed(door->shown, closed_slab);
 	tp_point(TP_POINT_SHUT);
@@ -158,8 +160,8 @@ void tp_door_publish(struct tp_door *door)
 {
 	tp_point(TP_POINT_PUBLISH);
 	/*
-	 * Release: whoever sees the slab shown finds in it what the stopper left. Partner: the sequence's
-	 * load of the slab pointer, on which all its other loads depend.
+	 * Release: whoever sees the slab shown finds in it what the stopper left. Partner: the
+	 * sequence's load of the slab pointer, on which all its other loads depend.
 	 */
 	if (may_be_stopped(door))
 		tp_store_release(door->shown, door->home);
@@ -171,7 +173,10 @@ bool tp_door_is_stopped(const struct tp_door *door)
 	return may_be_stopped(door) && tp_load_relaxed(door->shown) != door->home;
 }
 
-/* With all locks: each CPU for itself, where one fence for all was refused. Whether all are stopped. */
+/*
+ * With all locks: each CPU for itself, where one fence for all was refused. Whether all are
+ * stopped.
+ */
 static bool shut_each(struct tp_doors *doors)
 {
 	bool all = true;
@@ -243,7 +248,9 @@ void tp_doors_close_all(struct tp_doors *doors)
 	for (unsigned cpu = 0; cpu < doors->count; cpu++) {
 		struct tp_door *door = &doors->door[cpu];
 
-		/* Where a CPU could not be stopped a push may slip in here, and its buffer be lost. */
+		/*
+		 * Where a CPU could not be stopped a push may slip in here, and its buffer be lost.
+		 */
 		tp_store_release(door->shown, closed_slab);
 		tp_store_relaxed(&door->closed, 1u);
 	}

@@ -181,10 +181,10 @@ void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims)
 }
 
 /*
- * The part of a tick that is a CPU's. One that is hard at work is not fenced, which would cost it more
- * than its own ageing does: it is told to do that itself, at its next strike or slow call. If it has
- * not by the next tick it is fenced after all. One that has not moved since it was told has not touched
- * a buffer since, and so owes both ticks.
+ * The part of a tick that is a CPU's. One that is hard at work is not fenced, which would cost it
+ * more than its own ageing does: it is told to do that itself, at its next strike or slow call. If
+ * it has not by the next tick it is fenced after all. One that has not moved since it was told has
+ * not touched a buffer since, and so owes both ticks.
  */
 static void cpu_tick(struct tp_tiers *tiers, unsigned cpu, struct tp_list *victims)
 {

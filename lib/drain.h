@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How idle buffers leave: evicted for a smaller one, aged by ticks, trimmed, or all of them at the end.
- * Owns the order in which they go. Frees none: what goes is handed to the caller, with its lease, in a
- * list of victims. Layer 5.
+ * How idle buffers leave: evicted for a smaller one, aged by ticks, trimmed, or all of them at the
+ * end. Owns the order in which they go. Frees none: what goes is handed to the caller, with its
+ * lease, in a list of victims. Layer 5.
  */
 #ifndef TP_DRAIN_H
 #define TP_DRAIN_H
@@ -19,8 +19,8 @@
 tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier);
 
 /*
- * One decay step: buffers that age out go to victims; room is halved. In rseq mode a CPU that is hard at
- * work does its own part at its next strike or slow call, in tp_drain_age_own.
+ * One decay step: buffers that age out go to victims; room is halved. In rseq mode a CPU that is
+ * hard at work does its own part at its next strike or slow call, in tp_drain_age_own.
  */
 void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims);
 
@@ -28,8 +28,8 @@ void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims);
 void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims);
 
 /*
- * Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first. Gives up
- * all room of buffers that are not there. False: there are CPUs that could not be reached.
+ * Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first.
+ * Gives up all room of buffers that are not there. False: there are CPUs that could not be reached.
  */
 bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims);
 

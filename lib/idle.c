@@ -94,9 +94,9 @@ static bool stack_keep(
 }
 
 /*
- * A refill: the lease of one more buffer, which the caller keeps, becomes room for its return. An item
- * takes room that is there, and its own lease ends; where none is, it brings its lease along, up to
- * the limit.
+ * A refill: the lease of one more buffer, which the caller keeps, becomes room for its return. An
+ * item takes room that is there, and its own lease ends; where none is, it brings its lease along,
+ * up to the limit.
  */
 static uint64_t refill_decide(uint64_t word, const void *context)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The idle buffers of a pool: which one is taken, and where one is kept. Owns the decisions, the tables
- * are tiers.h's, and what goes is drain.h's. Allocates and frees no block: what must go is handed to the
- * caller, with its lease, in a list of victims. Layer 5.
+ * The idle buffers of a pool: which one is taken, and where one is kept. Owns the decisions, the
+ * tables are tiers.h's, and what goes is drain.h's. Allocates and frees no block: what must go is
+ * handed to the caller, with its lease, in a list of victims. Layer 5.
  */
 #ifndef TP_IDLE_H
 #define TP_IDLE_H
@@ -15,8 +15,8 @@
 #include "tiers.h"
 
 /*
- * Takes an idle buffer that holds the tier: from the own stack, the depot, other CPUs' stacks, or an
- * aged one of the next larger tier. The caller's, in state idle; NULL: there is none.
+ * Takes an idle buffer that holds the tier: from the own stack, the depot, other CPUs' stacks, or
+ * an aged one of the next larger tier. The caller's, in state idle; NULL: there is none.
  */
 tierpool_buf *tp_idle_take(struct tp_tiers *tiers, unsigned tier, struct tp_list *victims);
 

@@ -72,9 +72,9 @@ static void mode_choose(void)
 #define WORD_CPUS (8 * sizeof(unsigned long))
 
 /*
- * Configured rather than online: a CPU that comes up later has its place already. Where the C library
- * can open no file that tells of them it counts those that this thread may use, which are fewer: then
- * the highest of these, and the one we are on, are counted in.
+ * Configured rather than online: a CPU that comes up later has its place already. Where the C
+ * library can open no file that tells of them it counts those that this thread may use, which are
+ * fewer: then the highest of these, and the one we are on, are counted in.
  */
 static unsigned cpus_count(void)
 {

@@ -33,8 +33,8 @@ extern tp_hidden ptrdiff_t tp_percpu_area;
 extern tp_hidden ptrdiff_t tp_percpu_rseq;
 
 /*
- * The CPU the caller runs on; any number where the kernel cannot tell. Stale as soon as it is known: a
- * hint.
+ * The CPU the caller runs on; any number where the kernel cannot tell. Stale as soon as it is
+ * known: a hint.
  */
 static inline unsigned tp_percpu_id(void)
 {
@@ -58,17 +58,17 @@ static inline unsigned tp_percpu_current(unsigned count)
 #define TP_PERCPU_ALL (-1)
 
 /*
- * Aborts whatever sequence a thread of this process is inside of on a CPU, or on all, and orders what
- * it stored there before what the caller does next. Half a microsecond where the CPU does not run us,
- * some ten where it does. 0; -errno where the system refuses, and nothing happened.
+ * Aborts whatever sequence a thread of this process is inside of on a CPU, or on all, and orders
+ * what it stored there before what the caller does next. Half a microsecond where the CPU does not
+ * run us, some ten where it does. 0; -errno where the system refuses, and nothing happened.
  */
 int tp_percpu_fence(int cpu);
 
 /*
- * Moves the caller to a CPU, calls there, and lets it go where it might before. What call gave; false,
- * without a call, where the system does not let us go there. For a stop when fences are refused:
- * while we run on a CPU, nobody else runs there. Microseconds, and it shows in the thread's affinity
- * meanwhile.
+ * Moves the caller to a CPU, calls there, and lets it go where it might before. What call gave;
+ * false, without a call, where the system does not let us go there. For a stop when fences are
+ * refused: while we run on a CPU, nobody else runs there. Microseconds, and it shows in the
+ * thread's affinity meanwhile.
  */
 bool tp_percpu_visit(unsigned cpu, bool (*call)(void *context), void *context);
 

@@ -208,8 +208,8 @@ static tp_cold tierpool_buf *get_odd(tierpool *pool, size_t n, tierpool_buf *b)
 }
 
 /*
- * Every way but the fast one ends in the call of a function, and none of them needs what the fast one
- * has found: so that it keeps nothing, and saves no register.
+ * Every way but the fast one ends in the call of a function, and none of them needs what the fast
+ * one has found: so that it keeps nothing, and saves no register.
  */
 static inline tierpool_buf *get_at_word(tierpool *pool, unsigned at, size_t n)
 {
@@ -303,7 +303,9 @@ static bool put_special(tierpool_buf *b)
 	return true;
 }
 
-/* The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers. */
+/*
+ * The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers.
+ */
 static tp_outline void put_in_any_mode(tierpool_buf *b)
 {
 	bool plain = tp_control_is_plain(b->tp_control);

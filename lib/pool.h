@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: get, put, grow; upkeep.c has its tick and trim. Owns a buffer's way from its allocation to its release, and
- * what is counted on that way. Layer 6; this header is for the layers above it.
+ * The pool: get, put, grow; upkeep.c has its tick and trim. Owns a buffer's way from its allocation
+ * to its release, and what is counted on that way. Layer 6; this header is for the layers above it.
  */
 #ifndef TP_POOL_H
 #define TP_POOL_H
@@ -60,7 +60,10 @@ struct tierpool {
 		};
 		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
 	};
-	/* The memory of tiers.doors, and the name. Here, because a put finds its slab from the pool. */
+	/*
+	 * The memory of tiers.doors, and the name. Here, because a put finds its slab from the
+	 * pool.
+	 */
 	char cpus[];
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hides idle blocks from ASan and Valgrind, so that a program that still uses a buffer it has put
- * is found out at once. Works in the ordinary library, when the program runs under either; for Valgrind its
- * headers must have been there when the library was built. Layer 1.
+ * is found out at once. Works in the ordinary library, when the program runs under either; for
+ * Valgrind its headers must have been there when the library was built. Layer 1.
  */
 #ifndef TP_SHADOW_H
 #define TP_SHADOW_H
@@ -13,8 +13,8 @@
 #include "base.h"
 
 /*
- * Finds out whether anybody watches. Called when the library is loaded; and before, by a program that
- * makes a pool in a constructor of its own.
+ * Finds out whether anybody watches. Called when the library is loaded; and before, by a program
+ * that makes a pool in a constructor of its own.
  */
 void tp_shadow_start(void);
 

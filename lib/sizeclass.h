@@ -36,14 +36,17 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t count);
 
 /*
- * A number below TP_SIZE_INDICES that depends only on the width of n - 1 in bits. On x86-64 by LZCNT;
- * a processor that lacks it ignores the prefix and executes BSR, which numbers the same widths the
- * other way round. The tables are made with the same instruction. 0 has an index of its own, as far as
- * sizes go that can be allocated.
+ * A number below TP_SIZE_INDICES that depends only on the width of n - 1 in bits. On x86-64 by
+ * LZCNT; a processor that lacks it ignores the prefix and executes BSR, which numbers the same
+ * widths the other way round. The tables are made with the same instruction. 0 has an index of its
+ * own, as far as sizes go that can be allocated.
  */
 static inline size_t tp_size_index(size_t n)
 {
-	/* n - 1 with a one behind it, so that it is never 0; it overflows only where no tier is large enough. */
+	/*
+	 * n - 1 with a one behind it, so that it is never 0; it overflows only where no tier is
+	 * large enough.
+	 */
 	size_t odd = 2 * n - 1, index;
 
 #ifdef __x86_64__

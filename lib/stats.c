@@ -55,8 +55,8 @@ static void read_bytes(tierpool *pool, struct tierpool_stats *s)
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		s->idle += tp_tiers_count(tiers, tier);
 	/*
-	 * Once more where retain was changed meanwhile: the two belong together. While a change is under
-	 * way, which may take its thread any time, both bounds hold in turn.
+	 * Once more where retain was changed meanwhile: the two belong together. While a change is
+	 * under way, which may take its thread any time, both bounds hold in turn.
 	 */
 	do {
 		settings = tp_load_acquire(&tiers->settings);

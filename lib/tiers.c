@@ -8,7 +8,9 @@
 #include "atomic.h"
 #include "inject.h"
 
-/* A stack has 64 slots up to 8 KiB, fewer above so that one slab is less than 6 KB, and 8 at least. */
+/*
+ * A stack has 64 slots up to 8 KiB, fewer above so that one slab is less than 6 KB, and 8 at least.
+ */
 #define STACK_SLOTS 64
 #define STACK_SLOTS_LEAST 8
 #define STACK_BYTES ((size_t)512 << 10)
@@ -22,7 +24,9 @@
 
 static bool bytes_lease(struct tp_tiers *tiers, size_t bytes)
 {
-	/* The shared one first: what retain then refuses has not raised the peak that is told of. */
+	/*
+	 * The shared one first: what retain then refuses has not raised the peak that is told of.
+	 */
 	if (tiers->shared && !tp_budget_lease(tiers->shared, bytes))
 		return false;
 	if (tp_budget_lease(&tiers->retain, bytes))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables in which a pool's idle buffers lie: for each tier a stack on each CPU and a depot, and what
- * is leased for them. Owns the memory of the tables and the leases; which buffer goes where, idle.c
- * decides. Layer 4.
+ * The tables in which a pool's idle buffers lie: for each tier a stack on each CPU and a depot, and
+ * what is leased for them. Owns the memory of the tables and the leases; which buffer goes where,
+ * idle.c decides. Layer 4.
  *
  * Invariants, at every instant:
  *
@@ -57,8 +57,8 @@ struct tp_tiers {
 };
 
 /*
- * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()); it, sizes and backing must outlive
- * the tables. retain and max_idle as in the options.
+ * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()); it, sizes and backing must
+ * outlive the tables. retain and max_idle as in the options.
  */
 int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle);
@@ -82,7 +82,9 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
 /* Gives up a stopped CPU's room, of the larger tiers first, until wanted bytes are free. */
 void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted);
 
-/* Gives up all room, of all CPUs; of one tier: where max_idle stands against it, only that helps. */
+/*
+ * Gives up all room, of all CPUs; of one tier: where max_idle stands against it, only that helps.
+ */
 void tp_tiers_room_drop(struct tp_tiers *tiers);
 void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier);
 

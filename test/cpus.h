@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests to which it matters on which CPUs they run, and what they do where these are not to be had.
+ * For tests to which it matters on which CPUs they run, and what they do where these are not to be
+ * had.
  */
 #ifndef CPUS_H
 #define CPUS_H

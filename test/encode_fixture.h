@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of encode_control share: a folder for each test, the program run in it, and what is
- * asked of its output. ENCODE_CONTROL is the path of the program.
+ * What the tests of encode_control share: a folder for each test, the program run in it, and what
+ * is asked of its output. ENCODE_CONTROL is the path of the program.
  */
 #ifndef ENCODE_FIXTURE_H
 #define ENCODE_FIXTURE_H

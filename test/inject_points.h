@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the points of lib/inject.h do in a stress program that is compiled with -DTP_INJECT, together
- * with the library: mostly nothing; else a spin, a yield or a sleep, whichever chance picks. To be
- * included by one file of the program. Without -DTP_INJECT there is nothing here.
+ * What the points of lib/inject.h do in a stress program that is compiled with -DTP_INJECT,
+ * together with the library: mostly nothing; else a spin, a yield or a sleep, whichever chance
+ * picks. To be included by one file of the program. Without -DTP_INJECT there is nothing here.
  */
 #ifndef INJECT_POINTS_H
 #define INJECT_POINTS_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Each call of cpucache.h as a thread of stress_cpucache.c makes it, with what it asserts: what the
- * caller gets is nobody's, what it gives was its own, and a stopped CPU's words are what it left there.
+ * caller gets is nobody's, what it gives was its own, and a stopped CPU's words are what it left
+ * there.
  */
 #ifndef STRESS_CALLS_H
 #define STRESS_CALLS_H
@@ -25,9 +26,9 @@
 #define STRIKE_MEAN 1000
 
 /*
- * A thread, what it holds, and what it has done in this round; its own, but for pops and pushes, which
- * the watcher reads. They are raised before a call and lowered after one that did nothing, and so the
- * truth or above it.
+ * A thread, what it holds, and what it has done in this round; its own, but for pops and pushes,
+ * which the watcher reads. They are raised before a call and lowered after one that did nothing,
+ * and so the truth or above it.
  */
 struct thread {
 	struct hand hand;

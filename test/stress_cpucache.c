@@ -2,13 +2,13 @@
 /*
  * The per-CPU stacks under everything at once, for argv[1] seconds, or, with --borrows N, until N
  * items were popped: more threads than CPUs that pop, push, change, arm, bring the slabs and stop
- * their own CPU; a timer's signals for each; random migrations; a stopper, a thousand times a second;
- * and a watcher who counts. In rounds, each on a cache of its own, so that slabs come while CPUs are
- * stopped; every other one is closed before its end, while all are at work.
+ * their own CPU; a timer's signals for each; random migrations; a stopper, a thousand times a
+ * second; and a watcher who counts. In rounds, each on a cache of its own, so that slabs come while
+ * CPUs are stopped; every other one is closed before its end, while all are at work.
  *
  * Holds: no item has two owners; a word stays as it is while its CPU is stopped, and after it was
- * closed; no reading is above the truth; and at the end of a round every item is there once, and what
- * was popped, pushed and leased is exactly what the words say.
+ * closed; no reading is above the truth; and at the end of a round every item is there once, and
+ * what was popped, pushed and leased is exactly what the words say.
  *
  * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this
  * with faults in the library and requires that.
@@ -73,7 +73,9 @@ static bool alarms_start(timer_t *timer)
 	       !timer_settime(*timer, 0, &times, NULL);
 }
 
-/* To one of the CPUs there are, or, one time in so many and one, to wherever the scheduler likes. */
+/*
+ * To one of the CPUs there are, or, one time in so many and one, to wherever the scheduler likes.
+ */
 static void migrate(struct thread *me)
 {
 	unsigned skip = below(&me->random, (unsigned)CPU_COUNT(&allowed) + 1);

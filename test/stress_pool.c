@@ -36,9 +36,9 @@
 
 static tierpool *pool;
 /*
- * A second pool, of one tier, whose one borrower takes a few and now and then all, and puts them back at
- * once; so it is full most of the time, while its buffers go from the depot to the stacks and back.
- * Whoever counts one of them twice tells of too many.
+ * A second pool, of one tier, whose one borrower takes a few and now and then all, and puts them
+ * back at once; so it is full most of the time, while its buffers go from the depot to the stacks
+ * and back. Whoever counts one of them twice tells of too many.
  */
 static tierpool *full;
 static int stop, broken;

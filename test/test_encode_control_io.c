@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encode_control from outside: inputs of every size, files, pipes and errors, options, the report. What it
- * makes of the input: test_encode_control.c.
+ * encode_control from outside: inputs of every size, files, pipes and errors, options, the report.
+ * What it makes of the input: test_encode_control.c.
  */
 #include "encode_fixture.h"
 

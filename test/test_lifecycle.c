@@ -308,3 +308,35 @@ Test(lifecycle, destroy_of_the_default_pool_trims_it)
 	tierpool_put(b);
 	cr_assert_eq(at_rest(pool).idle, 1);
 }
+
+static bool ticking_stops;
+
+static void *tick_and_trim(void *unused)
+{
+	while (!tp_load_relaxed(&ticking_stops)) {
+		tierpool_tick(NULL);
+		tierpool_trim(NULL, KIB);
+	}
+	return unused;
+}
+
+Test(lifecycle, destroy_tells_what_is_borrowed_though_ticks_and_trims_go_on)
+{
+	enum { OUT = 48, ROUNDS = 300 };
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, tick_and_trim, NULL), 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		tierpool *pool = pool_new(.name = "ticked");
+		tierpool_buf *b[OUT];
+
+		for (unsigned i = 0; i < OUT; i++)
+			b[i] = tierpool_get_sized(pool, KIB << i % 4);
+		cycle(pool, 2 * KIB, 64);
+		cr_assert_eq(tierpool_destroy(pool), OUT);
+		for (unsigned i = 0; i < OUT; i++)
+			tierpool_put(b[i]);
+	}
+	tp_store_relaxed(&ticking_stops, true);
+	pthread_join(thread, NULL);
+}

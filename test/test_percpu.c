@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPUs: how many there may be, that the one we are on is one of them, how another one is stopped; how
- * the mode is chosen; and what becomes of calls on a CPU, or in a thread, that has no place.
+ * CPUs: how many there may be, that the one we are on is one of them, how another one is stopped;
+ * how the mode is chosen; and what becomes of calls on a CPU, or in a thread, that has no place.
  */
 #include "pool_checks.h"
 
@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,35 @@ Test(percpu, the_count_covers_every_cpu_that_may_come_and_stays)
 	cr_assert_geq((long)count, sysconf(_SC_NPROCESSORS_ONLN));
 	for (int i = 0; i < 100; i++)
 		cr_assert_eq(tp_percpu_count(), count);
+}
+
+/* Then the C library would count the CPUs of this thread. */
+Test(percpu, the_count_is_read_once_however_it_would_be_read_later)
+{
+	struct rlimit files, none;
+	tierpool *pool[2];
+
+	if (!pin(1))
+		skip("needs two CPUs");
+	/* No file can be opened, and this is the only CPU that the thread may use. */
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	none = (struct rlimit){0, files.rlim_max};
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	pool[0] = pool_new(.name = "first");
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	cr_assert_gt(tp_percpu_count(), (unsigned)sched_getcpu());
+	pin(0);
+	pool[1] = pool_new(.name = "second");
+	for (unsigned i = 0; i < 2; i++) {
+		pin(i);
+		for (unsigned j = 0; j < 2; j++)
+			cycle(pool[j], KIB, 3);
+	}
+	cr_assert_eq(pool[0]->tiers.doors.count, pool[1]->tiers.doors.count);
+	for (unsigned j = 0; j < 2; j++) {
+		at_rest(pool[j]);
+		cr_assert_eq(tierpool_destroy(pool[j]), 0);
+	}
 }
 
 Test(percpu, the_current_cpu_is_below_any_count)
@@ -71,7 +101,9 @@ static void wander_and_return(void)
 
 Test(percpu, a_thread_bound_to_a_cpu_is_on_that_one)
 {
-	/* Before the mode is chosen the system is asked, and afterwards the rseq area, where it is. */
+	/*
+	 * Before the mode is chosen the system is asked, and afterwards the rseq area, where it is.
+	 */
 	wander_and_return();
 	tp_percpu_start();
 	wander_and_return();
@@ -241,7 +273,9 @@ Test(percpu, rseq_is_had_or_the_one_reason_told_once)
 		known |= !strcmp(heard.report, wanted);
 	}
 	cr_assert(heard.rseq ? !*heard.report : known, "%s", heard.report);
-	/* 0: the query; the bit, as of linux/membarrier.h: MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ. */
+	/*
+	 * 0: the query; the bit, as of linux/membarrier.h: MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ.
+	 */
 	commands = syscall(SYS_membarrier, 0, 0, 0);
 	cr_assert(!heard.rseq || (TP_SEQUENCES && commands > 0 && commands & 1 << 7));
 }

@@ -15,18 +15,13 @@
 
 #include <tierpool/pool.h>
 
+#include "cpus.h"
+
 extern int __asan_address_is_poisoned(const volatile void *address) __attribute__((weak));
 
 static bool hidden(const char *byte)
 {
 	return __asan_address_is_poisoned(byte);
-}
-
-/* Printed as well, for Criterion tells the reason only to those who ask for it. */
-static void skip(const char *why)
-{
-	fprintf(stderr, "skipped a test of shadow: %s\n", why);
-	cr_skip_test("%s", why);
 }
 
 static void need_asan(void)
@@ -201,4 +196,31 @@ Test(shadow, where_nobody_watches_nothing_is_done)
 	cr_assert_str_eq(block, "untouched");
 	tp_shadow_show(block, sizeof block);
 	cr_assert_str_eq(block, "untouched");
+}
+
+/* Made before the library's own constructors run, where the program is linked statically. */
+static tierpool *early;
+
+__attribute__((constructor(101))) static void make_early(void)
+{
+	tierpool_create(&early, NULL);
+}
+
+Test(shadow, a_pool_made_in_a_constructor_hides_and_shows_as_any_other)
+{
+	tierpool_buf *b[4];
+
+	cr_assert_not_null(early);
+	for (unsigned round = 0; round < 100; round++) {
+		for (unsigned i = 0; i < 4; i++) {
+			cr_assert_not_null(b[i] = (tierpool_get_sized)(early, 1000));
+			memset(b[i]->data, 'x', b[i]->cap);
+		}
+		for (unsigned i = 0; i < 4; i++) {
+			const char *block = b[i]->data;
+
+			tierpool_put(b[i]);
+			cr_assert(!__asan_address_is_poisoned || all_hidden(block, 1024));
+		}
+	}
 }

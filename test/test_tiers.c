@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables of idle buffers: what the bounds let one CPU hold, what a fork makes of the leases, and
- * memory that fails. Which buffer goes where: test_idle.c.
+ * The tables of idle buffers: what the bounds let one CPU hold, what a fork makes of the leases,
+ * and memory that fails. Which buffer goes where: test_idle.c.
  */
 #include "idle_fixture.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gets and puts under a debugger: stepped through, where every pass of a sequence aborts; and held at
- * each instruction of each sequence in the program while another thread of the same CPU uses the same
- * tier. A child process does it, and looks at its pool after each run.
+ * Gets and puts under a debugger: stepped through, where every pass of a sequence aborts; and held
+ * at each instruction of each sequence in the program while another thread of the same CPU uses the
+ * same tier. A child process does it, and looks at its pool after each run.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -361,8 +361,9 @@ static void places_find(const struct play *play)
 static unsigned runs, runs_inside, runs_doubled, runs_lost; /* all; held in a sequence; faults */
 
 /*
- * A play, held at one of its places while a rival acts; defeated: without the abort that follows. Only
- * then there may be faults, and not before the first load or behind the commit: there is nothing to undo.
+ * A play, held at one of its places while a rival acts; defeated: without the abort that follows.
+ * Only then there may be faults, and not before the first load or behind the commit: there is
+ * nothing to undo.
  */
 static void hold_once(const struct play *play, unsigned nth, unsigned against, bool defeated)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests: a child process under ptrace, which is stepped through, or held at one instruction of a
- * restartable sequence while another of its threads goes on; and what such a child says of its pool
- * afterwards. x86-64 only.
+ * For tests: a child process under ptrace, which is stepped through, or held at one instruction of
+ * a restartable sequence while another of its threads goes on; and what such a child says of its
+ * pool afterwards. x86-64 only.
  *
- * The sequences are those of the whole program, found as debuggers find them. The child is a fork, so
- * that its addresses are ours. It is no process that Criterion knows: it asserts nothing, and fails by
- * leaving its reason in memory that it shares with us.
+ * The sequences are those of the whole program, found as debuggers find them. The child is a fork,
+ * so that its addresses are ours. It is no process that Criterion knows: it asserts nothing, and
+ * fails by leaving its reason in memory that it shares with us.
  */
 #ifndef TRACE_CHILD_H
 #define TRACE_CHILD_H
@@ -186,8 +186,8 @@ static inline uint64_t trace_rseq_cs(void)
 }
 
 /*
- * Has the kernel know nothing of the sequence that the child is stopped in: it goes on there. The kernel
- * looks only when it returns to the child, so it is not too late.
+ * Has the kernel know nothing of the sequence that the child is stopped in: it goes on there. The
+ * kernel looks only when it returns to the child, so it is not too late.
  */
 static inline void trace_sequence_forget(void)
 {
@@ -277,9 +277,9 @@ static inline void trace_walk(trace_seen *seen)
 }
 
 /*
- * Lets the child run until it comes to a place, and leaves it stopped there. Inside a sequence it is
- * registered: when it goes on the kernel aborts it, as any thread that was off its CPU. False: it came
- * to the next mark first.
+ * Lets the child run until it comes to a place, and leaves it stopped there. Inside a sequence it
+ * is registered: when it goes on the kernel aborts it, as any thread that was off its CPU. False:
+ * it came to the next mark first.
  */
 static inline bool trace_hold(const struct trace_place *place)
 {
@@ -380,7 +380,9 @@ static inline void check_stats(const struct tierpool_stats *s, size_t borrowed)
 		fail("gets - puts are not what is borrowed");
 }
 
-/* Of every buffer that was made: it is borrowed or idle, and once. Ends with all of them in ours. */
+/*
+ * Of every buffer that was made: it is borrowed or idle, and once. Ends with all of them in ours.
+ */
 static inline void check_owners(void)
 {
 	struct tierpool_stats before = stats_now(), after;

@@ -63,8 +63,8 @@ TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size
 	__attribute__((__cold__));
 
 /*
- * Makes room: afterwards cap - len >= extra, in bytes. Grows through the pool, at least doubling up to the largest tier,
- * by exchanging blocks with an idle buffer where there is one.
+ * Makes room: afterwards cap - len >= extra, in bytes. Grows through the pool, at least doubling up
+ * to the largest tier, by exchanging blocks with an idle buffer where there is one.
  * 0; -ENOMEM when the size overflows or cannot be allocated (sticks); the error that sticks.
  */
 TIERPOOL_API int tierpool_buf_reserve(tierpool_buf *b, size_t extra);

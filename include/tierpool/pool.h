@@ -84,8 +84,8 @@ struct tierpool_options {
  * The first call settles for the process what the environment says (secure_getenv):
  * TIERPOOL_PERCPU=rseq|locked, how CPUs are kept apart (default: restartable sequences where glibc
  * and the kernel have them, else a lock a CPU); and the first without a backing of its own,
- * TIERPOOL_BACKING=jemalloc|libc (default: jemalloc where the process has it). What cannot be had, or
- * is neither, is told on stderr once.
+ * TIERPOOL_BACKING=jemalloc|libc (default: jemalloc where the process has it). What cannot be had,
+ * or is neither, is told on stderr once.
  *
  * 0; -EINVAL: out is NULL, options->size is 0, min_size > max_size, a list that does not ascend or
  * begins with 0 or stands beside min_size, max_size or steps, steps other than 1, 2, 4, more than
@@ -97,8 +97,8 @@ TIERPOOL_API int tierpool_create(tierpool **out, const struct tierpool_options *
 /*
  * Destroys a pool: what is idle is freed at once. Buffers still borrowed stay good, may grow, and
  * must still be put; the last put frees the rest. No get may be under way or follow; puts, ticks,
- * trims and statistics may. On the default pool: trims it. What lies on a CPU that cannot be stopped
- * (see tierpool_retain_set) stays allocated, and the pool's tables with it.
+ * trims and statistics may. On the default pool: trims it. What lies on a CPU that cannot be
+ * stopped (see tierpool_retain_set) stays allocated, and the pool's tables with it.
  * The number of buffers still borrowed; 0 for NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
@@ -158,19 +158,19 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
 
 /*
  * One decay step of the pool, to its end: a buffer that lay idle through two of them is freed.
- * Nothing ticks by itself as yet: a pool decays by this call or by tierpool_trim alone. In rseq mode
- * a CPU that is hard at work in this pool is not disturbed but takes its step itself, within at most
- * 8,191 gets of one size, or in its next call that is not served from its own stack. Had it come to
- * neither by the next tick, then that tick does one step for both, so that what lies idle there may
- * live until a third.
+ * Nothing ticks by itself as yet: a pool decays by this call or by tierpool_trim alone. In rseq
+ * mode a CPU that is hard at work in this pool is not disturbed but takes its step itself, within
+ * at most 8,191 gets of one size, or in its next call that is not served from its own stack. Had it
+ * come to neither by the next tick, then that tick does one step for both, so that what lies idle
+ * there may live until a third.
  * pool NULL: every pool. The number of bytes released by this call.
  */
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);
 
 /*
  * Brings the idle bytes to at most keep, aged buffers first and the largest of them first, and has
- * the backing give its pages back to the system. pool NULL: every pool, each down to keep. What lies
- * on a CPU that cannot be stopped (see tierpool_retain_set) stays.
+ * the backing give its pages back to the system. pool NULL: every pool, each down to keep. What
+ * lies on a CPU that cannot be stopped (see tierpool_retain_set) stays.
  * The number of bytes released.
  */
 TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
@@ -179,11 +179,11 @@ TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
  * Sets the bound on idle bytes, which holds when the call returns; 0 is taken as
  * TIERPOOL_RETAIN_NONE. NULL: nothing.
  *
- * Here as in tick, trim and destroy other CPUs are stopped for a moment, by membarrier(2). Where the
- * system refuses it after the first pool was made, the caller goes there instead, by a change of its
- * affinity for some microseconds. Where that is refused too, what lies idle on another CPU is out of
- * reach: a lower bound then holds once that CPU has used it, and tierpool_stats.retain tells what
- * holds until then.
+ * Here as in tick, trim and destroy other CPUs are stopped for a moment, by membarrier(2). Where
+ * the system refuses it after the first pool was made, the caller goes there instead, by a change
+ * of its affinity for some microseconds. Where that is refused too, what lies idle on another CPU
+ * is out of reach: a lower bound then holds once that CPU has used it, and tierpool_stats.retain
+ * tells what holds until then.
  */
 TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 

@@ -55,7 +55,8 @@ struct tierpool_stats {
 /*
  * Reads a pool's statistics into *out, of which out->size bytes are written.
  * 0; -EINVAL: a NULL, or out->size is less than a size_t or more than this library knows; -ENOENT:
- * the pool is gone, destroyed and its last buffer put. Any thread; takes no lock that a get or put waits for.
+ * the pool is gone, destroyed and its last buffer put. Any thread; takes no lock that a get or put
+ * waits for.
  */
 TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Restartable sequences: the three things that are done on the caller's CPU without an atomic
- * instruction. The contract; x86_64.h and aarch64.h implement it, none.h is for where there are none.
- * Layer 0.
+ * instruction. The contract; x86_64.h and aarch64.h implement it, none.h is for where there are
+ * none. Layer 0.
  *
  * A sequence is a few instructions that the kernel knows of. A thread that is preempted, migrated,
- * signalled or fenced inside of one does not go on there: it goes to the sequence's abort handler. So
- * what stands below happens whole, with its last store, the commit, or it never was; and it happens
- * while no other thread does anything on that CPU. Slots that were written before an abort lie above
- * the depth, where nobody looks.
+ * signalled or fenced inside of one does not go on there: it goes to the sequence's abort handler.
+ * So what stands below happens whole, with its last store, the commit, or it never was; and it
+ * happens while no other thread does anything on that CPU. Slots that were written before an abort
+ * lie above the depth, where nobody looks.
  *
  * area is where the thread's rseq area is, from the thread pointer. A sequence reads its cpu_id and
  * writes its rseq_cs, and nothing else of it.
@@ -61,9 +61,9 @@
 #define TP_RSEQ_CS 8
 
 /*
- * How often a caller tries again after an abort. Under a debugger that steps, every pass aborts; then
- * the slow path is the way on. Sixteen, because an abort is rare (a thousand a second under a 200 us
- * timer), and the next pass a matter of nanoseconds.
+ * How often a caller tries again after an abort. Under a debugger that steps, every pass aborts;
+ * then the slow path is the way on. Sixteen, because an abort is rare (a thousand a second under a
+ * 200 us timer), and the next pass a matter of nanoseconds.
  */
 #define TP_SEQUENCE_TRIES 16
 
@@ -79,7 +79,8 @@
 
 /*
  * Where the slab pointers are, one a CPU, behind the base that pop and push are given: there struct
- * tierpool has them, and a put knows nothing but its pool. A constant, so that no instruction adds it.
+ * tierpool has them, and a put knows nothing but its pool. A constant, so that no instruction adds
+ * it.
  */
 #define TP_SLABS_AT 4608
 

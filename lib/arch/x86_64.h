@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached through
- * %fs, which is the thread pointer. Every store is a release here. Layer 1.
+ * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached
+ * through %fs, which is the thread pointer. Every store is a release here. Layer 1.
  *
- * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler, which is also the
- * way out of a pop that finds nothing; 7 a delay that is injected, 8 and 9 the copying of a store.
+ * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler, which is
+ * also the way out of a pop that finds nothing; 7 a delay that is injected, 8 and 9 the copying of
+ * a store.
  */
 #ifndef TP_ARCH_X86_64_H
 #define TP_ARCH_X86_64_H
@@ -29,9 +30,9 @@
 	".popsection\n\t"
 
 /*
- * The abort handler, behind the signature that the kernel asks for, inside an instruction that traps.
- * In a section of its own: next to cold code it might come to lie within a sequence that was inlined
- * there.
+ * The abort handler, behind the signature that the kernel asks for, inside an instruction that
+ * traps. In a section of its own: next to cold code it might come to lie within a sequence that was
+ * inlined there.
  */
 #define TP_SEQUENCE_ABORT(what)                        \
 	".pushsection __rseq_abort, \"ax\"\n\t"        \
@@ -96,8 +97,8 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned c
 		TP_SEQUENCE_ABORT("xorl %k[item], %k[item]\n\t"
 				  "orl $-1, %k[stack]\n\t"
 				  "jmp 2b")
-		: [item] "=&r"(item), [word] "=&r"(word), [depth] "=&r"(depth), [stack] "=&r"(stack),
-		  "=@ccs"(sign)
+		: [item] "=&r"(item), [word] "=&r"(word), [depth] "=&r"(depth),
+		  [stack] "=&r"(stack), "=@ccs"(sign)
 		: [area] "r"(area), [base] "r"(base), [count] "rm"(count), [at] "r"((uint64_t)at),
 		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT),
 		  [mask] "i"(TP_WORD_MASK), [pop] "i"((int64_t)TP_WORD_POP)
