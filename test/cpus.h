@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests to which it matters on which CPUs they run, and what they do where these are not to be
- * had.
+ * For tests to which it matters where they run: on which CPUs, under Valgrind; and what they do
+ * where it is not to be had.
  */
 #ifndef CPUS_H
 #define CPUS_H
@@ -10,12 +10,22 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Leaves the test, saying why to whoever runs it even quietly. */
 static inline void skip(const char *why)
 {
 	fprintf(stderr, "skipped a test: %s\n", why);
 	cr_skip_test("%s", why);
+}
+
+/* By what it preloads; its headers are not everywhere. It has malloc for itself, and does not step. */
+static inline bool under_valgrind(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	return preloaded && strstr(preloaded, "vgpreload");
 }
 
 /* Keeps this thread on the nth CPU that it may use. False: there are not so many. */

@@ -12,19 +12,13 @@
 #include <unistd.h>
 
 #include "backing.h"
+#include "cpus.h"
 
 extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
 	__attribute__((weak));
 extern int __asan_address_is_poisoned(const volatile void *address) __attribute__((weak));
 
 static struct tp_backing backing;
-
-/* Printed as well, for Criterion tells the reason only to those who ask for it. */
-static void skip(const char *why)
-{
-	fprintf(stderr, "skipped a test of backing_cost: %s\n", why);
-	cr_skip_test("%s", why);
-}
 
 static void use(const char *name)
 {
@@ -131,6 +125,8 @@ Test(backing_cost, libc_mapped_blocks_take_what_they_cost_and_give_all_of_it_bac
 		65536 + 4032, 65536 + 4096, 100000, 1 << 20, (1 << 20) + 1, 4 << 20};
 	enum { COUNT = 128 };
 
+	if (under_valgrind())
+		skip("Valgrind has mappings of its own");
 	use("libc");
 	mapped_bytes();
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
