@@ -47,7 +47,10 @@ tp_cold struct tp_door *tp_doors_enter_other(const struct tp_doors *doors, unsig
 
 /* ---- stopping ---- */
 
-/* With the lock, on the CPU itself: shows the closed slab there. False: we are not on it. */
+/*
+ * With the lock, which in locked mode is all it takes; in rseq mode on the CPU itself: shows the
+ * closed slab there. False: we are not on it.
+ */
 static bool shut_own(struct tp_door *door, unsigned cpu)
 {
 	struct tp_store store = {.cpu = cpu,
@@ -57,6 +60,10 @@ static bool shut_own(struct tp_door *door, unsigned cpu)
 		.expected = (uintptr_t)door->home,
 		.desired = (uintptr_t)closed_slab};
 
+	if (!tp_percpu_rseq) {
+		tp_store_relaxed(door->shown, closed_slab);
+		return true;
+	}
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES && tp_percpu_id() == cpu; tries++)
 		if (tp_sequence_store(tp_percpu_rseq, &store))
 			return true;
@@ -110,10 +117,6 @@ static bool shut(struct tp_doors *doors, struct tp_door *door, unsigned cpu)
 {
 	struct visit visit = {door, cpu};
 
-	if (!tp_percpu_rseq) {
-		tp_store_relaxed(door->shown, closed_slab);
-		return true;
-	}
 	return shut_own(door, cpu) || shut_fenced(doors, door, cpu) ||
 	       tp_percpu_visit(cpu, shut_as_visitor, &visit);
 }
@@ -143,14 +146,10 @@ struct tp_door *tp_doors_stop_own(struct tp_doors *doors)
 
 	if (!tp_locked_try(&door->lock))
 		return NULL;
-	if (may_be_stopped(door)) {
-		if (!tp_percpu_rseq)
-			tp_store_relaxed(door->shown, closed_slab);
-		/* We may have moved since we asked which CPU it is: then it is not ours to stop. */
-		if (!tp_percpu_rseq || shut_own(door, cpu)) {
-			tp_point(TP_POINT_STOPPED);
-			return door;
-		}
+	/* We may have moved since we asked which CPU it is: then it is not ours to stop. */
+	if (may_be_stopped(door) && shut_own(door, cpu)) {
+		tp_point(TP_POINT_STOPPED);
+		return door;
 	}
 	tp_locked_leave(&door->lock);
 	return NULL;

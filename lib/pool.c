@@ -246,11 +246,12 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 /* The first get from a place; and, where there is no fast path, every one. */
 static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
 {
-	/* So that get_at does not take it for the id. */
-	uint64_t id = !pool ? 0 : fast.rseq ? pool->id : ~pool->id;
+	uint64_t id;
 
 	if (tp_unlikely(!pool || !site))
 		return get_without_site(pool, n);
+	/* Without a fast path not the id itself, so that get_at sends every get here. */
+	id = fast.rseq ? pool->id : ~pool->id;
 	if (tp_unlikely(!tp_site_is_known(site, id)))
 		tp_site_enter(&pool->sites, &pool->backing, site, id);
 	return get_in_any_mode(pool, n);
@@ -329,7 +330,7 @@ tp_fastpath void tierpool_put(tierpool_buf *b)
 {
 	if (tp_unlikely(!b))
 		return;
-	/* Where there is no fast path no buffer is so plain. */
+	/* Where there is no fast path no buffer is in this state. */
 	if (tp_unlikely(b->tp_control != TP_CONTROL_FAST)) {
 		put_in_any_mode(b);
 		return;
