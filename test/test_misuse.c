@@ -18,6 +18,8 @@
 #include <tierpool/pool.h>
 #include <tierpool/stats.h>
 
+#include "child.h"
+
 #define NAME "the misused pool"
 
 static tierpool *pool;
@@ -350,26 +352,13 @@ Test(misuse, installing_a_handler_gives_the_previous_one)
 /* Makes the call in a child: how that ended, and what it wrote to stderr. */
 static int child_status(const struct call *c, tierpool_buf *b, char *report, size_t size)
 {
-	int fd[2], status;
-	size_t length = 0;
-	ssize_t n;
-	pid_t child;
+	struct child child;
 
-	cr_assert_eq(pipe(fd), 0);
-	child = fork();
-	if (!child) {
-		dup2(fd[1], STDERR_FILENO);
-		close(fd[0]);
+	if (child_begin(&child)) {
 		c->call(b);
 		_exit(0);
 	}
-	close(fd[1]);
-	while (length < size - 1 && (n = read(fd[0], report + length, size - 1 - length)) > 0)
-		length += (size_t)n;
-	report[length] = '\0';
-	close(fd[0]);
-	waitpid(child, &status, 0);
-	return status;
+	return child_end(&child, report, size);
 }
 
 static void expect_abort(const struct call *c, tierpool_buf *b, const char *what)

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "pool.h"
 
 static struct counting_backing counting; /* one a process, and each test is one */
@@ -211,15 +212,10 @@ struct heard {
 static struct heard hear(const char *wish)
 {
 	struct heard heard = {0};
-	size_t length = 0;
-	int fd[2], status;
-	ssize_t n;
-	pid_t child;
+	struct child child;
+	int status;
 
-	cr_assert_eq(pipe(fd), 0);
-	child = fork();
-	if (!child) {
-		dup2(fd[1], STDERR_FILENO);
+	if (child_begin(&child)) {
 		if (wish ? setenv("TIERPOOL_PERCPU", wish, 1) : unsetenv("TIERPOOL_PERCPU"))
 			_exit(2);
 		/* The first call chooses; what is in the environment later is too late. */
@@ -232,12 +228,7 @@ static struct heard hear(const char *wish)
 			_exit(4);
 		_exit(!!tp_percpu_rseq);
 	}
-	close(fd[1]);
-	while (length < sizeof heard.report - 1 &&
-		(n = read(fd[0], heard.report + length, sizeof heard.report - 1 - length)) > 0)
-		length += (size_t)n;
-	close(fd[0]);
-	cr_assert_eq(waitpid(child, &status, 0), child);
+	status = child_end(&child, heard.report, sizeof heard.report);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) <= 1, "status %x", (unsigned)status);
 	heard.rseq = WEXITSTATUS(status);
 	return heard;

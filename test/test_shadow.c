@@ -15,6 +15,7 @@
 
 #include <tierpool/pool.h>
 
+#include "child.h"
 #include "cpus.h"
 
 extern int __asan_address_is_poisoned(const volatile void *address) __attribute__((weak));
@@ -50,27 +51,16 @@ static bool all_shown(const char *block, size_t n)
 /* Runs touch on a buffer in a child. Whether that was its end, and what it wrote to stderr. */
 static bool child_dies(void (*touch)(tierpool *pool), char *report, size_t size)
 {
+	struct child child;
 	tierpool *pool;
-	int fd[2], status;
-	pid_t child;
-	ssize_t n;
-	size_t length = 0;
+	int status;
 
 	cr_assert_eq(tierpool_create(&pool, NULL), 0);
-	cr_assert_eq(pipe(fd), 0);
-	child = fork();
-	if (!child) {
-		dup2(fd[1], STDERR_FILENO);
-		close(fd[0]);
+	if (child_begin(&child)) {
 		touch(pool);
 		_exit(0);
 	}
-	close(fd[1]);
-	while (length < size - 1 && (n = read(fd[0], report + length, size - 1 - length)) > 0)
-		length += (size_t)n;
-	report[length] = '\0';
-	close(fd[0]);
-	waitpid(child, &status, 0);
+	status = child_end(&child, report, size);
 	return !WIFEXITED(status) || WEXITSTATUS(status);
 }
 
