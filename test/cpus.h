@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests to which it matters where they run: on which CPUs, under Valgrind; and what they do
+ * For tests to which it matters where they run: on which CPUs, under Valgrind, in a sanitizer; and what they do
  * where it is not to be had.
  */
 #ifndef CPUS_H
@@ -12,6 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
 
 /* Leaves the test, saying why to whoever runs it even quietly. */
 static inline void skip(const char *why)

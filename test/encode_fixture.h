@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cpus.h"
 #include "percpu.h"
 
 #ifndef SAMPLE_FILE
@@ -26,17 +27,6 @@
 #endif
 #define STATUS_FILE "/var/lib/dpkg/status"
 #define BAD "\xef\xbf\xbd" /* U+FFFD */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 extern char **environ;
 
@@ -210,24 +200,23 @@ static inline void shell(const char *command)
 	cr_assert_eq(system(full), 0, "failed: %s", command);
 }
 
-/* Says why, which Criterion keeps to itself; .fini is not called for what is skipped. */
-static inline void skip(const char *what, const char *reason)
+/* .fini is not called for what is skipped. */
+static inline void end_and_skip(const char *why)
 {
-	fprintf(stderr, "skipped a test of encode_control: %s%s\n", what, reason);
 	folder_end();
-	cr_skip_test("%s%s", what, reason);
+	skip(why);
 }
 
 static inline void needs_jq(void)
 {
 	if (system("jq --version >/dev/null 2>&1"))
-		skip("there is no jq", "");
+		end_and_skip("there is no jq");
 }
 
 static inline void needs_file(const char *name)
 {
 	if (access(name, R_OK))
-		skip(name, " cannot be read");
+		end_and_skip("a file of the machine cannot be read");
 }
 
 TestSuite(encode_control, .init = folder_new, .fini = folder_end, .timeout = 60);

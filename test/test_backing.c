@@ -14,18 +14,12 @@
 #include <tierpool/stats.h>
 
 #include "base.h"
+#include "cpus.h"
 
 extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
 	__attribute__((weak));
 
 static struct tp_backing backing;
-
-/* Printed as well, for Criterion tells the reason only to those who ask for it. */
-static void skip(const char *why)
-{
-	fprintf(stderr, "skipped a test of backing: %s\n", why);
-	cr_skip_test("%s", why);
-}
 
 static void use_libc(void)
 {

@@ -194,7 +194,7 @@ Test(encode_control, says_that_memory_is_out_and_ends)
 	int status;
 
 	if (SANITIZED)
-		skip("a sanitizer needs more address space than can be limited", "");
+		end_and_skip("a sanitizer needs more address space than can be limited");
 	cr_assert_not_null(in);
 	memset(in, 'x', len);
 	memcpy(in, "A: ", 3);
@@ -284,7 +284,7 @@ Test(encode_control, shows_progress_on_a_terminal)
 
 	needs_file(SAMPLE_FILE);
 	if (terminal < 0 || grantpt(terminal) || unlockpt(terminal))
-		skip("there are no pseudo-terminals", "");
+		end_and_skip("there are no pseudo-terminals");
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_addopen(
 		&files, 1, path("out"), O_WRONLY | O_CREAT | O_TRUNC, 0600);

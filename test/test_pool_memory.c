@@ -361,15 +361,7 @@ Test(pool, a_backing_that_does_not_align_is_out_of_memory)
 
 /* ---- what comes from libc itself ---- */
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#ifdef SANITIZED
+#if SANITIZED
 #define LIBC_FAILS(fails) skip("the sanitizer has malloc for itself")
 #else
 #define LIBC_FAILS(fails)                                       \

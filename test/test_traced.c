@@ -8,13 +8,7 @@
 #include <stdio.h>
 
 #include "arch/sequence.h"
-
-/* Printed as well, for Criterion tells the reason only to those who ask for it. */
-static void skip_traced(const char *why)
-{
-	fprintf(stderr, "skipped a test of traced: %s\n", why);
-	cr_skip_test("%s", why);
-}
+#include "cpus.h"
 
 #if defined(__x86_64__) && TP_SEQUENCES
 
@@ -277,7 +271,7 @@ static void child_run(void)
 static void setup(void)
 {
 	if (strcmp(tp_percpu_mode(), "rseq"))
-		skip_traced("the mode is locked, there are no sequences to be held in");
+		skip("the mode is locked, there are no sequences to be held in");
 	cr_assert_leq(trace_sequences(), TRACE_SEQUENCES_MOST);
 	stay_on_this_cpu();
 	scene = mmap(
@@ -289,7 +283,7 @@ static void setup(void)
 static void begin(const struct play *play, rival *against)
 {
 	if (!child && !trace_begin(child_run))
-		skip_traced("ptrace is refused here");
+		skip("ptrace is refused here");
 	*scene = (struct scene){
 		.size = play->size, .prepare = play->prepare, .act = play->act, .rival = against};
 	cr_assert(!sem_init(&scene->go, 1, 0) && !sem_init(&scene->gone, 1, 0));
@@ -442,7 +436,7 @@ Test(traced, control_without_the_abort_buffers_are_doubled_or_lost)
 
 Test(traced, whoever_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhile)
 {
-	skip_traced("only the sequences of x86-64 are traced here");
+	skip("only the sequences of x86-64 are traced here");
 }
 
 #endif
