@@ -8,6 +8,9 @@
 
 #define HEADERS_PER_PAGE 63
 
+/* Headers looked at for one in another line: more than a stack has lines. */
+#define CHOICE 16
+
 struct tp_header_page {
 	struct tp_header_page *next;
 	tierpool_buf header[HEADERS_PER_PAGE] __attribute__((aligned(TP_LINE)));
@@ -31,19 +34,27 @@ void tp_headers_fini(struct tp_headers *headers, const struct tp_backing *backin
 	pthread_mutex_destroy(&headers->lock);
 }
 
-static tierpool_buf *spare_pop(struct tp_headers *headers)
+static tierpool_buf *spare_pop(struct tp_headers *headers, uint64_t lines)
 {
+	struct tp_list aside = {NULL, 0};
 	tierpool_buf *b;
 
 	pthread_mutex_lock(&headers->lock);
-	b = tp_list_pop(&headers->spare);
+	while ((b = tp_list_pop(&headers->spare)) && tp_page_line((uintptr_t)b) & lines &&
+		aside.count < CHOICE)
+		tp_list_push(&aside, b);
+	if (!b)
+		b = tp_list_pop(&aside);
+	for (tierpool_buf *other; (other = tp_list_pop(&aside));)
+		tp_list_push(&headers->spare, other);
 	pthread_mutex_unlock(&headers->lock);
 	return b;
 }
 
-tierpool_buf *tp_header_alloc(struct tp_headers *headers, const struct tp_backing *backing)
+tierpool_buf *tp_header_alloc(
+	struct tp_headers *headers, const struct tp_backing *backing, uint64_t lines)
 {
-	tierpool_buf *b = spare_pop(headers);
+	tierpool_buf *b = spare_pop(headers, lines);
 	struct tp_header_page *page;
 
 	if (b)

@@ -26,8 +26,12 @@ void tp_headers_init(struct tp_headers *headers);
 /* Gives every page back; no buffer of the pool may exist any more. */
 void tp_headers_fini(struct tp_headers *headers, const struct tp_backing *backing);
 
-/* A header, which is the caller's, in state released. NULL: out of memory. */
-tierpool_buf *tp_header_alloc(struct tp_headers *headers, const struct tp_backing *backing);
+/*
+ * A header, which is the caller's, in state released; where there is a choice, not in one of these
+ * lines of the page (tp_page_line). NULL: out of memory.
+ */
+tierpool_buf *tp_header_alloc(
+	struct tp_headers *headers, const struct tp_backing *backing, uint64_t lines);
 
 /* Takes a header back, whose block is gone. */
 void tp_header_free(struct tp_headers *headers, tierpool_buf *b);

@@ -102,7 +102,8 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	/* For a get of no size. */
 	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
 	if (tp_tiers_init(&pool->tiers, pool->cpus, &pool->sizes, &pool->backing, chosen->retain,
-		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle)) {
+		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle,
+		    tp_pool_lines(pool))) {
 		tp_backing_free(backing, pool, bytes);
 		return NULL;
 	}

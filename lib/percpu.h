@@ -46,6 +46,12 @@ static inline unsigned tp_percpu_id(void)
 	return (unsigned)sched_getcpu();
 }
 
+/* The line of its page (tp_page_line) in which the caller's rseq area lies. */
+static inline uint64_t tp_percpu_line(void)
+{
+	return tp_page_line((uintptr_t)__builtin_thread_pointer() + (uintptr_t)tp_percpu_area);
+}
+
 /* The same, below count; 0 where it is not, which only a CPU that nobody configured is. */
 static inline unsigned tp_percpu_current(unsigned count)
 {

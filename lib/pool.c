@@ -29,7 +29,9 @@ static void count(uint64_t *counter)
 static tierpool_buf *buffer_alloc(tierpool *pool, unsigned tier, size_t n)
 {
 	size_t cap = tier == TP_TIER_NONE ? n : pool->sizes.size[tier];
-	tierpool_buf *b = tp_header_alloc(&pool->headers, &pool->backing);
+	uint64_t stack = tier == TP_TIER_NONE ? 0 : tp_tiers_lines(&pool->tiers, tier);
+	tierpool_buf *b = tp_header_alloc(
+		&pool->headers, &pool->backing, stack | pool->tiers.lines | tp_percpu_line());
 	char *block;
 
 	if (!b)
@@ -131,6 +133,12 @@ void tp_pool_start(void)
 	static pthread_once_t settled = PTHREAD_ONCE_INIT;
 
 	pthread_once(&settled, fast_settle);
+}
+
+uint64_t tp_pool_lines(const tierpool *pool)
+{
+	return tp_page_line((uintptr_t)&fast) | tp_page_line((uintptr_t)&pool->id) |
+	       tp_percpu_line();
 }
 
 /* ---- get ---- */

@@ -77,6 +77,9 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 /* Before the first pool is made, and any time later: settles which way gets and puts go. */
 void tp_pool_start(void);
 
+/* Lines of the page in which something lies that each get and put reads, apart from the tables. */
+uint64_t tp_pool_lines(const tierpool *pool);
+
 /*
  * Calls step for a pool, if it exists still, or, for NULL, for every one; with a reference held.
  * The sum of what step gives.

@@ -47,7 +47,8 @@ struct tp_tiers {
 	pthread_mutex_t setting;  /* held while retain is changed */
 	uint64_t settings;        /* counted before and after each change; read by anyone */
 	size_t slab_bytes;
-	size_t table_bytes;    /* tiers and slabs; grows by a slab at a time */
+	uint64_t lines;     /* of the page, in which something lies that each get and put reads */
+	size_t table_bytes; /* tiers and slabs; grows by a slab at a time */
 	uint64_t last_stop_ms; /* milliseconds; when busy CPUs were last stopped */
 	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
 	uint16_t at[TP_TIER_NONE + 1];
@@ -58,10 +59,12 @@ struct tp_tiers {
 
 /*
  * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()); it, sizes and backing must
- * outlive the tables. retain and max_idle as in the options.
+ * outlive the tables. retain and max_idle as in the options. hot: lines of the page (tp_page_line) in
+ * which something else lies that each get and put reads.
  */
 int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
-	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle);
+	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
+	uint64_t hot);
 
 /* Frees the tables; nothing may be idle any more. */
 void tp_tiers_fini(struct tp_tiers *tiers);
@@ -87,6 +90,9 @@ void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t 
  */
 void tp_tiers_room_drop(struct tp_tiers *tiers);
 void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier);
+
+/* Lines of the page in which a tier's stacks lie, on each CPU the same. */
+uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier);
 
 /* A stopped CPU's stack of a tier. */
 static inline uint64_t *tp_tiers_stack(

@@ -42,7 +42,8 @@ static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *si
 	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
 	cr_assert_leq(tp_doors_bytes(tp_percpu_count()), sizeof f->cpus);
-	return tp_tiers_init(&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle);
+	return tp_tiers_init(
+		&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle, 0);
 }
 
 #define fixture_new(f, retain, shared, max_idle, ...)                                       \

@@ -53,7 +53,7 @@ static void start(void)
 
 static tierpool_buf *header_alloc(void)
 {
-	return tp_header_alloc(&headers, &backing);
+	return tp_header_alloc(&headers, &backing, 0);
 }
 
 TestSuite(header, .init = start);
@@ -101,6 +101,25 @@ Test(header, what_is_freed_is_used_again_before_anything_new)
 	cr_assert_eq(headers.bytes, 2 * PAGE);
 	header_alloc();
 	cr_assert_eq(spent.allocs, 3);
+}
+
+Test(header, where_there_is_a_choice_it_is_not_in_the_lines_named)
+{
+	uint64_t lines = UINT64_C(0x0ff0);
+	tierpool_buf *b[2 * PER_PAGE];
+
+	b[0] = header_alloc();
+	for (unsigned i = 1; i < PER_PAGE - 8; i++) {
+		b[i] = tp_header_alloc(&headers, &backing, lines);
+		cr_assert(!(tp_page_line((uintptr_t)b[i]) & lines), "header %u", i);
+	}
+	/* There are only others left; and nothing was lost by looking. */
+	for (unsigned i = PER_PAGE - 8; i < PER_PAGE; i++) {
+		b[i] = tp_header_alloc(&headers, &backing, lines);
+		for (unsigned j = 0; j < i; j++)
+			cr_assert_neq(b[i], b[j]);
+	}
+	cr_assert_eq(spent.allocs, 1);
 }
 
 Test(header, a_freed_one_can_be_read_and_tells_that_it_is_released)

@@ -77,6 +77,41 @@ Test(tiers, stacks_have_fewer_slots_for_larger_tiers)
 	fixture_end(&f);
 }
 
+/* Stacks of 15 tiers beside what lies in these lines of the page. */
+static void words_beside(uint64_t hot)
+{
+	struct tp_tiers tiers;
+	struct tp_sizeclass sizes;
+	uint64_t *slab;
+
+	cr_assert_eq(tp_sizeclass_steps(&sizes, 64, 1 << 20, 1), 0);
+	cr_assert_eq(
+		tp_tiers_init(&tiers, other_cpus, &sizes, &f.backing, PLENTY, NULL, MANY, hot), 0);
+	stay_on_this_cpu();
+	tp_tiers_slab_create(&tiers);
+	slab = tiers.doors.door[tp_percpu_current(tiers.doors.count)].home;
+	cr_assert_eq((uintptr_t)slab % TP_PAGE, 0);
+	cr_assert_leq(tiers.slab_bytes, TP_SLAB_MOST);
+	for (unsigned tier = 0; tier < sizes.count && hot != UINT64_MAX; tier++) {
+		uint64_t line = tp_page_line((uintptr_t)&slab[tiers.at[tier]]);
+
+		cr_assert(!(line & hot), "tier %u", tier);
+		cr_assert(!(line & tp_page_line((uintptr_t)tiers.doors.slabs)), "tier %u", tier);
+		cr_assert(line & tp_tiers_lines(&tiers, tier), "tier %u", tier);
+	}
+	tp_tiers_fini(&tiers);
+}
+
+Test(tiers, a_slab_begins_a_page_and_no_word_lies_in_a_line_that_others_need)
+{
+	fixture_new(&f, PLENTY, NULL, MANY, 1024);
+	for (unsigned line = 0; line < 64; line++)
+		words_beside(UINT64_C(0xff) << line);
+	words_beside(UINT64_C(0xaaaaaaaaaaaaaaaa));
+	words_beside(UINT64_MAX); /* where there is no such place any will do */
+	fixture_end(&f);
+}
+
 Test(tiers, memory_that_fails_leaves_nothing_behind)
 {
 	struct tp_tiers tiers;
@@ -85,7 +120,7 @@ Test(tiers, memory_that_fails_leaves_nothing_behind)
 	fixture_new(&f, PLENTY, NULL, MANY, 1024);
 	blocks = counting_backing_blocks(&f.counting);
 	counting_backing_fail(&f.counting, 1, false);
-	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &f.sizes, &f.backing, PLENTY, NULL, MANY),
+	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &f.sizes, &f.backing, PLENTY, NULL, MANY, 0),
 		-ENOMEM);
 	cr_assert_eq(counting_backing_blocks(&f.counting), blocks);
 	/* Without a slab there is the depot. */
