@@ -55,6 +55,7 @@ struct tp_door {
 	uint64_t moves_at_look
 		__attribute__((aligned(TP_LINE))); /* pops and pushes at the last look */
 	uint64_t moves_at_tick;                    /* and at the last tick */
+	void *block; /* that the slab lies in; by who installed it, read by who ends the pool */
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_doors {

@@ -195,52 +195,38 @@ _Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + (SKIPS
 	"the closed slab is as large as any");
 _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 
-/* Of the block that a slab lies in, which is the last word of the slab: nobody's otherwise. */
+/* Of the block that a slab lies in, since it begins a page. */
 #define BLOCK_BYTES(tiers) ((tiers)->slab_bytes + TP_PAGE - TP_LINE)
-
-static uint64_t *slab_alloc(const struct tp_tiers *tiers)
-{
-	char *block = tp_backing_alloc(tiers->backing, BLOCK_BYTES(tiers));
-	uint64_t *slab;
-
-	if (!block)
-		return NULL;
-	slab = (uint64_t *)(void *)(block + (TP_PAGE - (uintptr_t)block % TP_PAGE) % TP_PAGE);
-	memset(slab, 0, tiers->slab_bytes);
-	slab[tiers->slab_bytes / sizeof *slab - 1] = (uintptr_t)block;
-	return slab;
-}
-
-static void slab_free(const struct tp_tiers *tiers, const uint64_t *slab)
-{
-	if (slab)
-		tp_backing_free(tiers->backing,
-			(void *)(uintptr_t)slab[tiers->slab_bytes / sizeof *slab - 1],
-			BLOCK_BYTES(tiers));
-}
 
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
 	unsigned cpu = tp_percpu_current(tiers->doors.count);
+	struct tp_door *door = &tiers->doors.door[cpu];
+	char *block;
 	uint64_t *slab;
 
-	if (tp_load_relaxed(&tiers->doors.door[cpu].home) ||
-		tp_load_relaxed(&tiers->doors.door[cpu].closed))
+	if (tp_load_relaxed(&door->home) || tp_load_relaxed(&door->closed))
 		return;
-	slab = slab_alloc(tiers);
-	if (!slab)
+	block = tp_backing_alloc(tiers->backing, BLOCK_BYTES(tiers));
+	if (!block)
 		return;
-	if (tp_doors_install(&tiers->doors, cpu, slab))
+	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_PAGE);
+	memset(slab, 0, tiers->slab_bytes);
+	if (tp_doors_install(&tiers->doors, cpu, slab)) {
+		door->block = block;
 		tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
-	else
-		slab_free(tiers, slab);
+	} else {
+		tp_backing_free(tiers->backing, block, BLOCK_BYTES(tiers));
+	}
 }
 
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
 	pthread_mutex_destroy(&tiers->setting);
 	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-		slab_free(tiers, tiers->doors.door[cpu].home);
+		if (tiers->doors.door[cpu].block)
+			tp_backing_free(
+				tiers->backing, tiers->doors.door[cpu].block, BLOCK_BYTES(tiers));
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
 	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
