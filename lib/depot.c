@@ -24,6 +24,12 @@ tierpool_buf *tp_list_pop(struct tp_list *list)
 	return b;
 }
 
+void tp_list_move(struct tp_list *from, struct tp_list *to)
+{
+	for (tierpool_buf *b; (b = tp_list_pop(from));)
+		tp_list_push(to, b);
+}
+
 void tp_depot_init(struct tp_depot *depot)
 {
 	memset(depot, 0, sizeof *depot);

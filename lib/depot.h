@@ -28,7 +28,8 @@ struct tp_list {
 };
 
 void tp_list_push(struct tp_list *list, tierpool_buf *b);
-tierpool_buf *tp_list_pop(struct tp_list *list); /* NULL: empty */
+tierpool_buf *tp_list_pop(struct tp_list *list);             /* NULL: empty */
+void tp_list_move(struct tp_list *from, struct tp_list *to); /* all, one by one */
 
 struct tp_depot {
 	pthread_mutex_t lock;

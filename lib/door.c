@@ -38,7 +38,7 @@ int tp_doors_init(struct tp_doors *doors, void *memory, unsigned count)
 tp_cold struct tp_door *tp_doors_enter_other(const struct tp_doors *doors, unsigned cpu)
 {
 	for (unsigned i = 1; i < doors->count; i++) {
-		cpu = cpu + 1 == doors->count ? 0 : cpu + 1;
+		cpu = tp_percpu_next(cpu, doors->count);
 		if (tp_locked_try(&doors->door[cpu].lock))
 			return &doors->door[cpu];
 	}

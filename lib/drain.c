@@ -74,7 +74,7 @@ static bool evict(struct tp_tiers *tiers, unsigned tier, enum tp_depot_age age, 
 		if ((!i || tp_tiers_may_stop(tiers, cpu, due)) &&
 			cpu_evict(tiers, cpu, tier, age, victim))
 			return true;
-		cpu = cpu + 1 == tiers->doors.count ? 0 : cpu + 1;
+		cpu = tp_percpu_next(cpu, tiers->doors.count);
 	}
 	return false;
 }
@@ -218,8 +218,7 @@ void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims)
 		struct tp_list old;
 
 		tp_depot_rotate(&tiers->tier[tier].depot, &old);
-		for (tierpool_buf *b; (b = tp_list_pop(&old));)
-			tp_list_push(victims, b);
+		tp_list_move(&old, victims);
 	}
 }
 

@@ -34,29 +34,46 @@ void tp_headers_fini(struct tp_headers *headers, const struct tp_backing *backin
 	pthread_mutex_destroy(&headers->lock);
 }
 
+/* With the lock. */
 static tierpool_buf *spare_pop(struct tp_headers *headers, uint64_t lines)
 {
 	struct tp_list aside = {NULL, 0};
 	tierpool_buf *b;
 
-	pthread_mutex_lock(&headers->lock);
 	while ((b = tp_list_pop(&headers->spare)) && tp_page_line((uintptr_t)b) & lines &&
 		aside.count < CHOICE)
 		tp_list_push(&aside, b);
 	if (!b)
 		b = tp_list_pop(&aside);
-	for (tierpool_buf *other; (other = tp_list_pop(&aside));)
-		tp_list_push(&headers->spare, other);
-	pthread_mutex_unlock(&headers->lock);
+	tp_list_move(&aside, &headers->spare);
 	return b;
+}
+
+/* With the lock. */
+static void page_add(struct tp_headers *headers, struct tp_header_page *page)
+{
+	/*
+	 * Every other one comes out first: two CPUs that write to neighbours fetch each other's
+	 * lines in pairs (encode_control, two threads: 3 %).
+	 */
+	for (unsigned i = 1; i < HEADERS_PER_PAGE; i += 2)
+		tp_list_push(&headers->spare, &page->header[i]);
+	for (unsigned i = 0; i < HEADERS_PER_PAGE; i += 2)
+		tp_list_push(&headers->spare, &page->header[i]);
+	page->next = headers->pages;
+	headers->pages = page;
+	tp_add_relaxed(&headers->bytes, sizeof *page);
 }
 
 tierpool_buf *tp_header_alloc(
 	struct tp_headers *headers, const struct tp_backing *backing, uint64_t lines)
 {
-	tierpool_buf *b = spare_pop(headers, lines);
 	struct tp_header_page *page;
+	tierpool_buf *b;
 
+	pthread_mutex_lock(&headers->lock);
+	b = spare_pop(headers, lines);
+	pthread_mutex_unlock(&headers->lock);
 	if (b)
 		return b;
 	page = tp_backing_alloc(backing, sizeof *page);
@@ -66,19 +83,10 @@ tierpool_buf *tp_header_alloc(
 	for (unsigned i = 0; i < HEADERS_PER_PAGE; i++)
 		page->header[i].tp_control = tp_control(TP_STATE_RELEASED);
 	pthread_mutex_lock(&headers->lock);
-	/*
-	 * Every other one comes out first: two CPUs that write to neighbours fetch each other's
-	 * lines in pairs (encode_control, two threads: 3 %).
-	 */
-	for (unsigned i = 1; i < HEADERS_PER_PAGE; i += 2)
-		tp_list_push(&headers->spare, &page->header[i]);
-	for (unsigned i = 2; i < HEADERS_PER_PAGE; i += 2)
-		tp_list_push(&headers->spare, &page->header[i]);
-	page->next = headers->pages;
-	headers->pages = page;
-	tp_add_relaxed(&headers->bytes, sizeof *page);
+	page_add(headers, page);
+	b = spare_pop(headers, lines);
 	pthread_mutex_unlock(&headers->lock);
-	return &page->header[0];
+	return b;
 }
 
 void tp_header_free(struct tp_headers *headers, tierpool_buf *b)

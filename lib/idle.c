@@ -143,10 +143,8 @@ static void stack_refill(struct tp_tiers *tiers, unsigned tier, struct tp_list *
 static void depot_return(
 	struct tp_tiers *tiers, unsigned tier, struct tp_list *list, struct tp_list *victims)
 {
-	if (!list->head || tp_depot_push(&tiers->tier[tier].depot, list))
-		return;
-	for (tierpool_buf *b; (b = tp_list_pop(list));)
-		tp_list_push(victims, b);
+	if (list->head && !tp_depot_push(&tiers->tier[tier].depot, list))
+		tp_list_move(list, victims);
 }
 
 static tierpool_buf *depot_take(
@@ -192,7 +190,7 @@ static tierpool_buf *steal(struct tp_tiers *tiers, unsigned tier)
 	for (unsigned i = 0; i < STEAL_CPUS && i + 1 < count; i++) {
 		tierpool_buf *b = NULL;
 
-		cpu = cpu + 1 == count ? 0 : cpu + 1;
+		cpu = tp_percpu_next(cpu, count);
 		if (tp_word_depth(tp_tiers_word(tiers, cpu, tier)) &&
 			tp_tiers_may_stop(tiers, cpu, tp_tiers_stop_due(tiers)))
 			b = stack_steal(tiers, cpu, tier);

@@ -60,6 +60,12 @@ static inline unsigned tp_percpu_current(unsigned count)
 	return tp_likely(cpu < count) ? cpu : 0;
 }
 
+/* The next CPU of so many, all around. */
+static inline unsigned tp_percpu_next(unsigned cpu, unsigned count)
+{
+	return cpu + 1 == count ? 0 : cpu + 1;
+}
+
 /* All CPUs, as an argument of tp_percpu_fence. */
 #define TP_PERCPU_ALL (-1)
 

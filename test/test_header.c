@@ -108,8 +108,7 @@ Test(header, where_there_is_a_choice_it_is_not_in_the_lines_named)
 	uint64_t lines = UINT64_C(0x0ff0);
 	tierpool_buf *b[2 * PER_PAGE];
 
-	b[0] = header_alloc();
-	for (unsigned i = 1; i < PER_PAGE - 8; i++) {
+	for (unsigned i = 0; i < PER_PAGE - 8; i++) {
 		b[i] = tp_header_alloc(&headers, &backing, lines);
 		cr_assert(!(tp_page_line((uintptr_t)b[i]) & lines), "header %u", i);
 	}
