@@ -11,8 +11,8 @@
  * plain b reaches 128 MiB, or the linker leads it on through x16 and x17, which are scratch here
  * anyway.
  *
- * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler, 5 not
- * done.
+ * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 5 not done; 7 a delay that is injected, 8 and 9 the
+ * copying of a store.
  */
 #ifndef TP_ARCH_AARCH64_H
 #define TP_ARCH_AARCH64_H
@@ -23,19 +23,6 @@
 #include "sequence.h"
 
 /* clang-format off */
-
-/* The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. */
-#define TP_SEQUENCE_DESCRIPTOR                         \
-	".pushsection __rseq_cs, \"aw\"\n\t"           \
-	".balign 32\n"                                 \
-	"3:\n\t"                                       \
-	".long 0, 0\n\t"                               \
-	".quad 1f, 2f - 1f, 4f\n\t"                    \
-	".popsection\n\t"                              \
-	".pushsection __rseq_cs_ptr_array, \"aw\"\n\t" \
-	".balign 8\n\t"                                \
-	".quad 3b\n\t"                                 \
-	".popsection\n\t"
 
 /*
  * The abort handler, behind the signature that the kernel asks for, an instruction that traps. In a
@@ -210,15 +197,7 @@ static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
 		: [done] "+&r"(done)
 		: [area] "r"((char *)__builtin_thread_pointer() + area), [s] "r"(s),
 		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
-		  [cpu] "i"(offsetof(struct tp_store, cpu)),
-		  [gate] "i"(offsetof(struct tp_store, gate)),
-		  [gated] "i"(offsetof(struct tp_store, gated)),
-		  [target] "i"(offsetof(struct tp_store, target)),
-		  [expected] "i"(offsetof(struct tp_store, expected)),
-		  [desired] "i"(offsetof(struct tp_store, desired)),
-		  [to] "i"(offsetof(struct tp_store, to)),
-		  [from] "i"(offsetof(struct tp_store, from)),
-		  [n] "i"(offsetof(struct tp_store, count))
+		  TP_STORE_OFFSETS
 		: "x13", "x14", "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
 	return done;
 }

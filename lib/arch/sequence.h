@@ -95,6 +95,38 @@ struct tp_store {
 	uint64_t count;
 };
 
+/* clang-format off */
+
+/* The same, as operands of the assembly. */
+#define TP_STORE_OFFSETS                                     \
+	[cpu] "i"(offsetof(struct tp_store, cpu)),           \
+	[gate] "i"(offsetof(struct tp_store, gate)),         \
+	[gated] "i"(offsetof(struct tp_store, gated)),       \
+	[target] "i"(offsetof(struct tp_store, target)),     \
+	[expected] "i"(offsetof(struct tp_store, expected)), \
+	[desired] "i"(offsetof(struct tp_store, desired)),   \
+	[to] "i"(offsetof(struct tp_store, to)),             \
+	[from] "i"(offsetof(struct tp_store, from)),         \
+	[n] "i"(offsetof(struct tp_store, count))
+
+/*
+ * The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. Labels: 1 start,
+ * 2 after the commit, 3 the descriptor, 4 the abort handler.
+ */
+#define TP_SEQUENCE_DESCRIPTOR                         \
+	".pushsection __rseq_cs, \"aw\"\n\t"           \
+	".balign 32\n"                                 \
+	"3:\n\t"                                       \
+	".long 0, 0\n\t"                               \
+	".quad 1f, 2f - 1f, 4f\n\t"                    \
+	".popsection\n\t"                              \
+	".pushsection __rseq_cs_ptr_array, \"aw\"\n\t" \
+	".balign 8\n\t"                                \
+	".quad 3b\n\t"                                 \
+	".popsection\n\t"
+
+/* clang-format on */
+
 #if defined(__SANITIZE_THREAD__)
 #define TP_NO_SEQUENCES /* it does not see into them, and would report each buffer that moves */
 #elif defined(__has_feature)

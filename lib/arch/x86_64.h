@@ -3,9 +3,8 @@
  * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached
  * through %fs, which is the thread pointer. Every store is a release here. Layer 1.
  *
- * Numbers of labels: 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler, which is
- * also the way out of a pop that finds nothing; 7 a delay that is injected, 8 and 9 the copying of
- * a store.
+ * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 7 a delay that is injected, 8 and 9 the copying of a
+ * store. 4 is also the way out of a pop that finds nothing.
  */
 #ifndef TP_ARCH_X86_64_H
 #define TP_ARCH_X86_64_H
@@ -16,18 +15,6 @@
 #include "sequence.h"
 
 /* clang-format off */
-
-/* The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. */
-#define TP_SEQUENCE_DESCRIPTOR                         \
-	".pushsection __rseq_cs, \"aw\"\n\t"           \
-	".balign 32\n"                                 \
-	"3:\n\t"                                       \
-	".long 0, 0\n\t"                               \
-	".quad 1f, 2f - 1f, 4f\n\t"                    \
-	".popsection\n\t"                              \
-	".pushsection __rseq_cs_ptr_array, \"aw\"\n\t" \
-	".quad 3b\n\t"                                 \
-	".popsection\n\t"
 
 /*
  * The abort handler, behind the signature that the kernel asks for, inside an instruction that
@@ -192,15 +179,7 @@ static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
 		TP_SEQUENCE_ABORT("jmp %l[changed]")
 		:
 		: [area] "r"(area), [s] "r"(s), [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
-		  [cpu] "i"(offsetof(struct tp_store, cpu)),
-		  [gate] "i"(offsetof(struct tp_store, gate)),
-		  [gated] "i"(offsetof(struct tp_store, gated)),
-		  [target] "i"(offsetof(struct tp_store, target)),
-		  [expected] "i"(offsetof(struct tp_store, expected)),
-		  [desired] "i"(offsetof(struct tp_store, desired)),
-		  [to] "i"(offsetof(struct tp_store, to)),
-		  [from] "i"(offsetof(struct tp_store, from)),
-		  [n] "i"(offsetof(struct tp_store, count))
+		  TP_STORE_OFFSETS
 		: "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc" TP_SEQUENCE_CLOBBERED
 		: changed);
 	return true;
