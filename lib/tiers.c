@@ -145,12 +145,31 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 	pthread_mutex_unlock(&tiers->setting);
 }
 
+/* Where the stacks lie in each slab, and how a get finds them. */
+static void stacks_place(struct tp_tiers *tiers, uint64_t hot)
+{
+	const struct tp_sizeclass *sizes = tiers->sizes;
+	size_t words = 0, skips = 0;
+
+	tiers->lines = hot | lines_read(tiers);
+	for (unsigned tier = 0; tier < sizes->count; tier++) {
+		while (tp_page_line(words * sizeof(uint64_t)) & tiers->lines && skips++ < SKIPS)
+			words += LINE_WORDS;
+		tiers->at[tier] = (uint16_t)words;
+		words += tp_round_up(1u + tiers->tier[tier].stack, LINE_WORDS);
+	}
+	tiers->at[TP_TIER_NONE] = (uint16_t)words;
+	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
+	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
+		tiers->quick_size[index] = sizes->size[sizes->first[index]];
+		tiers->quick_at[index] = tiers->at[sizes->first[index]];
+	}
+}
+
 int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
 	uint64_t hot)
 {
-	size_t words = 0, skips = 0;
-
 	memset(tiers, 0, sizeof *tiers);
 	tiers->sizes = sizes;
 	tiers->backing = backing;
@@ -164,7 +183,6 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 	tiers->tier = tp_backing_alloc(backing, tiers->table_bytes);
 	if (!tiers->tier)
 		return -ENOMEM;
-	tiers->lines = hot | lines_read(tiers);
 	for (unsigned tier = 0; tier < sizes->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
 
@@ -173,17 +191,8 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 		tp_budget_init(&t->many, max_idle);
 		t->stack = (uint16_t)stack_slots(sizes->size[tier]);
 		tp_depot_init(&t->depot);
-		while (tp_page_line(words * sizeof(uint64_t)) & tiers->lines && skips++ < SKIPS)
-			words += LINE_WORDS;
-		tiers->at[tier] = (uint16_t)words;
-		words += tp_round_up(1u + t->stack, LINE_WORDS);
 	}
-	tiers->at[TP_TIER_NONE] = (uint16_t)words;
-	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
-	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
-		tiers->quick_size[index] = sizes->size[sizes->first[index]];
-		tiers->quick_at[index] = tiers->at[sizes->first[index]];
-	}
+	stacks_place(tiers, hot);
 	limits_set(tiers);
 	return 0;
 }
