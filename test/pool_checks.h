@@ -13,6 +13,7 @@
 
 #include "counting_backing.h"
 #include "cpus.h"
+#include "random.h"
 
 #define HEADER sizeof(tierpool_buf)
 #define KIB ((size_t)1 << 10)
@@ -127,14 +128,6 @@ static inline unsigned fill(tierpool *pool)
 	cycle(pool, 20 * KIB, 30);
 	cycle(pool, MIB, 2);
 	return 135;
-}
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state >> 24;
 }
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Items that know how many owners they have, the hands that threads hold them in, and the first
- * finding, at which a stress program ends. For stress_cpucache.c.
+ * Items that know how many owners they have, and the hands that threads hold them in. For
+ * stress_cpucache.c.
  */
 #ifndef STRESS_ITEMS_H
 #define STRESS_ITEMS_H
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,31 +13,8 @@
 
 #include "atomic.h"
 #include "base.h"
-
-static int stop, broken;
-
-/* Says what was found, if it is the first, and stops all threads. */
-__attribute__((format(printf, 1, 2))) static void broke(const char *format, ...)
-{
-	va_list args;
-
-	tp_store_relaxed(&stop, 1);
-	if (tp_exchange_relaxed(&broken, 1))
-		return;
-	va_start(args, format);
-	fprintf(stderr, "stress_cpucache: ");
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state * UINT64_C(0x2545f4914f6cdd1d) >> 11;
-}
+#include "random.h"
+#include "stress_finding.h"
 
 static unsigned below(uint64_t *state, unsigned n)
 {

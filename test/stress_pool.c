@@ -13,7 +13,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
@@ -25,6 +24,8 @@
 #include "base.h"
 #include "inject_points.h"
 #include "pool.h"
+#include "random.h"
+#include "stress_finding.h"
 
 #define THREADS 8
 #define HELD 6
@@ -41,30 +42,8 @@ static tierpool *pool;
  * and back. Whoever counts one of them twice tells of too many.
  */
 static tierpool *full;
-static int stop, broken;
 static cpu_set_t allowed; /* where this program may run */
 static tierpool_buf *handed_over[SLOTS];
-
-static void broke(const char *format, ...)
-{
-	va_list args;
-
-	tp_store_relaxed(&broken, 1);
-	tp_store_relaxed(&stop, 1);
-	va_start(args, format);
-	fprintf(stderr, "stress_pool: ");
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state * UINT64_C(0x2545f4914f6cdd1d) >> 11;
-}
 
 /* Every magnitude as often as any other. */
 static size_t random_size(uint64_t *random)

@@ -11,18 +11,14 @@
  * Exit status: the program's; 77, with the reason, where no filter can be had; 2 for a mistake.
  */
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/membarrier.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "an argument begins with its low half");
+#include "syscall_filter.h"
 
 static const struct refusal {
 	const char *name;
@@ -36,25 +32,6 @@ static const struct refusal {
 	{"fence", SYS_membarrier, UINT32_MAX, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, ENOSYS},
 	{"affinity", SYS_sched_setaffinity, 0, 0, EPERM},
 };
-
-/* Of several filters the one that refuses decides. 0, or -1 with errno. */
-static int refuse(const struct refusal *r)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, r->call, 0, 4),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, r->mask),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, r->command, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | r->error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog filter = {sizeof code / sizeof *code, code};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -1;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0);
-}
 
 static const struct refusal *refusal_named(const char *name)
 {
@@ -78,7 +55,7 @@ int main(int argc, char **argv)
 			fprintf(stderr, "under_filter: %s: not known\n", name);
 			return 2;
 		}
-		if (refuse(r)) {
+		if (syscall_refuse(r->call, r->mask, r->command, r->error)) {
 			fprintf(stderr, "under_filter: no seccomp filter: %s\n", strerror(errno));
 			return 77;
 		}
