@@ -54,6 +54,10 @@ void tp_budget_recount(struct tp_budget *budget, size_t leased);
 struct tierpool_budget {
 	struct tp_budget budget;
 	size_t users; /* pools, and 1 for the program's handle */
+	/* Of pool.c, which looks after those who have leased what another one could use. */
+	uint32_t reclaiming; /* a lock that is only tried; what is below is its holder's */
+	uint32_t next_neighbour;
+	uint64_t reclaimed_ms, pressed_ms;
 };
 
 void tp_budget_share(struct tierpool_budget *budget);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a borrower does with a buffer: append, format, read, write, stream. Owns the content between
- * get and put; where blocks come from it does not know. Layer 3.
+ * get and put; where blocks come from it does not know. Layer 4.
  *
  * A buffer grows through its pool, which is above this layer: the two calls below are made upwards,
- * and pool.c implements them.
+ * and borrow.c implements them.
  */
 #ifndef TP_BUFFER_H
 #define TP_BUFFER_H

@@ -36,12 +36,16 @@ tp_outline void *tp_cpucache_pop_rseq(const struct tp_doors *doors, unsigned at,
 	return item;
 }
 
-tp_outline bool tp_cpucache_push_rseq(const struct tp_doors *doors, unsigned at, void *item)
+tp_outline bool tp_cpucache_push_rseq(
+	const struct tp_doors *doors, unsigned at, void *item, bool aged)
 {
+	bool (*push)(ptrdiff_t, const void *, unsigned, unsigned, const void *) =
+		aged ? tp_sequence_push_aged : tp_sequence_push;
+
 	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES; tries++) {
 		if (!tp_word_room(own_word(doors, at)))
 			break;
-		if (tp_sequence_push(tp_percpu_rseq, base_of(doors), doors->count, at, item))
+		if (push(tp_percpu_rseq, base_of(doors), doors->count, at, item))
 			return true;
 	}
 	return false;
@@ -179,20 +183,23 @@ static struct tp_change careless_arm(const struct tp_doors *doors, unsigned at, 
 }
 #endif
 
-unsigned tp_cpucache_arm(const struct tp_doors *doors, unsigned at, unsigned mean)
+static unsigned gap_draw(struct tp_door *door, unsigned mean)
 {
-	struct tp_door *door = &doors->door[tp_percpu_current(doors->count)];
-	struct tp_change change;
-	uint64_t random;
-	unsigned gap;
-
 	/*
 	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: a number that
 	 * two threads draw from one door at once is no less random.
 	 */
-	random = tp_add_relaxed(&door->random, UINT64_C(0x9e3779b97f4a7c15));
+	uint64_t random = tp_add_relaxed(&door->random, UINT64_C(0x9e3779b97f4a7c15));
+
 	random += UINT64_C(0x9e3779b97f4a7c15);
-	gap = (unsigned)((random * UINT64_C(0xd1342543de82ef95)) >> 32) % (2 * mean - 1) + 1;
+	return (unsigned)((random * UINT64_C(0xd1342543de82ef95)) >> 32) % (2 * mean - 1) + 1;
+}
+
+unsigned tp_cpucache_arm(const struct tp_doors *doors, unsigned at, unsigned mean)
+{
+	unsigned gap = gap_draw(&doors->door[tp_percpu_current(doors->count)], mean);
+	struct tp_change change;
+
 #if tp_fault(TP_FAULT_CARELESS_ARM)
 	change = careless_arm(doors, at, gap);
 #else
@@ -237,6 +244,17 @@ void tp_cpucache_room_set(uint64_t *stack, unsigned room)
 	tp_store_release(stack, (word & ~(TP_WORD_MASK * TP_WORD_ROOM)) | room * TP_WORD_ROOM);
 }
 
+void tp_cpucache_hurry(struct tp_door *door, uint64_t *stack, unsigned mean)
+{
+	uint64_t word = tp_load_relaxed(stack);
+	int64_t too_many = tp_word_countdown(word) - (int64_t)gap_draw(door, mean);
+
+	if (too_many <= 0)
+		return;
+	tp_add_relaxed(&door->skipped, (uint64_t)too_many);
+	tp_store_release(stack, word - (uint64_t)too_many * TP_WORD_COUNTDOWN);
+}
+
 /* ---- counting ---- */
 
 uint64_t tp_cpucache_word(const struct tp_doors *doors, unsigned cpu, unsigned at)
@@ -260,7 +278,8 @@ struct tp_cpucache_counts tp_cpucache_count_on(
 		sum.pops -= tp_word_countdown(word);
 		sum.pushes += tp_word_depth(word);
 	}
-	/* After the words, whose acquire keeps it there: what they hold is counted in. */
+	/* After the words, whose acquire keeps them there: what they hold is counted in. */
+	sum.pops -= (int64_t)tp_load_relaxed(&door->skipped);
 	sum.pushes += sum.pops - (int64_t)tp_load_relaxed(&door->moved_in);
 	return sum;
 }

@@ -10,15 +10,19 @@
  * without the others, and an abort leaves all three true. A pop that leaves the countdown negative
  * is a strike: its caller arms the countdown again.
  *
+ * A stack may have ages: a byte for each of its TP_AGES_SLOTS slots, set to 0 by the push that
+ * fills the slot. Who stopped the CPU reads and writes them too.
+ *
  * A pointer in a slot belongs to the cache from the store of the word that counts it until the
  * store of a word that does not. Readers that only count may load words at any time.
  *
  * Counting, without a shared word on the fast path; of each CPU
- *   pops   = armed - sum of countdowns
+ *   pops   = armed - skipped - sum of countdowns
  *   pushes = pops + sum of depths - moved in + moved out
- * where "moved" are pointers that came and went otherwise than by pop and push. Writers store the
- * word first and then add to armed and moved out, but add to moved in before they store the word;
- * the reader (tp_cpucache_count) looks in the opposite order; so each store of a word is a release.
+ * where skipped is by how much countdowns were shortened, and "moved" are pointers that came and
+ * went otherwise than by pop and push. Writers store the word first and then add to armed and moved
+ * out, but add to skipped and moved in before they store the word; the reader (tp_cpucache_count)
+ * looks in the opposite order; so each store of a word is a release.
  * So a reading is never above the truth, and may be clamped to grow without ever becoming wrong.
  */
 #ifndef TP_CPUCACHE_H
@@ -78,7 +82,14 @@ static inline void *tp_cpucache_pop_locked(
 	return item;
 }
 
-static inline bool tp_cpucache_push_locked(const struct tp_doors *doors, unsigned at, void *item)
+/* The ages of a stack that has them; that of slot 0 is nobody's. */
+static inline uint8_t *tp_stack_ages(uint64_t *stack)
+{
+	return (uint8_t *)stack + TP_AGES_AT;
+}
+
+static inline bool tp_cpucache_push_locked(
+	const struct tp_doors *doors, unsigned at, void *item, bool aged)
 {
 	struct tp_door *door = tp_doors_enter(doors);
 	uint64_t word, *stack;
@@ -91,6 +102,8 @@ static inline bool tp_cpucache_push_locked(const struct tp_doors *doors, unsigne
 	pushed = tp_word_room(word);
 	if (tp_likely(pushed)) {
 		stack[tp_word_depth(word) + 1] = (uintptr_t)item;
+		if (aged)
+			tp_stack_ages(stack)[tp_word_depth(word) + 1] = 0;
 		tp_store_release(stack, word + TP_WORD_PUSH); /* commit */
 	}
 	tp_locked_leave(&door->lock);
@@ -99,7 +112,7 @@ static inline bool tp_cpucache_push_locked(const struct tp_doors *doors, unsigne
 
 /* In rseq mode, and again after an abort. */
 void *tp_cpucache_pop_rseq(const struct tp_doors *doors, unsigned at, uint64_t *after);
-bool tp_cpucache_push_rseq(const struct tp_doors *doors, unsigned at, void *item);
+bool tp_cpucache_push_rseq(const struct tp_doors *doors, unsigned at, void *item, bool aged);
 
 /*
  * Takes the top of a stack of the caller's CPU; the pointer is the caller's, the room it leaves the
@@ -115,8 +128,15 @@ static inline void *tp_cpucache_pop(const struct tp_doors *doors, unsigned at, u
 /* Gives a pointer to a stack. False: no room, and the pointer is still the caller's. */
 static inline bool tp_cpucache_push(const struct tp_doors *doors, unsigned at, void *item)
 {
-	return tp_percpu_rseq ? tp_cpucache_push_rseq(doors, at, item)
-			      : tp_cpucache_push_locked(doors, at, item);
+	return tp_percpu_rseq ? tp_cpucache_push_rseq(doors, at, item, false)
+			      : tp_cpucache_push_locked(doors, at, item, false);
+}
+
+/* The same, to a stack with ages: the pointer's is 0. */
+static inline bool tp_cpucache_push_aged(const struct tp_doors *doors, unsigned at, void *item)
+{
+	return tp_percpu_rseq ? tp_cpucache_push_rseq(doors, at, item, true)
+			      : tp_cpucache_push_locked(doors, at, item, true);
 }
 
 /* What the fast path has to know, settled before the first pool: in one line. */
@@ -141,6 +161,12 @@ static inline bool tp_cpucache_push_fast(
 	const struct tp_fast *fast, const void *base, unsigned at, void *item)
 {
 	return tp_sequence_push(fast->rseq, base, fast->cpus, at, item);
+}
+
+static inline bool tp_cpucache_push_aged_fast(
+	const struct tp_fast *fast, const void *base, unsigned at, void *item)
+{
+	return tp_sequence_push_aged(fast->rseq, base, fast->cpus, at, item);
 }
 
 /*
@@ -171,6 +197,12 @@ void *tp_cpucache_move_out(struct tp_door *door, uint64_t *stack, unsigned slot)
 
 /* On a stack of a stopped CPU: changes the room, whose lease the caller brings or takes. */
 void tp_cpucache_room_set(uint64_t *stack, unsigned room);
+
+/*
+ * On a stack of a stopped CPU: brings the next strike nearer, to a random gap of 1 to 2 * mean - 1
+ * pops away, if it is further than that.
+ */
+void tp_cpucache_hurry(struct tp_door *door, uint64_t *stack, unsigned mean);
 
 /*
  * After a strike: arms the countdown of a stack of the caller's CPU, if it is below zero, so that

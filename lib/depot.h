@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The depot of a tier: idle buffers that do not fit, or may not lie, in the per-CPU stacks. Owns
- * two linked lists and their lock; knows no bytes. Layer 2.
+ * its linked lists and their lock; knows no bytes. Layer 2.
  *
- * The two lists are sync.Pool's two generations. A put goes to young; a get takes from young, then
+ * Young and old are sync.Pool's two generations. A put goes to young; a get takes from young, then
  * from old; a tick frees old and makes young the new old, in constant time. So a buffer that nobody
- * touched between two ticks is gone, however many there are.
+ * touched between two ticks is gone, however many there are. A tick that nobody asked for frees
+ * nothing by itself: what has aged out is dying, and whoever passes by frees some of it. Until then
+ * it is as idle as ever, and a get that finds nothing better takes it.
  *
  * A buffer in a list belongs to the depot; the lock is held only for the splice, never while memory
  * is allocated or freed.
@@ -33,9 +35,9 @@ void tp_list_move(struct tp_list *from, struct tp_list *to); /* all, one by one 
 
 struct tp_depot {
 	pthread_mutex_t lock;
-	struct tp_list young, old; /* in the lock */
-	bool closed;               /* for ever, in the lock: the pool is being destroyed */
-	size_t count;              /* young and old; written in the lock, read by anyone */
+	struct tp_list young, old, dying; /* in the lock */
+	bool closed;                      /* for ever, in the lock: the pool is being destroyed */
+	size_t count;                     /* of all three; written in the lock, read by anyone */
 } __attribute__((aligned(TP_LINE)));
 
 void tp_depot_init(struct tp_depot *depot);
@@ -47,13 +49,23 @@ void tp_depot_fini(struct tp_depot *depot); /* must be empty */
  */
 bool tp_depot_push(struct tp_depot *depot, struct tp_list *list);
 
-enum tp_depot_age { TP_DEPOT_ANY, TP_DEPOT_AGED };
+/* The same, to those that are dying. */
+bool tp_depot_bury(struct tp_depot *depot, struct tp_list *list);
 
-/* Moves up to most buffers to the front of list; their age byte says which list they were in. */
+/* Which may be taken: young first; old and dying ones; dying ones. */
+enum tp_depot_age { TP_DEPOT_ANY, TP_DEPOT_AGED, TP_DEPOT_DYING };
+
+/* Moves up to most buffers to the front of list; their age byte is 0 for those that were young. */
 void tp_depot_pop(struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_list *list);
 
-/* One tick: what was old goes to victims, what was young is old. */
+/* One tick: what was old or dying goes to victims, what was young is old. */
 void tp_depot_rotate(struct tp_depot *depot, struct tp_list *victims);
+
+/*
+ * One tick that frees nothing: what was old is dying. Where the last one's are dying still, nothing
+ * happens; the young ones stay young, for one tick more. Whether any are dying.
+ */
+bool tp_depot_age(struct tp_depot *depot);
 
 /* Closes the depot for ever: nothing more goes in. What it holds is there to be popped. */
 void tp_depot_close(struct tp_depot *depot);

@@ -46,16 +46,16 @@ struct tp_door {
 	uint64_t *home;  /* NULL: none yet. Set once, by the holder of lock; read by anyone */
 	uint32_t lock;   /* rseq: held by a stopper. locked: by whoever is inside */
 	uint32_t closed; /* for ever: the pool is being destroyed. By the holder of lock */
-	uint64_t armed;  /* this and all below: added to and read by anyone */
-	uint64_t moved_in;
-	uint64_t moved_out;
-	uint64_t random;  /* state of the gaps between strikes */
-	uint32_t age_due; /* a tick was left to the CPU itself */
-	/* Of other CPUs, for whom the line above is only to be read. */
-	uint64_t moves_at_look
-		__attribute__((aligned(TP_LINE))); /* pops and pushes at the last look */
-	uint64_t moves_at_tick;                    /* and at the last tick */
-	void *block; /* that the slab lies in; by who installed it, read by who ends the pool */
+	/* What cpucache.h counts by: added to and read by anyone. */
+	uint64_t armed, skipped, moved_in, moved_out;
+	uint64_t random; /* state of the gaps between strikes */
+	/* What decay.h knows of the CPU; on a line that its own gets and puts do not need. */
+	uint64_t moves_at_look __attribute__((aligned(TP_LINE))); /* pops and pushes, by anyone */
+	uint64_t moves_at_tick;                                   /* and as of the last tick */
+	uint32_t aged; /* ticks that have been done here; by whoever stopped the CPU */
+	uint32_t ager; /* how far the tick under way has come; the same */
+	uint32_t gap;  /* mean pops to the next strike; by the CPU, read by the CPU */
+	void *block;   /* that the slab lies in; by who installed it, read by who ends the pool */
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_doors {

@@ -7,8 +7,13 @@
 /* Buffers that leave a depot under one hold of its lock. */
 #define STRIP 64
 
-/* Pops and pushes since the last tick from which on a CPU counts as hard at work. */
-#define BUSY 4096
+/*
+ * A piece of a tick that nobody asked for: slots that are looked at on one CPU, but for the end of
+ * the last stack; and what is freed, but one buffer at least. Each some microseconds at the most.
+ */
+#define PIECE_SLOTS 64
+#define PIECE_BUFFERS 32
+#define PIECE_BYTES ((size_t)256 << 10)
 
 /* Up to n buffers of a stopped CPU's stack, oldest first, to victims, with their leases. */
 static size_t stack_strip(struct tp_tiers *tiers, struct tp_door *door, unsigned tier, size_t n,
@@ -71,7 +76,7 @@ static bool evict(struct tp_tiers *tiers, unsigned tier, enum tp_depot_age age, 
 		if (depot_strip(tiers, larger, 1, age, victim))
 			return true;
 	for (unsigned i = 0; i < tiers->doors.count; i++) {
-		if ((!i || tp_tiers_may_stop(tiers, cpu, due)) &&
+		if ((!i || tp_decay_may_stop(&tiers->decay, cpu, due)) &&
 			cpu_evict(tiers, cpu, tier, age, victim))
 			return true;
 		cpu = tp_percpu_next(cpu, tiers->doors.count);
@@ -86,7 +91,7 @@ tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier)
 
 	if (!tp_tiers_may_fit(tiers, tier) || tier + 1 == tiers->sizes->count)
 		return NULL;
-	due = tp_tiers_stop_due(tiers);
+	due = tp_decay_stop_due(&tiers->decay);
 	if (!evict(tiers, tier, TP_DEPOT_AGED, due, &victim))
 		evict(tiers, tier, TP_DEPOT_ANY, due, &victim);
 	return victim.head;
@@ -134,92 +139,120 @@ bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victi
 
 /* ---- ages ---- */
 
+struct ageing {
+	struct tp_tiers *tiers;
+	size_t piece; /* slots to look at, and then no further tier */
+	struct tp_list gone;
+};
+
 /* Buffers of age 1 go, those of age 0 are of age 1 now, and half of the room goes. */
-static void stack_age(
-	struct tp_tiers *tiers, struct tp_door *door, unsigned tier, struct tp_list *victims)
+static void stack_age(struct ageing *ageing, struct tp_door *door, unsigned tier)
 {
-	uint64_t *stack = tp_tiers_stack(tiers, door, tier);
+	uint64_t *stack = tp_tiers_stack(ageing->tiers, door, tier);
 	unsigned room = tp_word_room(*stack);
 
 	for (unsigned slot = 1; slot <= tp_word_depth(*stack);) {
 		tierpool_buf *b = (tierpool_buf *)(uintptr_t)stack[slot];
 
 		if (tp_control_age(b)) {
-			tp_list_push(victims, tp_cpucache_move_out(door, stack, slot));
+			tp_list_push(&ageing->gone, tp_cpucache_move_out(door, stack, slot));
 		} else {
 			tp_control_age_set(b, 1);
 			slot++;
 		}
 	}
 	tp_cpucache_room_set(stack, room / 2);
-	tp_tiers_unlease(tiers, tier, room - room / 2);
+	tp_tiers_unlease(ageing->tiers, tier, room - room / 2);
 }
 
-/* A stopped CPU's stacks, so many ticks at once. */
-static void cpu_age(
-	struct tp_tiers *tiers, struct tp_door *door, unsigned ticks, struct tp_list *victims)
+/* A tp_ager: tier by tier, from where the last piece ended. */
+static bool slab_age(void *context, struct tp_door *door, unsigned ticks)
 {
-	for (; ticks; ticks--)
-		for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
-			stack_age(tiers, door, tier, victims);
-}
+	struct ageing *ageing = context;
+	/* What is to be done whole begins anew: its tick is another one than that of the piece. */
+	unsigned tier = ageing->piece == SIZE_MAX ? 0 : door->ager;
+	unsigned tiers = ageing->tiers->sizes->count;
+	size_t slots = 0;
 
-void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims)
-{
-	unsigned cpu = tp_percpu_current(tiers->doors.count);
-	struct tp_door *door;
-
-	if (tp_likely(!tp_load_relaxed(&tiers->doors.door[cpu].age_due)))
-		return;
-	door = tp_doors_stop_own(&tiers->doors);
-	if (!door)
-		return;
-	/* Of the CPU that was stopped, which may be another one. Acquire: once for each tick. */
-	if (tp_exchange_acquire(&door->age_due, 0u))
-		cpu_age(tiers, door, 1, victims);
-	tp_door_publish(door);
-}
-
-/*
- * The part of a tick that is a CPU's. One that is hard at work is not fenced, which would cost it
- * more than its own ageing does: it is told to do that itself, at its next strike or slow call. If
- * it has not by the next tick it is fenced after all. One that has not moved since it was told has
- * not touched a buffer since, and so owes both ticks.
- */
-static void cpu_tick(struct tp_tiers *tiers, unsigned cpu, struct tp_list *victims)
-{
-	struct tp_door *door = &tiers->doors.door[cpu];
-	uint64_t now = tp_tiers_moves(tiers, cpu);
-	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
-	uint64_t moved = now - tp_exchange_relaxed(&door->moves_at_tick, now);
-	bool told = tp_load_relaxed(&door->age_due);
-
-	if (tp_percpu_rseq && moved >= BUSY && !told && cpu != tp_percpu_id()) {
-		tp_store_relaxed(&door->age_due, 1u);
-		return;
+	for (; tier < tiers && slots < ageing->piece; tier++) {
+		slots += tp_word_depth(*tp_tiers_stack(ageing->tiers, door, tier));
+		for (unsigned i = 0; i < ticks; i++)
+			stack_age(ageing, door, tier);
 	}
-	door = tp_doors_stop(&tiers->doors, cpu);
-	if (!door)
+	door->ager = tier < tiers ? tier : 0;
+	return tier == tiers;
+}
+
+/* To the depots, to be freed by and by. A closed depot's have to go at once. */
+static void bury(struct tp_tiers *tiers, struct tp_list *gone, struct tp_list *victims)
+{
+	struct tp_list one = {NULL, 0};
+
+	for (tierpool_buf *b; (b = tp_list_pop(gone));) {
+		tp_list_push(&one, b);
+		if (!tp_depot_bury(&tiers->tier[b->tp_tier].depot, &one))
+			tp_list_move(&one, victims);
+		/* Release: who clears it first sees what it was set for. */
+		tp_store_release(&tiers->dying, 1u);
+	}
+}
+
+/* Some of those that are dying, of the larger tiers first. */
+static void dying_take(struct tp_tiers *tiers, struct tp_list *victims)
+{
+	size_t n = PIECE_BUFFERS, bytes = PIECE_BYTES;
+
+	if (!tp_load_relaxed(&tiers->dying) || !tp_exchange_acquire(&tiers->dying, 0u))
 		return;
-	told = tp_exchange_acquire(&door->age_due, 0u);
-	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
-	if (told && !moved && tp_tiers_moves(tiers, cpu) == now)
-		cpu_age(tiers, door, 2, victims);
-	else
-		cpu_age(tiers, door, 1, victims);
-	tp_door_publish(door);
+	for (unsigned tier = tiers->sizes->count; tier--;) {
+		size_t cost = tiers->tier[tier].cost;
+		size_t fit = tp_min(n, bytes / cost + (n == PIECE_BUFFERS));
+		size_t taken = victims->count;
+
+		tp_depot_pop(&tiers->tier[tier].depot, fit, TP_DEPOT_DYING, victims);
+		taken = victims->count - taken;
+		n -= taken;
+		bytes -= tp_min(bytes, taken * cost);
+		/* As many as might be: there may be more. */
+		if (taken == fit)
+			tp_store_release(&tiers->dying, 1u);
+	}
+}
+
+static void depots_age(struct tp_tiers *tiers)
+{
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		if (tp_depot_age(&tiers->tier[tier].depot))
+			tp_store_release(&tiers->dying, 1u);
+}
+
+void tp_drain_begin(struct tp_tiers *tiers)
+{
+	tp_decay_begin(&tiers->decay);
+	depots_age(tiers);
+}
+
+bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims)
+{
+	struct ageing ageing = {.tiers = tiers, .piece = PIECE_SLOTS};
+	bool more;
+
+	if (tp_decay_begin_due(&tiers->decay))
+		depots_age(tiers);
+	more = tp_decay_some(&tiers->decay, slab_age, &ageing);
+	bury(tiers, &ageing.gone, victims);
+	dying_take(tiers, victims);
+	return more || tp_load_relaxed(&tiers->dying);
 }
 
 void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims)
 {
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-		cpu_tick(tiers, cpu, victims);
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
-		struct tp_list old;
+	struct ageing ageing = {.tiers = tiers, .piece = SIZE_MAX};
 
-		tp_depot_rotate(&tiers->tier[tier].depot, &old);
-		tp_list_move(&old, victims);
-	}
+	tp_decay_all(&tiers->decay, slab_age, &ageing);
+	tp_list_move(&ageing.gone, victims);
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		tp_depot_rotate(&tiers->tier[tier].depot, victims);
 }
 
 void tp_drain_close(struct tp_tiers *tiers, struct tp_list *victims)

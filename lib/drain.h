@@ -2,7 +2,7 @@
 /*
  * How idle buffers leave: evicted for a smaller one, aged by ticks, trimmed, or all of them at the
  * end. Owns the order in which they go. Frees none: what goes is handed to the caller, with its
- * lease, in a list of victims. Layer 5.
+ * lease, in a list of victims. Layer 6.
  */
 #ifndef TP_DRAIN_H
 #define TP_DRAIN_H
@@ -18,14 +18,17 @@
 /* Takes one buffer of a larger tier, aged ones first, to be freed; with its lease. NULL: none. */
 tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier);
 
-/*
- * One decay step: buffers that age out go to victims; room is halved. In rseq mode a CPU that is
- * hard at work does its own part at its next strike or slow call, in tp_drain_age_own.
- */
+/* One decay step: buffers that age out go to victims; room is halved (decay.h). */
 void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims);
 
-/* The caller's CPU's part of a tick that was left to it, if one was. For strikes and slow calls. */
-void tp_drain_age_own(struct tp_tiers *tiers, struct tp_list *victims);
+/* Begins a tick before it is due, to be done in pieces. */
+void tp_drain_begin(struct tp_tiers *tiers);
+
+/*
+ * For slow calls and strikes: a piece of the decay steps that have fallen due. What ages out goes to
+ * the depots to die there, and a few of those to victims. Whether there is more to do.
+ */
+bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims);
 
 /*
  * Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first.

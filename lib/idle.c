@@ -192,7 +192,7 @@ static tierpool_buf *steal(struct tp_tiers *tiers, unsigned tier)
 
 		cpu = tp_percpu_next(cpu, count);
 		if (tp_word_depth(tp_tiers_word(tiers, cpu, tier)) &&
-			tp_tiers_may_stop(tiers, cpu, tp_tiers_stop_due(tiers)))
+			tp_decay_may_stop(&tiers->decay, cpu, tp_decay_stop_due(&tiers->decay)))
 			b = stack_steal(tiers, cpu, tier);
 		if (b)
 			return b;
@@ -231,7 +231,7 @@ static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 			result = tp_tiers_lease(tiers, tier, 1);
 		}
 	}
-	if (result == TP_KEPT || !tp_tiers_stop_due(tiers))
+	if (result == TP_KEPT || !tp_decay_stop_due(&tiers->decay))
 		return result;
 	if (result == TP_NO_COUNT)
 		tp_tiers_room_drop_of(tiers, tier);

@@ -2,7 +2,7 @@
 /*
  * The idle buffers of a pool: which one is taken, and where one is kept. Owns the decisions, the
  * tables are tiers.h's, and what goes is drain.h's. Allocates and frees no block: what must go is
- * handed to the caller, with its lease, in a list of victims. Layer 5.
+ * handed to the caller, with its lease, in a list of victims. Layer 6.
  */
 #ifndef TP_IDLE_H
 #define TP_IDLE_H

@@ -21,6 +21,7 @@
 #define TP_FAULT_CARELESS_ARM 8     /* rseq: armed by a plain store, wherever the thread is now */
 #define TP_FAULT_EARLY_COMMIT 9     /* rseq: a push commits before its slot is written */
 #define TP_FAULT_SUMMING_WATCHER 10 /* idle bytes are told as summed up while buffers move */
+#define TP_FAULT_NO_RECLAIM 11      /* a pool gets nothing back of what its neighbours do not use */
 
 #ifndef TP_FAULT
 #define TP_FAULT TP_FAULT_NONE

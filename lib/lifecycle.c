@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From tierpool_create to the end of a pool: its options, its destruction, the default pool, and
- * what a fork makes of all of them. Layer 7.
+ * what a fork makes of all of them. Layer 8.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -77,8 +77,9 @@ static int options_read(const struct tierpool_options *options, struct tierpool_
 		chosen->retain = DEFAULT_RETAIN;
 	if (!chosen->max_idle)
 		chosen->max_idle = SIZE_MAX;
-	return tp_backing_init(
-		backing, chosen->backing, chosen->decay_ms ? chosen->decay_ms : DEFAULT_DECAY_MS);
+	if (!chosen->decay_ms)
+		chosen->decay_ms = DEFAULT_DECAY_MS;
+	return tp_backing_init(backing, chosen->backing, chosen->decay_ms);
 }
 
 static tierpool *pool_make(const struct tierpool_options *chosen, const struct tp_sizeclass *sizes,
@@ -103,7 +104,7 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
 	if (tp_tiers_init(&pool->tiers, pool->cpus, &pool->sizes, &pool->backing, chosen->retain,
 		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle,
-		    tp_pool_lines(pool))) {
+		    chosen->decay_ms, tp_pool_lines(pool))) {
 		tp_backing_free(backing, pool, bytes);
 		return NULL;
 	}
@@ -113,15 +114,12 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	tp_headers_init(&pool->headers);
 	tp_sites_init(&pool->sites);
 	pool->id = tp_add_relaxed(&last_id, 1u) + 1;
-	pool->registered.dead = pool_free;
+	pool->registered.kind = &tp_pool_kind;
 	return pool;
 }
 
-static void fork_register(void);
-
 int tierpool_create(tierpool **out, const struct tierpool_options *options)
 {
-	static pthread_once_t forks = PTHREAD_ONCE_INIT;
 	struct tierpool_options chosen = {0};
 	struct tp_backing backing;
 	struct tp_sizeclass sizes;
@@ -137,7 +135,7 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	*out = pool_make(&chosen, &sizes, &backing);
 	if (!*out)
 		return -ENOMEM;
-	pthread_once(&forks, fork_register);
+	tp_forks_start();
 	tp_registry_add(&(*out)->registered);
 	return 0;
 }
@@ -207,25 +205,22 @@ size_t tierpool_destroy(tierpool *pool)
 
 /* ---- fork ---- */
 
-/* Takes every lock that a get, put, tick or destroy may hold: the child finds all of them whole. */
-static void fork_prepare(void)
+static void pool_lock(struct tp_registered *entry)
 {
-	tp_registry_lock();
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
-		pthread_mutex_lock(&tp_pool_of(e)->sites.lock);
-		tp_tiers_lock(&tp_pool_of(e)->tiers);
-		pthread_mutex_lock(&tp_pool_of(e)->headers.lock);
-	}
+	tierpool *pool = tp_pool_of(entry);
+
+	pthread_mutex_lock(&pool->sites.lock);
+	tp_tiers_lock(&pool->tiers);
+	pthread_mutex_lock(&pool->headers.lock);
 }
 
-static void fork_release(void)
+static void pool_unlock(struct tp_registered *entry)
 {
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
-		pthread_mutex_unlock(&tp_pool_of(e)->headers.lock);
-		tp_tiers_unlock(&tp_pool_of(e)->tiers);
-		pthread_mutex_unlock(&tp_pool_of(e)->sites.lock);
-	}
-	tp_registry_unlock();
+	tierpool *pool = tp_pool_of(entry);
+
+	pthread_mutex_unlock(&pool->headers.lock);
+	tp_tiers_unlock(&pool->tiers);
+	pthread_mutex_unlock(&pool->sites.lock);
 }
 
 /* In the child of a fork: makes the counts fit what is there. */
@@ -257,15 +252,45 @@ static void lost_count(tierpool *pool)
  * What slow calls of the parent's other threads had in hand is lost with them. Its leases end, by
  * leasing anew what is there; its buffers count as borrowed, like all that those threads held.
  */
-static void fork_child(void)
+static void pool_forked(struct tp_registered *entry)
+{
+	tp_tiers_recount(&tp_pool_of(entry)->tiers);
+	lost_count(tp_pool_of(entry));
+}
+
+const struct tp_kind tp_pool_kind = {.dead = pool_free,
+	.due = tp_pool_due,
+	.tick = tp_pool_tick_entry,
+	.empty = tp_pool_empty,
+	.lock = pool_lock,
+	.unlock = pool_unlock,
+	.forked = pool_forked};
+
+/* Takes every lock that a get, put, tick or destroy may hold: the child finds all of them whole. */
+static void fork_prepare(void)
+{
+	tp_registry_lock();
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+		e->kind->lock(e);
+}
+
+static void fork_release(void)
 {
 	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
-		if (tp_pool_of(e)->budget)
+		e->kind->unlock(e);
+	tp_registry_unlock();
+}
+
+static void fork_child(void)
+{
+	/* Before any pool leases anew of it; nor is anybody else reclaiming here. */
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+		if (e->kind == &tp_pool_kind && tp_pool_of(e)->budget) {
 			tp_budget_recount(&tp_pool_of(e)->budget->budget, 0);
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
-		tp_tiers_recount(&tp_pool_of(e)->tiers);
-		lost_count(tp_pool_of(e));
-	}
+			tp_pool_of(e)->budget->reclaiming = 0;
+		}
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+		e->kind->forked(e);
 	fork_release();
 }
 
@@ -285,8 +310,14 @@ __attribute__((constructor)) static void stay_loaded(void)
 		dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
-/* By the first pool, and so after jemalloc's own: prepare handlers run in reverse order. */
-static void fork_register(void)
+static void forks_register(void)
 {
 	pthread_atfork(fork_prepare, fork_release, fork_child);
+}
+
+void tp_forks_start(void)
+{
+	static pthread_once_t registered = PTHREAD_ONCE_INIT;
+
+	pthread_once(&registered, forks_register);
 }

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
+#include "arch/locked.h"
 #include "atomic.h"
-#include "buffer.h"
+#include "clock.h"
 #include "control.h"
-#include "cpucache.h"
 #include "drain.h"
 #include "idle.h"
 #include "inject.h"
-#include "misuse.h"
 #include "shadow.h"
-
-/* Gets between two strikes of a stack, on average. */
-#define STRIKE_MEAN 4096
 
 static void count(uint64_t *counter)
 {
@@ -25,8 +19,7 @@ static void count(uint64_t *counter)
 
 /* ---- buffers: from the backing and back to it ---- */
 
-/* A buffer in state idle, with a block of its own. NULL: out of memory. */
-static tierpool_buf *buffer_alloc(tierpool *pool, unsigned tier, size_t n)
+tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
 {
 	size_t cap = tier == TP_TIER_NONE ? n : pool->sizes.size[tier];
 	uint64_t stack = tier == TP_TIER_NONE ? 0 : tp_tiers_lines(&pool->tiers, tier);
@@ -80,7 +73,146 @@ size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why
 	return bytes;
 }
 
-static tierpool_buf *idle_take(tierpool *pool, unsigned tier)
+/* ---- decay ---- */
+
+/*
+ * Once in a tick: has jemalloc give back the pages whose time has come. It does so by itself only
+ * where its arena goes on to be used, which a quiet pool's is not. For two ticks after the last
+ * block was freed, since jemalloc's time for its pages is a tick of ours.
+ */
+static void pages_settle(tierpool *pool)
+{
+	uint64_t ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
+	uint64_t frees = tp_load_relaxed(&pool->counters.frees);
+
+	/* Relaxed, all of it: where two come at once jemalloc is asked once more. */
+	if (tp_likely(tp_load_relaxed(&pool->settled_ticks) == ticks) ||
+		tp_exchange_relaxed(&pool->settled_ticks, ticks) == ticks)
+		return;
+	if (tp_exchange_relaxed(&pool->settled_frees, frees) != frees)
+		tp_store_relaxed(&pool->settling, 2u);
+	if (tp_load_relaxed(&pool->settling)) {
+		tp_sub_relaxed(&pool->settling, 1u);
+		tp_backing_give_back(&pool->backing, false);
+	}
+}
+
+bool tp_pool_attend(tierpool *pool)
+{
+	struct tp_list victims = {NULL, 0};
+	bool more = tp_drain_some(&pool->tiers, &victims);
+
+	tp_pool_release(pool, &victims, TP_DROP_DECAY);
+	pages_settle(pool);
+	return more;
+}
+
+size_t tp_pool_tick(tierpool *pool)
+{
+	struct tp_list victims = {NULL, 0};
+	size_t bytes;
+
+	tp_drain_tick(&pool->tiers, &victims);
+	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
+	/* A pool that has come to rest will not need the pages soon. */
+	if (bytes && !tp_tiers_bytes(&pool->tiers))
+		tp_backing_give_back(&pool->backing, true);
+	else
+		pages_settle(pool);
+	return bytes;
+}
+
+/* ---- neighbours on a shared budget ---- */
+
+/*
+ * Whoever is kept from keeping a buffer only by what other pools have leased looks after these, one
+ * caller at a time and at most once a millisecond. What they have leased and do not use goes at
+ * once; what lies idle there untouched for one to two of PRESS_MS goes by ticks that come so often,
+ * in pieces as ever: so the budget goes to those who use it.
+ */
+#define PRESS_MS 100
+
+/* Pools that one call looks after. */
+#define NEIGHBOURS 8
+
+/* Whether a buffer of the tier would be kept but for the shares of other pools. */
+static bool is_starved(const tierpool *pool, unsigned tier)
+{
+	const struct tp_tiers *tiers = &pool->tiers;
+	size_t cost = tiers->tier[tier].cost;
+
+	/* Relaxed: of numbers that go on changing, one look is as good as another. */
+	return tiers->shared && tp_tiers_may_fit(tiers, tier) &&
+	       tp_load_relaxed(&tiers->shared->free) < (int64_t)cost &&
+	       tp_load_relaxed(&tiers->retain.free) >= (int64_t)cost &&
+	       tp_load_relaxed(&tiers->shared->leased) > tp_load_relaxed(&tiers->retain.leased);
+}
+
+struct neighbourhood {
+	const tierpool *pool;
+	unsigned skip; /* those who were looked after the last time */
+};
+
+static bool is_neighbour(const struct tp_registered *entry, void *context)
+{
+	struct neighbourhood *of = context;
+
+	if (entry == &of->pool->registered || entry->kind != of->pool->registered.kind ||
+		((const tierpool *)entry)->budget != of->pool->budget)
+		return false;
+	return !of->skip || !of->skip--;
+}
+
+static void neighbour_press(tierpool *pool, bool tick)
+{
+	if (!tp_load_relaxed(&pool->tiers.retain.leased))
+		return;
+	tp_tiers_room_drop(&pool->tiers);
+	if (tick)
+		tp_drain_begin(&pool->tiers);
+	tp_pool_attend(pool);
+}
+
+/* With the budget's reclaiming. wanted: bytes that then should be free in it. */
+static void neighbours_press(tierpool *pool, size_t wanted, bool tick)
+{
+	struct tierpool_budget *budget = pool->budget;
+	struct neighbourhood of = {pool, budget->next_neighbour};
+	struct tp_registered *entry = NULL;
+
+	for (unsigned i = 0; i < NEIGHBOURS; i++) {
+		entry = tp_registry_next_of(entry, is_neighbour, &of);
+		budget->next_neighbour = entry ? budget->next_neighbour + 1 : 0;
+		if (!entry)
+			return;
+		neighbour_press(tp_pool_of(entry), tick);
+		if (tp_load_relaxed(&budget->budget.free) >= (int64_t)wanted)
+			break;
+	}
+	tp_registry_drop(entry);
+}
+
+static void neighbours_reclaim(tierpool *pool, size_t wanted)
+{
+	struct tierpool_budget *budget = pool->budget;
+	uint64_t now = tp_clock_ms();
+	bool tick;
+
+	if (tp_fault(TP_FAULT_NO_RECLAIM) || !tp_locked_try(&budget->reclaiming))
+		return;
+	if (budget->reclaimed_ms != now) {
+		budget->reclaimed_ms = now;
+		tick = now - budget->pressed_ms >= PRESS_MS;
+		if (tick)
+			budget->pressed_ms = now;
+		neighbours_press(pool, wanted, tick);
+	}
+	tp_locked_leave(&budget->reclaiming);
+}
+
+/* ---- idle buffers ---- */
+
+tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier)
 {
 	struct tp_list victims = {NULL, 0};
 	tierpool_buf *b = tp_idle_take(&pool->tiers, tier, &victims);
@@ -89,8 +221,7 @@ static tierpool_buf *idle_take(tierpool *pool, unsigned tier)
 	return b;
 }
 
-/* Keeps a buffer in state idle, at the price of a larger idle one if need be, or frees it. */
-static void buffer_stow(tierpool *pool, tierpool_buf *b)
+void tp_pool_stow(tierpool *pool, tierpool_buf *b)
 {
 	static const enum tp_drop why[] = {[TP_NO_BYTES] = TP_DROP_RETAIN,
 		[TP_NO_COUNT] = TP_DROP_IDLE_COUNT,
@@ -104,6 +235,10 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 	}
 	tp_shadow_hide(b->data, b->cap);
 	kept = tp_idle_keep(&pool->tiers, b, &victims);
+	if (kept == TP_NO_BYTES && is_starved(pool, b->tp_tier)) {
+		neighbours_reclaim(pool, pool->tiers.tier[b->tp_tier].cost);
+		kept = tp_idle_keep(&pool->tiers, b, &victims);
+	}
 	if (kept == TP_NO_BYTES) {
 		tierpool_buf *victim = tp_drain_evict(&pool->tiers, b->tp_tier);
 
@@ -112,306 +247,9 @@ static void buffer_stow(tierpool *pool, tierpool_buf *b)
 			kept = tp_idle_keep(&pool->tiers, b, &victims);
 		}
 	}
-	if (kept != TP_KEPT)
+	if (kept == TP_KEPT)
+		tp_decay_kept(&pool->tiers.decay);
+	else
 		buffer_release(pool, b, why[kept], false);
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
-}
-
-/* There is a fast path in rseq mode, where nobody watches idle blocks. */
-static struct tp_fast fast;
-
-static void fast_settle(void)
-{
-	tp_percpu_start();
-	tp_shadow_start();
-	/* Never changed: a buffer that was lent by the fast path may be put only by it. */
-	fast = (struct tp_fast){tp_shadow_watched ? 0 : tp_percpu_rseq, tp_percpu_count()};
-}
-
-void tp_pool_start(void)
-{
-	static pthread_once_t settled = PTHREAD_ONCE_INIT;
-
-	pthread_once(&settled, fast_settle);
-}
-
-uint64_t tp_pool_lines(const tierpool *pool)
-{
-	return tp_page_line((uintptr_t)&fast) | tp_page_line((uintptr_t)&pool->id) |
-	       tp_percpu_line();
-}
-
-/* ---- get ---- */
-
-static inline tierpool_buf *lend(tierpool_buf *b, uint32_t control)
-{
-	b->len = 0;
-	tp_control_set(b, control);
-	return b;
-}
-
-/* In whatever mode, and telling those who watch idle blocks. */
-static tierpool_buf *lend_in_any_mode(tierpool_buf *b)
-{
-	tp_shadow_show(b->data, b->cap);
-	return lend(b, fast.rseq ? TP_CONTROL_FAST : TP_CONTROL_CAREFUL);
-}
-
-static unsigned tier_for(const tierpool *pool, size_t n)
-{
-	return n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
-}
-
-static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
-{
-	unsigned tier = tier_for(pool, n);
-	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
-
-	if (!b) {
-		b = buffer_alloc(pool, tier, n);
-		if (!b) {
-			errno = ENOMEM;
-			return NULL;
-		}
-		count(&pool->counters.misses);
-	}
-	/* Release: whoever sees this get sees its miss. Partner: hits in stats.c. */
-	tp_add_release(&pool->counters.slow_gets, 1u);
-	lend_in_any_mode(b);
-	if (tier == TP_TIER_NONE)
-		tp_control_add(b, TP_STATE_OVERSIZE);
-	return b;
-}
-
-/* What a CPU does at its strikes: arms the next one, and its part of a tick that was left to it. */
-static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
-{
-	struct tp_list victims = {NULL, 0};
-
-	tp_cpucache_arm(&pool->tiers.doors, b->tp_word, STRIKE_MEAN);
-	tp_drain_age_own(&pool->tiers, &victims);
-	tp_pool_release(pool, &victims, TP_DROP_DECAY);
-	return lend_in_any_mode(b);
-}
-
-/* The same as get_fast, in locked mode as well, and trying again what was aborted. */
-static tp_outline tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
-{
-	size_t index = tp_size_index(n);
-	unsigned at = pool->tiers.quick_at[index];
-	uint64_t after;
-	tierpool_buf *b;
-
-	if (tp_unlikely(pool->tiers.quick_size[index] < n))
-		at = pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)];
-	b = tp_cpucache_pop(&pool->tiers.doors, at, &after);
-	if (tp_unlikely(!b))
-		return get_slow(pool, n);
-	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend_in_any_mode(b);
-}
-
-static tp_cold tierpool_buf *get_odd(tierpool *pool, size_t n, tierpool_buf *b)
-{
-	return b ? lend_struck(pool, b) : get_in_any_mode(pool, n);
-}
-
-/*
- * Every way but the fast one ends in the call of a function, and none of them needs what the fast
- * one has found: so that it keeps nothing, and saves no register.
- */
-static inline tierpool_buf *get_at_word(tierpool *pool, unsigned at, size_t n)
-{
-	bool odd;
-	tierpool_buf *b = tp_cpucache_pop_fast(&fast, pool, at, &odd);
-
-	return tp_unlikely(odd) ? get_odd(pool, n, b) : lend(b, TP_CONTROL_FAST);
-}
-
-/* Where a doubling holds several tiers; or none is large enough, whose word is always 0. */
-static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n)
-{
-	return get_at_word(pool, pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)], n);
-}
-
-static inline tierpool_buf *get_fast(tierpool *pool, size_t n)
-{
-	size_t index = tp_size_index(n);
-
-	if (tp_unlikely(pool->tiers.quick_size[index] < n))
-		return get_searched(pool, n);
-	return get_at_word(pool, pool->tiers.quick_at[index], n);
-}
-
-static tierpool_buf *get_without_site(tierpool *pool, size_t n)
-{
-	if (!pool) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return tp_likely(fast.rseq) ? get_fast(pool, n) : get_in_any_mode(pool, n);
-}
-
-/* The first get from a place; and, where there is no fast path, every one. */
-static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
-{
-	uint64_t id;
-
-	if (tp_unlikely(!pool || !site))
-		return get_without_site(pool, n);
-	/* Without a fast path not the id itself, so that get_at sends every get here. */
-	id = fast.rseq ? pool->id : ~pool->id;
-	if (tp_unlikely(!tp_site_is_known(site, id)))
-		tp_site_enter(&pool->sites, &pool->backing, site, id);
-	return get_in_any_mode(pool, n);
-}
-
-tp_fastpath tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
-{
-	if (tp_likely(pool && site && tp_site_is_known(site, pool->id)))
-		return get_fast(pool, n);
-	return get_aside(pool, n, site);
-}
-
-tierpool_buf *(tierpool_get)(tierpool *pool)
-{
-	return get_without_site(pool, 0);
-}
-
-tierpool_buf *(tierpool_get_sized)(tierpool *pool, size_t n)
-{
-	return get_without_site(pool, n);
-}
-
-/* ---- put ---- */
-
-static tp_cold void put_slow(tierpool_buf *b)
-{
-	tierpool *pool = b->tp_pool;
-	struct tp_list victims = {NULL, 0};
-
-	/* Once b is kept, another thread may destroy the pool and free it: not under our feet. */
-	tp_registry_retain(&pool->registered);
-	count(&pool->counters.slow_puts);
-	buffer_stow(pool, b);
-	tp_drain_age_own(&pool->tiers, &victims);
-	tp_pool_release(pool, &victims, TP_DROP_DECAY);
-	tp_registry_drop(&pool->registered);
-}
-
-/* A buffer whose state is more than borrowed: false when it may not be put. */
-static bool put_special(tierpool_buf *b)
-{
-	if (!tp_misuse_check(b, true))
-		return false;
-	if (tp_control_has(b, TP_STATE_STREAM)) {
-		tp_misuse(b, "put while its stream is open");
-		return false;
-	}
-	if (tp_control_has(b, TP_STATE_SECRET))
-		tp_buffer_wipe(b);
-	return true;
-}
-
-/*
- * The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers.
- */
-static tp_outline void put_in_any_mode(tierpool_buf *b)
-{
-	bool plain = tp_control_is_plain(b->tp_control);
-
-	if (tp_unlikely(!plain && !put_special(b)))
-		return;
-	tp_control_set(b, tp_control(TP_STATE_IDLE));
-	tp_shadow_hide(b->data, b->cap);
-	if (!plain || !tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
-		put_slow(b);
-}
-
-/* After a push that found no room, or was aborted. */
-static tp_cold void put_again(tierpool_buf *b)
-{
-	if (!tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
-		put_slow(b);
-}
-
-tp_fastpath void tierpool_put(tierpool_buf *b)
-{
-	if (tp_unlikely(!b))
-		return;
-	/* Where there is no fast path no buffer is in this state. */
-	if (tp_unlikely(b->tp_control != TP_CONTROL_FAST)) {
-		put_in_any_mode(b);
-		return;
-	}
-	tp_control_idle(b);
-	/* Nothing of b or of the pool is touched after a push: they may be gone. */
-	if (tp_unlikely(!tp_cpucache_push_fast(&fast, b->tp_pool, b->tp_word, b)))
-		put_again(b);
-}
-
-/* ---- growth ---- */
-
-#define SWAP(a, b)                       \
-	do {                             \
-		__typeof__(a) was = (a); \
-		(a) = (b);               \
-		(b) = was;               \
-	} while (0)
-
-static void blocks_swap(tierpool_buf *a, tierpool_buf *b)
-{
-	SWAP(a->data, b->data);
-	SWAP(a->cap, b->cap);
-	SWAP(a->tp_word, b->tp_word);
-	SWAP(a->tp_tier, b->tp_tier);
-}
-
-/* An idle buffer of at least n bytes, or a new one. NULL: out of memory. */
-static tierpool_buf *buffer_obtain(tierpool *pool, size_t n)
-{
-	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
-	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : idle_take(pool, tier);
-
-	if (b)
-		count(&pool->counters.grows_pooled);
-	else
-		b = buffer_alloc(pool, tier, n);
-	return b;
-}
-
-/* At least double, so that appending n bytes one by one copies less than 3 n. */
-static size_t growth_size(const tierpool *pool, size_t cap, size_t need)
-{
-	size_t largest = pool->sizes.size[pool->sizes.count - 1];
-	size_t doubled = cap > SIZE_MAX / 2 ? need : 2 * cap;
-
-	/* The last doubling may lead past the largest tier, and what is needed not. */
-	return need <= largest && doubled > largest ? largest : tp_max(need, doubled);
-}
-
-tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
-{
-	tierpool *pool = b->tp_pool;
-	size_t n = growth_size(pool, b->cap, need);
-	tierpool_buf *other = buffer_obtain(pool, n);
-
-	if (!other && n > need)
-		other = buffer_obtain(pool, need);
-	if (!other)
-		return NULL;
-	count(&pool->counters.grows);
-	tp_shadow_show(other->data, other->cap);
-	blocks_swap(b, other);
-	if (b->tp_tier == TP_TIER_NONE)
-		tp_control_add(b, TP_STATE_OVERSIZE);
-	else
-		tp_control_set(b, b->tp_control); /* the limit is another one now */
-	/* Its block was in use until now, whatever the age of the one it had. */
-	tp_control_set(other, tp_control(TP_STATE_IDLE));
-	return other;
-}
-
-void tp_pool_retire(tierpool_buf *displaced)
-{
-	buffer_stow(displaced->tp_pool, displaced);
 }

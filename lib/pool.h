@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: get, put, grow; upkeep.c has its tick and trim. Owns a buffer's way from its allocation
- * to its release, and what is counted on that way. Layer 6; this header is for the layers above it.
+ * The pool: a buffer's way from its allocation to its release, but for the fast parts of it, which
+ * are borrow.c's; what is counted on that way; and how a pool decays. Layer 7.
  */
 #ifndef TP_POOL_H
 #define TP_POOL_H
@@ -34,7 +34,6 @@ struct tp_counters {
 	uint64_t slow_gets, slow_puts, misses;
 	uint64_t allocs, frees;
 	uint64_t grows, grows_pooled;
-	uint64_t ticks;
 	uint64_t drops[TP_DROPS];
 	/* The highest sums that statistics have told of: what they tell next is not below. */
 	uint64_t told_gets, told_puts, told_hits;
@@ -57,6 +56,10 @@ struct tierpool {
 			struct tp_headers headers;
 			struct tp_sites sites;
 			struct tp_counters counters;
+			/* As pages_settle saw them last, and for how many ticks more it has to do.
+			 */
+			uint64_t settled_ticks, settled_frees;
+			uint32_t settling;
 		};
 		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
 	};
@@ -74,8 +77,14 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 	return (tierpool *)entry;
 }
 
-/* Before the first pool is made, and any time later: settles which way gets and puts go. */
+/* Of borrow.c. Before the first pool is made, and any time later: settles which way gets go. */
 void tp_pool_start(void);
+
+/*
+ * Registers fork's handlers, once: with the first pool, and so after jemalloc's own, since those that
+ * prepare run in reverse order.
+ */
+void tp_forks_start(void);
 
 /* Lines of the page in which something lies that each get and put reads, apart from the tables. */
 uint64_t tp_pool_lines(const tierpool *pool);
@@ -86,7 +95,26 @@ uint64_t tp_pool_lines(const tierpool *pool);
  */
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument);
 
-/* As tierpool_trim, for a pool that the caller knows to exist. */
+/* A buffer in state idle, with a block of its own. NULL: out of memory. */
+tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n);
+
+/* An idle buffer that holds the tier, now the caller's, still in state idle. NULL: none. */
+tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier);
+
+/* Keeps a buffer in state idle, at the price of a larger idle one if need be, or frees it. */
+void tp_pool_stow(tierpool *pool, tierpool_buf *b);
+
+/* For slow calls and strikes: a piece of what is due of the pool's decay. Whether there is more. */
+bool tp_pool_attend(tierpool *pool);
+
+/* What a pool is among the registered; implemented in lifecycle.c, and for the reaper in upkeep.c. */
+extern const struct tp_kind tp_pool_kind;
+uint64_t tp_pool_due(struct tp_registered *entry);
+size_t tp_pool_tick_entry(struct tp_registered *entry);
+size_t tp_pool_empty(struct tp_registered *entry);
+
+/* As tierpool_tick and tierpool_trim, for a pool that the caller knows to exist. */
+size_t tp_pool_tick(tierpool *pool);
 size_t tp_pool_trim(tierpool *pool, size_t keep);
 
 /* Frees all of a list of victims, which come with their leases. The bytes that were theirs. */

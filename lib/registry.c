@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "arch/locked.h"
 #include "atomic.h"
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -46,18 +47,24 @@ bool tp_registry_hold(const void *candidate)
 	return held;
 }
 
-struct tp_registered *tp_registry_next(struct tp_registered *entry)
+struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
+	bool (*wanted)(const struct tp_registered *, void *context), void *context)
 {
 	struct tp_registered *next;
 
 	pthread_mutex_lock(&registry_lock);
 	next = entry ? entry->next : registry_first;
-	while (next && !retain_if_alive(next))
+	while (next && !((!wanted || wanted(next, context)) && retain_if_alive(next)))
 		next = next->next;
 	pthread_mutex_unlock(&registry_lock);
 	if (entry)
 		tp_registry_drop(entry);
 	return next;
+}
+
+struct tp_registered *tp_registry_next(struct tp_registered *entry)
+{
+	return tp_registry_next_of(entry, NULL, NULL);
 }
 
 void tp_registry_retain(struct tp_registered *entry)
@@ -66,17 +73,34 @@ void tp_registry_retain(struct tp_registered *entry)
 	tp_add_relaxed(&entry->references, 1u);
 }
 
-void tp_registry_drop(struct tp_registered *entry)
+/* When there is no reference any more, and so nobody who knows of it but the list. */
+static void leave(struct tp_registered *entry)
 {
-	/* Acquire and release: what each dropper did to the pool comes before its end. */
-	if (tp_sub_acq_rel(&entry->references, 1u) != 1)
-		return;
 	pthread_mutex_lock(&registry_lock);
 	*entry->link = entry->next;
 	if (entry->next)
 		entry->next->link = entry->link;
 	pthread_mutex_unlock(&registry_lock);
-	entry->dead(entry);
+	entry->kind->dead(entry);
+}
+
+void tp_registry_drop(struct tp_registered *entry)
+{
+	/* Acquire and release: what each dropper did to the pool comes before its end. */
+	if (tp_sub_acq_rel(&entry->references, 1u) == 1)
+		leave(entry);
+}
+
+void tp_registry_end(struct tp_registered *entry)
+{
+	size_t handle = 1;
+
+	/* Acquire: what the walkers did to it comes before its end. */
+	for (unsigned looks = 1; !tp_publish(&entry->references, &handle, 0); looks++) {
+		handle = 1;
+		tp_locked_wait(looks);
+	}
+	leave(entry);
 }
 
 void tp_registry_lock(void)

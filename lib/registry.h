@@ -1,42 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All pools that exist, and the references that keep each in existence. Owns the list and its lock;
- * knows of a pool only its name and how it is freed. Layer 1.
+ * All pools and object caches that exist, and the references that keep each in existence. Owns the
+ * list and its lock; knows of an entry its name and its kind, which says what can be done to it
+ * without knowing more. Layer 2.
  *
  * A pool has a reference for its handle, one for each buffer that has a block, and one for each
- * slow call under way; whoever drops the last one frees the pool.
+ * slow call under way; whoever drops the last one frees the pool. A cache has one for its handle,
+ * and one for whoever walks the list.
  */
 #ifndef TP_REGISTRY_H
 #define TP_REGISTRY_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* The head of every pool. */
+struct tp_registered;
+
+struct tp_kind {
+	void (*dead)(struct tp_registered *self); /* called once, when no reference is left */
+	/* For the reaper; the caller has a reference. */
+	uint64_t (*due)(struct tp_registered *self); /* when the next tick is (decay.h) */
+	size_t (*tick)(struct tp_registered *self);  /* one decay step, to its end */
+	size_t (*empty)(struct tp_registered *self); /* gives up all that is idle */
+	/* For fork: takes its locks; gives them back; and makes whole what is in the child. */
+	void (*lock)(struct tp_registered *self);
+	void (*unlock)(struct tp_registered *self);
+	void (*forked)(struct tp_registered *self);
+};
+
+/* The head of every pool and cache. */
 struct tp_registered {
 	struct tp_registered *next, **link; /* in the registry's lock */
 	size_t references;
 	const char *name;
-	void (*dead)(struct tp_registered *self); /* called once, when no reference is left */
+	const struct tp_kind *kind;
 };
 
-/* Enters a pool with the one reference of its handle. */
+/* Enters a pool or cache with the one reference of its handle. */
 void tp_registry_add(struct tp_registered *entry);
 
 /*
- * Takes a reference to what may or may not be a live pool: only its address is looked at until it
+ * Takes a reference to what may or may not be a live entry: only its address is looked at until it
  * is found in the list. False: there is none, and nothing was taken.
  */
 bool tp_registry_hold(const void *candidate);
 
-/* The next pool after entry, or the first for NULL, with a reference; entry's is dropped. */
+/* The next entry, or the first for NULL, with a reference; entry's is dropped. */
 struct tp_registered *tp_registry_next(struct tp_registered *entry);
+
+/* The same, of those of which wanted says so; called in the lock. */
+struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
+	bool (*wanted)(const struct tp_registered *, void *context), void *context);
 
 /* Takes one more reference, where the caller knows that there is one. */
 void tp_registry_retain(struct tp_registered *entry);
 
 /* Drops a reference; the pool may be gone afterwards. */
 void tp_registry_drop(struct tp_registered *entry);
+
+/* Drops the handle's reference of what nobody but a walk may hold still, and waits for its end. */
+void tp_registry_end(struct tp_registered *entry);
 
 /* For fork: holds the list still; and the walk over it while it is held. */
 void tp_registry_lock(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Statistics: snapshots of a pool for its users. Reads across all other layers and writes none of
- * them, but for what it has told (tp_counters.told_*). Layer 8.
+ * them, but for what it has told (tp_counters.told_*). Layer 9.
  */
 #include <tierpool/stats.h>
 
@@ -41,7 +41,7 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 	s->drops_decay = tp_load_relaxed(&c->drops[TP_DROP_DECAY]);
 	s->drops_trim = tp_load_relaxed(&c->drops[TP_DROP_TRIM]);
 	s->drops_destroy = tp_load_relaxed(&c->drops[TP_DROP_DESTROY]);
-	s->ticks = tp_load_relaxed(&c->ticks);
+	s->ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
 	s->fences = tp_load_relaxed(&pool->tiers.doors.fences);
 	s->fence_lost = tp_load_relaxed(&pool->tiers.doors.fence_lost);
 }

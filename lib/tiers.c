@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "atomic.h"
 #include "inject.h"
@@ -168,7 +167,7 @@ static void stacks_place(struct tp_tiers *tiers, uint64_t hot)
 
 int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
-	uint64_t hot)
+	unsigned decay_ms, uint64_t hot)
 {
 	memset(tiers, 0, sizeof *tiers);
 	tiers->sizes = sizes;
@@ -194,6 +193,7 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 	}
 	stacks_place(tiers, hot);
 	limits_set(tiers);
+	tp_decay_init(&tiers->decay, &tiers->doors, tiers->at, sizes->count, decay_ms);
 	return 0;
 }
 
@@ -221,6 +221,7 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 		return;
 	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_PAGE);
 	memset(slab, 0, tiers->slab_bytes);
+	tp_decay_join(&tiers->decay, cpu);
 	if (tp_doors_install(&tiers->doors, cpu, slab)) {
 		door->block = block;
 		tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
@@ -294,38 +295,6 @@ void tp_tiers_room_drop(struct tp_tiers *tiers)
 		tp_tiers_room_reclaim(tiers, door, SIZE_MAX);
 		tp_door_publish(door);
 	}
-}
-
-/* ---- which CPUs may be stopped ---- */
-
-uint64_t tp_tiers_moves(const struct tp_tiers *tiers, unsigned cpu)
-{
-	struct tp_cpucache_counts counts =
-		tp_cpucache_count_on(&tiers->doors, cpu, tiers->at, tiers->sizes->count);
-
-	return (uint64_t)(counts.pops + counts.pushes);
-}
-
-bool tp_tiers_may_stop(struct tp_tiers *tiers, unsigned cpu, bool due)
-{
-	uint64_t moves;
-
-	if (due || !tp_percpu_rseq || cpu == tp_percpu_id())
-		return true;
-	moves = tp_tiers_moves(tiers, cpu);
-	/* Relaxed: two who look at once both see it idle, or one of them looks again. */
-	return tp_exchange_relaxed(&tiers->doors.door[cpu].moves_at_look, moves) == moves;
-}
-
-bool tp_tiers_stop_due(struct tp_tiers *tiers)
-{
-	struct timespec now;
-	uint64_t last = tp_load_relaxed(&tiers->last_stop_ms);
-	uint64_t ms;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	return ms != last && tp_cas_relaxed(&tiers->last_stop_ms, &last, ms);
 }
 
 /* ---- counting and fork ---- */

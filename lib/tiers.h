@@ -2,7 +2,7 @@
 /*
  * The tables in which a pool's idle buffers lie: for each tier a stack on each CPU and a depot, and
  * what is leased for them. Owns the memory of the tables and the leases; which buffer goes where,
- * idle.c decides. Layer 4.
+ * idle.c decides. Layer 5.
  *
  * Invariants, at every instant:
  *
@@ -25,6 +25,7 @@
 #include "backing.h"
 #include "budget.h"
 #include "cpucache.h"
+#include "decay.h"
 #include "depot.h"
 #include "sizeclass.h"
 
@@ -49,7 +50,8 @@ struct tp_tiers {
 	size_t slab_bytes;
 	uint64_t lines;     /* of the page, in which something lies that each get and put reads */
 	size_t table_bytes; /* tiers and slabs; grows by a slab at a time */
-	uint64_t last_stop_ms; /* milliseconds; when busy CPUs were last stopped */
+	struct tp_decay decay;
+	uint32_t dying; /* something may be, in one of the depots; by anyone */
 	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
 	uint16_t at[TP_TIER_NONE + 1];
 	/* By tp_size_index, for get: the tier's capacity and its word. */
@@ -59,12 +61,12 @@ struct tp_tiers {
 
 /*
  * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()); it, sizes and backing must
- * outlive the tables. retain and max_idle as in the options. hot: lines of the page (tp_page_line) in
- * which something else lies that each get and put reads.
+ * outlive the tables. retain, max_idle and decay_ms as in the options. hot: lines of the page
+ * (tp_page_line) in which something else lies that each get and put reads.
  */
 int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
-	uint64_t hot);
+	unsigned decay_ms, uint64_t hot);
 
 /* Frees the tables; nothing may be idle any more. */
 void tp_tiers_fini(struct tp_tiers *tiers);
@@ -100,19 +102,6 @@ static inline uint64_t *tp_tiers_stack(
 {
 	return door->home + tiers->at[tier];
 }
-
-/* Pops and pushes of a CPU so far, as of some moment: the same as before only where it is idle. */
-uint64_t tp_tiers_moves(const struct tp_tiers *tiers, unsigned cpu);
-
-/*
- * Whether another CPU may be stopped for something that can be done without: to the one that is, a
- * fence costs more than an allocation. Yes where stopping costs no fence; where nothing moved there
- * since the last look; and where due says that this is the one time in a millisecond.
- */
-bool tp_tiers_may_stop(struct tp_tiers *tiers, unsigned cpu, bool due);
-
-/* Whether a millisecond has passed since this was last true; of a pool. */
-bool tp_tiers_stop_due(struct tp_tiers *tiers);
 
 /* A CPU's word of a tier, as of some moment: whether there is anything worth stopping it for. */
 uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier);

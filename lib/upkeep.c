@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done to a pool as a whole, and to all pools: tick, trim, a new bound. Layer 7.
+ * What is done to a pool as a whole, and to all pools: tick, trim, a new bound; and what the reaper
+ * does to one. Layer 8.
  */
 #include "arch/locked.h"
 #include "atomic.h"
@@ -9,16 +10,8 @@
 
 static size_t tick(tierpool *pool, size_t unused)
 {
-	struct tp_list victims = {NULL, 0};
-	size_t bytes;
-
 	(void)unused;
-	tp_drain_tick(&pool->tiers, &victims);
-	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
-	tp_add_relaxed(&pool->counters.ticks, 1u);
-	if (bytes)
-		tp_backing_give_back(&pool->backing, false);
-	return bytes;
+	return tp_pool_tick(pool);
 }
 
 size_t tp_pool_trim(tierpool *pool, size_t keep)
@@ -39,6 +32,12 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	return bytes;
 }
 
+static bool is_pool(const struct tp_registered *entry, void *unused)
+{
+	(void)unused;
+	return entry->kind == &tp_pool_kind;
+}
+
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
 {
 	size_t sum = 0;
@@ -50,7 +49,8 @@ size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t a
 		}
 		return sum;
 	}
-	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
+	for (struct tp_registered *entry = NULL;
+		(entry = tp_registry_next_of(entry, is_pool, NULL));)
 		sum += step(tp_pool_of(entry), argument);
 	return sum;
 }
@@ -64,6 +64,31 @@ size_t tierpool_trim(tierpool *pool, size_t keep)
 {
 	return tp_pool_each(pool, tp_pool_trim, keep);
 }
+
+/* ---- for the reaper ---- */
+
+uint64_t tp_pool_due(struct tp_registered *entry)
+{
+	struct tp_tiers *tiers = &tp_pool_of(entry)->tiers;
+
+	tp_decay_unwatch(&tiers->decay);
+	if (!tp_load_relaxed(&tiers->retain.leased))
+		return TP_DUE_EMPTY;
+	tp_decay_watch(&tiers->decay);
+	return tp_load_relaxed(&tiers->decay.due);
+}
+
+size_t tp_pool_tick_entry(struct tp_registered *entry)
+{
+	return tp_pool_tick(tp_pool_of(entry));
+}
+
+size_t tp_pool_empty(struct tp_registered *entry)
+{
+	return tp_pool_trim(tp_pool_of(entry), 0);
+}
+
+/* ---- a new bound ---- */
 
 static size_t retain_set(tierpool *pool, size_t bytes)
 {

@@ -7,6 +7,7 @@
 #define IDLE_FIXTURE_H
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <string.h>
 
 #include "control.h"
@@ -43,7 +44,7 @@ static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *si
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
 	cr_assert_leq(tp_doors_bytes(tp_percpu_count()), sizeof f->cpus);
 	return tp_tiers_init(
-		&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle, 0);
+		&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle, UINT_MAX, 0);
 }
 
 #define fixture_new(f, retain, shared, max_idle, ...)                                       \

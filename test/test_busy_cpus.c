@@ -10,7 +10,7 @@
 
 #define PLENTY ((size_t)1 << 40)
 #define IDLE 8u
-#define BUSILY 10000 /* pops, among which a strike is sure: the largest gap is 8191 */
+#define BUSILY 10000 /* pops, among which a strike is sure: the largest gap is 2047 */
 
 static struct fixture f;
 static struct counting_backing counting;
@@ -92,6 +92,11 @@ Test(busy_cpus, one_that_fell_quiet_owes_what_was_left_to_it)
 	pool_end(pool, &counting);
 }
 
+static unsigned ticks_owed(const struct tp_door *door)
+{
+	return (uint32_t)pool->tiers.decay.ticks - door->aged;
+}
+
 Test(busy_cpus, one_that_does_not_get_to_it_is_fenced_by_the_next_tick)
 {
 	struct tp_door *door;
@@ -102,13 +107,13 @@ Test(busy_cpus, one_that_does_not_get_to_it_is_fenced_by_the_next_tick)
 	work_on_first_cpu(BUSILY);
 	door = &pool->tiers.doors.door[tp_percpu_current(pool->tiers.doors.count)];
 	tick_from_second_cpu();
-	cr_assert(door->age_due);
+	cr_assert_eq(ticks_owed(door), 1);
 	/* It works on, and yet no strike of it came. */
 	work_on_first_cpu(BUSILY);
-	cr_assert_not(door->age_due);
-	door->age_due = 1;
+	cr_assert_eq(ticks_owed(door), 0);
+	door->aged--;
 	tick_from_second_cpu();
-	cr_assert_not(door->age_due);
+	cr_assert_eq(ticks_owed(door), 0);
 	expect_fences(1);
 	cr_assert_eq(at_rest(pool).idle, 1, "one tick by itself, one by the fence");
 	pool_end(pool, &counting);
@@ -150,19 +155,20 @@ Test(busy_cpus, for_what_can_be_done_without_only_one_that_has_not_moved_is_stop
 	first = own_cpu(&f);
 	b = keep_new(&f, 0, 1);
 	pin(1);
-	cr_assert(tp_tiers_may_stop(&f.tiers, first, false), "nothing was popped or pushed there");
+	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, false),
+		"nothing was popped or pushed there");
 	pin(0);
 	cr_assert_eq(tp_cpucache_pop(&f.tiers.doors, f.tiers.at[0], &after), b);
 	cr_assert(tp_cpucache_push(&f.tiers.doors, f.tiers.at[0], b));
-	cr_assert(tp_tiers_may_stop(&f.tiers, first, false), "the own one, always");
+	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, false), "the own one, always");
 	pin(1);
-	cr_assert_eq(tp_tiers_may_stop(&f.tiers, first, false), !in_rseq_mode());
-	cr_assert(tp_tiers_may_stop(&f.tiers, first, false), "not moved since that look");
+	cr_assert_eq(tp_decay_may_stop(&f.tiers.decay, first, false), !in_rseq_mode());
+	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, false), "not moved since that look");
 	pin(0);
 	cr_assert_eq(tp_cpucache_pop(&f.tiers.doors, f.tiers.at[0], &after), b);
 	cr_assert(tp_cpucache_push(&f.tiers.doors, f.tiers.at[0], b));
 	pin(1);
-	cr_assert(tp_tiers_may_stop(&f.tiers, first, true), "once a millisecond, any");
+	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, true), "once a millisecond, any");
 	fixture_end(&f);
 }
 
@@ -174,10 +180,10 @@ Test(busy_cpus, any_may_be_stopped_once_a_millisecond, .timeout = 60)
 	struct timespec begin, now;
 
 	fixture_new(&f, PLENTY, NULL, SIZE_MAX, 1024);
-	cr_assert(tp_tiers_stop_due(&f.tiers), "the first time");
+	cr_assert(tp_decay_stop_due(&f.tiers.decay), "the first time");
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	while (due < DUE)
-		due += tp_tiers_stop_due(&f.tiers);
+		due += tp_decay_stop_due(&f.tiers.decay);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	/* The coarse clock may be behind by a tick of its own at the beginning, 10 ms at HZ=100. */
 	cr_assert_geq((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000,

@@ -26,10 +26,12 @@ static void died(struct tp_registered *self)
 	tp_add_relaxed(&((struct entry *)self)->deaths, 1u);
 }
 
+static const struct tp_kind kind = {.dead = died};
+
 static void add(struct entry *e)
 {
 	e->registered.name = "entry";
-	e->registered.dead = died;
+	e->registered.kind = &kind;
 	tp_registry_add(&e->registered);
 }
 
@@ -175,6 +177,8 @@ static void mortal_died(struct tp_registered *self)
 	free(m);
 }
 
+static const struct tp_kind mortal_kind = {.dead = mortal_died};
+
 static void *live(void *unused)
 {
 	(void)unused;
@@ -182,7 +186,7 @@ static void *live(void *unused)
 		struct mortal *m = calloc(1, sizeof *m);
 
 		m->alive = ALIVE;
-		m->registered.dead = mortal_died;
+		m->registered.kind = &mortal_kind;
 		tp_add_relaxed(&life.made, 1u);
 		tp_registry_add(&m->registered);
 		if (i % 2 && tp_registry_hold(m))

@@ -85,8 +85,9 @@ static void words_beside(uint64_t hot)
 	uint64_t *slab;
 
 	cr_assert_eq(tp_sizeclass_steps(&sizes, 64, 1 << 20, 1), 0);
-	cr_assert_eq(
-		tp_tiers_init(&tiers, other_cpus, &sizes, &f.backing, PLENTY, NULL, MANY, hot), 0);
+	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &sizes, &f.backing, PLENTY, NULL, MANY,
+			     UINT_MAX, hot),
+		0);
 	stay_on_this_cpu();
 	tp_tiers_slab_create(&tiers);
 	slab = tiers.doors.door[tp_percpu_current(tiers.doors.count)].home;
@@ -120,7 +121,8 @@ Test(tiers, memory_that_fails_leaves_nothing_behind)
 	fixture_new(&f, PLENTY, NULL, MANY, 1024);
 	blocks = counting_backing_blocks(&f.counting);
 	counting_backing_fail(&f.counting, 1, false);
-	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &f.sizes, &f.backing, PLENTY, NULL, MANY, 0),
+	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &f.sizes, &f.backing, PLENTY, NULL, MANY,
+			     UINT_MAX, 0),
 		-ENOMEM);
 	cr_assert_eq(counting_backing_blocks(&f.counting), blocks);
 	/* Without a slab there is the depot. */

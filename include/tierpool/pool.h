@@ -59,8 +59,8 @@ struct tierpool_options {
 	size_t retain;       /* hard bound on this pool's idle bytes; default 64 MiB */
 	tierpool_budget *budget; /* hard bound shared by several pools, on top of retain; none */
 	size_t max_idle;         /* bound on idle buffers per tier; default: bytes alone bound */
-	unsigned decay_ms; /* milliseconds that jemalloc keeps freed pages; 10000; UINT_MAX: for
-			      ever */
+	unsigned decay_ms; /* milliseconds; what lay idle through two of these is freed; 10000; */
+			   /* UINT_MAX: never by itself */
 	unsigned calibrate_every; /* puts between calibrations; without effect as yet */
 	const struct tierpool_backing *backing; /* default: jemalloc where the process has it, */
 						/* else libc; copied */
@@ -158,11 +158,17 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
 
 /*
  * One decay step of the pool, to its end: a buffer that lay idle through two of them is freed.
- * Nothing ticks by itself as yet: a pool decays by this call or by tierpool_trim alone. In rseq
- * mode a CPU that is hard at work in this pool is not disturbed but takes its step itself, within
- * at most 8,191 gets of one size, or in its next call that is not served from its own stack. Had it
- * come to neither by the next tick, then that tick does one step for both, so that what lies idle
- * there may live until a third.
+ *
+ * While a pool is used it takes such steps by itself, one every decay_ms, in small pieces: a call
+ * that is not served from its CPU's own stack looks at the clock, and so does one get in a thousand
+ * or less (one of the first 63 after a step, and then at distances that grow by a quarter). A pool
+ * that nobody touches does nothing by itself: it decays by this call, by tierpool_trim, or by the
+ * reaper (tierpool_reaper_start).
+ *
+ * In rseq mode a CPU that is hard at work in this pool is not disturbed but takes its step itself,
+ * within at most 2,047 gets of one size, or in its next call that is not served from its own stack.
+ * Had it come to neither by the next tick, then that tick does one step for both, so that what lies
+ * idle there may live until a third.
  * pool NULL: every pool. The number of bytes released by this call.
  */
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);

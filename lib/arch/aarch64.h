@@ -123,31 +123,53 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned c
  * stack[depth(word) + 1] = item
  * *stack = word + DEPTH - ROOM                            <- commit
  */
+#define TP_SEQUENCE_PUSH_WITH(and_before)                      \
+	TP_SEQUENCE_DESCRIPTOR                                 \
+	TP_SEQUENCE_BEGIN                                      \
+	TP_SEQUENCE_STACK                                      \
+	"ldr x17, [x16]\n\t"                                   \
+	"ands %[room], x17, %[rooms]\n\t"                      \
+	"b.eq 2f\n\t"                                          \
+	"and x15, x17, %[mask]\n\t"                            \
+	and_before                                             \
+	"add x15, x16, x15, lsl 3\n\t"                         \
+	"sub x17, x17, %[push]\n\t"                            \
+	TP_SEQUENCE_PUSH                                       \
+	TP_SEQUENCE_ABORT("mov %[room], xzr\n\t"               \
+			  "b 2b")
+
+#define TP_SEQUENCE_PUSH_OPERANDS                                              \
+	[area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base), \
+	[count] "r"(count), [at] "r"((uint64_t)at), [item] "r"(item),          \
+	[id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT), \
+	[mask] "i"(TP_WORD_MASK), [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM),    \
+	[push] "rI"(-TP_WORD_PUSH)
+
 static inline bool tp_sequence_push(
 	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
 {
 	uint64_t room = 0; /* there was some, and so it is pushed */
 
 	__asm__ volatile(
-		TP_SEQUENCE_DESCRIPTOR
-		TP_SEQUENCE_BEGIN
-		TP_SEQUENCE_STACK
-		"ldr x17, [x16]\n\t"
-		"ands %[room], x17, %[rooms]\n\t"
-		"b.eq 2f\n\t"
-		"and x15, x17, %[mask]\n\t"
-		"add x15, x16, x15, lsl 3\n\t"
-		"sub x17, x17, %[push]\n\t"
-		TP_SEQUENCE_PUSH
-		TP_SEQUENCE_ABORT("mov %[room], xzr\n\t"
-				  "b 2b")
+		TP_SEQUENCE_PUSH_WITH("")
 		: [room] "+&r"(room)
-		: [area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base),
-		  [count] "r"(count), [at] "r"((uint64_t)at), [item] "r"(item),
-		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT),
-		  [mask] "i"(TP_WORD_MASK), [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM),
-		  [push] "rI"(-TP_WORD_PUSH)
+		: TP_SEQUENCE_PUSH_OPERANDS
 		: "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+	return room;
+}
+
+/* The same, and ages[depth(word) + 1] = 0 before. */
+static inline bool tp_sequence_push_aged(
+	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+{
+	uint64_t room = 0;
+
+	__asm__ volatile(
+		TP_SEQUENCE_PUSH_WITH("add x14, x16, x15\n\t"
+				      "strb wzr, [x14, %[ages]]\n\t")
+		: [room] "+&r"(room)
+		: TP_SEQUENCE_PUSH_OPERANDS, [ages] "i"(TP_AGES_AT + 1)
+		: "x14", "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
 	return room;
 }
 

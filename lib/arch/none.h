@@ -26,6 +26,12 @@ static inline bool tp_sequence_push(
 	return false;
 }
 
+static inline bool tp_sequence_push_aged(
+	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+{
+	return tp_sequence_push(area, base, count, at, item);
+}
+
 static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
 {
 	(void)area, (void)s;

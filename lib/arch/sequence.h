@@ -35,6 +35,9 @@
  *         aborted:
  *           false
  *
+ *   push_aged: the same, and before the commit
+ *           the byte at stack + TP_AGES_AT [depth(word) + 1] = 0    (the age of what lies there)
+ *
  *   store(s): a batch that is pushed or popped, a word that is added to, a CPU that is shut. What
  *   is to happen was decided before, from what was seen; this makes it so if all is as it was seen.
  *           area.rseq_cs = this sequence
@@ -83,6 +86,10 @@
  * it.
  */
 #define TP_SLABS_AT 4608
+
+/* Of a stack with ages: bytes from its word to the age of slot 0, which there is none of. */
+#define TP_AGES_SLOTS 63
+#define TP_AGES_AT (8 * (1 + TP_AGES_SLOTS))
 
 struct tp_store {
 	uint64_t cpu;

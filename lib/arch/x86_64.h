@@ -114,26 +114,48 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned c
  * stack[depth(word) + 1] = item
  * *stack = word + DEPTH - ROOM                            <- commit
  */
+#define TP_SEQUENCE_PUSH_WITH(and_before)                              \
+	TP_SEQUENCE_DESCRIPTOR                                         \
+	TP_SEQUENCE_BEGIN("%%rax")                                     \
+	TP_SEQUENCE_STACK("%%eax", "%%rax", "%l[slow]")                \
+	"movq (%%rax), %%rcx\n\t"                                      \
+	"testl %[rooms], %%ecx\n\t"                                    \
+	"jz %l[slow]\n\t"                                              \
+	"movl %%ecx, %%esi\n\t"                                        \
+	"andl %[mask], %%esi\n\t"                                      \
+	"addq %[push], %%rcx\n\t"                                      \
+	and_before                                                     \
+	TP_SEQUENCE_PUSH                                               \
+	TP_SEQUENCE_ABORT("jmp %l[slow]")
+
+#define TP_SEQUENCE_PUSH_OPERANDS                                              \
+	[area] "r"(area), [base] "r"(base), [count] "rm"(count),               \
+	[at] "r"((uint64_t)at), [item] "r"(item), [id] "i"(TP_RSEQ_CPU_ID),    \
+	[cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT), [mask] "i"(TP_WORD_MASK), \
+	[rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM), [push] "i"((int64_t)TP_WORD_PUSH)
+
 static inline bool tp_sequence_push(
 	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
 {
 	__asm__ goto(
-		TP_SEQUENCE_DESCRIPTOR
-		TP_SEQUENCE_BEGIN("%%rax")
-		TP_SEQUENCE_STACK("%%eax", "%%rax", "%l[slow]")
-		"movq (%%rax), %%rcx\n\t"
-		"testl %[rooms], %%ecx\n\t"
-		"jz %l[slow]\n\t"
-		"movl %%ecx, %%esi\n\t"
-		"andl %[mask], %%esi\n\t"
-		"addq %[push], %%rcx\n\t"
-		TP_SEQUENCE_PUSH
-		TP_SEQUENCE_ABORT("jmp %l[slow]")
+		TP_SEQUENCE_PUSH_WITH("")
 		:
-		: [area] "r"(area), [base] "r"(base), [count] "rm"(count), [at] "r"((uint64_t)at),
-		  [item] "r"(item), [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
-		  [slabs] "i"(TP_SLABS_AT), [mask] "i"(TP_WORD_MASK),
-		  [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM), [push] "i"((int64_t)TP_WORD_PUSH)
+		: TP_SEQUENCE_PUSH_OPERANDS
+		: "rax", "rcx", "rsi", "memory", "cc" TP_SEQUENCE_CLOBBERED
+		: slow);
+	return true;
+slow:
+	return false;
+}
+
+/* The same, and ages[depth(word) + 1] = 0 before. */
+static inline bool tp_sequence_push_aged(
+	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+{
+	__asm__ goto(
+		TP_SEQUENCE_PUSH_WITH("movb $0, %c[ages](%%rax, %%rsi)\n\t")
+		:
+		: TP_SEQUENCE_PUSH_OPERANDS, [ages] "i"(TP_AGES_AT + 1)
 		: "rax", "rcx", "rsi", "memory", "cc" TP_SEQUENCE_CLOBBERED
 		: slow);
 	return true;

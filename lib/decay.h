@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When what lies idle on the CPUs is aged, and by whom; and whom a stop may cost. Owns the clock of
+ * a pool's or cache's ticks, and how far each CPU has come with them; what a tick does to a CPU's
+ * stacks, its owner says (tp_ager). Layer 4.
+ *
+ * A tick that begins is a number that is one higher; each CPU's door says up to which number what
+ * lies there has been aged. Whoever calls tierpool_tick, and the reaper, ages all CPUs before it
+ * returns. A tick that falls due by itself is noticed by a slow call or a strike, and done in
+ * pieces by all who come after: each CPU that is in use ages itself, and the others are aged by
+ * whoever passes by, a few at a time. So no call does more than a piece.
+ *
+ * A CPU that is hard at work is not fenced, which would cost it more than its own ageing does, and
+ * ages itself within at most two gaps between strikes. If it has not by the next tick it is fenced
+ * after all. One that has not moved since it was left alone has not touched a buffer since, and so
+ * owes both ticks.
+ */
+#ifndef TP_DECAY_H
+#define TP_DECAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpucache.h"
+
+/* As a due time: never; and, to the reaper, that nothing is there that could decay. */
+#define TP_DUE_NEVER (UINT64_MAX - 1)
+#define TP_DUE_EMPTY UINT64_MAX
+
+struct tp_decay {
+	struct tp_doors *doors;
+	const uint16_t *at; /* of the stacks' words in each slab */
+	unsigned stacks;
+	unsigned ms;           /* between ticks; UINT_MAX: never by themselves */
+	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
+	uint64_t ticks;        /* begun so far; read by anyone */
+	uint64_t swept;        /* of which tick, 32 bits, how many CPUs were looked at, 32 bits */
+	uint64_t last_stop_ms; /* when busy CPUs were last stopped for what can be done without */
+	uint32_t unwatched;    /* the reaper sleeps until it is told that this is not empty */
+};
+
+/* doors, and at[0 … stacks - 1], must outlive it. ms as decay_ms in the options. */
+void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_t *at,
+	unsigned stacks, unsigned ms);
+
+/*
+ * Ages what lies on a stopped CPU by so many ticks, or a piece of it, as door->ager says how far it
+ * has come. False: more is left.
+ */
+typedef bool tp_ager(void *context, struct tp_door *door, unsigned ticks);
+
+/* Begins a tick, if one is due, or in any case; the caller has to do what is not on CPUs. */
+bool tp_decay_begin_due(struct tp_decay *decay);
+void tp_decay_begin(struct tp_decay *decay);
+
+/* Before a CPU gets its slab: it owes nothing of the ticks that were before. */
+void tp_decay_join(struct tp_decay *decay, unsigned cpu);
+
+/* A piece of the ticks that have begun. Whether there is more to do. */
+bool tp_decay_some(struct tp_decay *decay, tp_ager *ager, void *context);
+
+/* Begins a tick, and does all of it but what is left to busy CPUs. ager must not leave any. */
+void tp_decay_all(struct tp_decay *decay, tp_ager *ager, void *context);
+
+/* When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. */
+unsigned tp_decay_gap(struct tp_decay *decay);
+
+/*
+ * After a slow call, by which most surplus comes: looks at the clock soon again, since from now on
+ * there may be few gets to notice it by.
+ */
+void tp_decay_hurry(struct tp_decay *decay);
+
+/* Wakes the reaper where it waits for something to be kept here. After something was. */
+void tp_decay_kept(struct tp_decay *decay);
+
+/*
+ * For the reaper, before it looks whether there is anything: from now on it is told if something
+ * is kept. And: it need not be told.
+ */
+void tp_decay_unwatch(struct tp_decay *decay);
+void tp_decay_watch(struct tp_decay *decay);
+
+/* Of the reaper: calls upwards, to reaper.c. */
+void tp_reaper_wake(void);
+
+/* Pops and pushes of a CPU so far, as of some moment: the same as before only where it is idle. */
+uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu);
+
+/*
+ * Whether another CPU may be stopped for something that can be done without: to the one that is, a
+ * fence costs more than an allocation. Yes where stopping costs no fence; where nothing moved there
+ * since the last look; and where due says that this is the one time in a millisecond.
+ */
+bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu, bool due);
+
+/* Whether a millisecond has passed since this was last true. */
+bool tp_decay_stop_due(struct tp_decay *decay);
+
+#endif
