@@ -8,6 +8,7 @@
 #define TIERPOOL_H
 
 #include <tierpool/buffer.h>
+#include <tierpool/cache.h>
 #include <tierpool/pool.h>
 #include <tierpool/stats.h>
 #include <tierpool/version.h>

@@ -68,7 +68,7 @@ void tp_decay_join(struct tp_decay *decay, unsigned cpu)
 
 /* A stopped CPU's part. Whether it is done. */
 static bool door_age(
-	struct tp_decay *decay, struct tp_door *door, unsigned ticks, tp_ager *ager, void *context)
+	struct tp_decay *decay, struct tp_door *door, unsigned ticks, const struct tp_ager *ager)
 {
 	uint32_t tick = (uint32_t)tp_load_relaxed(&decay->ticks);
 
@@ -78,14 +78,21 @@ static bool door_age(
 	for (unsigned i = 0; i < decay->stacks; i++)
 		tp_cpucache_hurry(door, door->home + decay->at[i], GAP_LEAST);
 	tp_store_relaxed(&door->gap, GAP_LEAST);
-	if (!ager(context, door, ticks))
+	if (!ager->age(ager->context, door, ticks))
 		return false;
 	tp_store_relaxed(&door->aged, tick);
 	return true;
 }
 
+static void door_publish(struct tp_door *door, const struct tp_ager *ager)
+{
+	tp_door_publish(door);
+	if (ager->after)
+		ager->after(ager->context);
+}
+
 /* The caller's CPU, which is in use and so owes one tick, whatever was missed. Whether it is done. */
-static bool own_age(struct tp_decay *decay, tp_ager *ager, void *context)
+static bool own_age(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	struct tp_door *door = own_door(decay);
 	bool done;
@@ -96,8 +103,8 @@ static bool own_age(struct tp_decay *decay, tp_ager *ager, void *context)
 	door = tp_doors_stop_own(decay->doors);
 	if (!door)
 		return false;
-	done = door_age(decay, door, 1, ager, context);
-	tp_door_publish(door);
+	done = door_age(decay, door, 1, ager);
+	door_publish(door, ager);
 	return done;
 }
 
@@ -111,7 +118,7 @@ static bool is_empty(const struct tp_decay *decay, unsigned cpu)
 }
 
 /* Any CPU's part; or it is left to the CPU itself. False: a piece of it is left. */
-static bool cpu_age(struct tp_decay *decay, unsigned cpu, tp_ager *ager, void *context)
+static bool cpu_age(struct tp_decay *decay, unsigned cpu, const struct tp_ager *ager)
 {
 	struct tp_door *door = &decay->doors->door[cpu];
 	uint32_t tick = (uint32_t)tp_load_relaxed(&decay->ticks);
@@ -138,13 +145,13 @@ static bool cpu_age(struct tp_decay *decay, unsigned cpu, tp_ager *ager, void *c
 		return true;
 	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
 	owes_two = owes_two && !moved && tp_decay_moves(decay, cpu) == now;
-	done = door_age(decay, door, 1 + owes_two, ager, context);
-	tp_door_publish(door);
+	done = door_age(decay, door, 1 + owes_two, ager);
+	door_publish(door, ager);
 	return done;
 }
 
 /* Other CPUs, each once in a tick, but a few in a call. Whether that was all. */
-static bool sweep(struct tp_decay *decay, tp_ager *ager, void *context)
+static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	uint64_t swept = tp_load_acquire(&decay->swept);
 	unsigned looked = 0, cpu;
@@ -159,7 +166,7 @@ static bool sweep(struct tp_decay *decay, tp_ager *ager, void *context)
 			continue;
 		looked++;
 		/* Where a piece of it is left, once more from here; if nobody went on meanwhile. */
-		if (!cpu_age(decay, cpu, ager, context)) {
+		if (!cpu_age(decay, cpu, ager)) {
 			(void)tp_publish(&decay->swept, &swept, swept - 1);
 			return false;
 		}
@@ -167,15 +174,15 @@ static bool sweep(struct tp_decay *decay, tp_ager *ager, void *context)
 	return true;
 }
 
-bool tp_decay_some(struct tp_decay *decay, tp_ager *ager, void *context)
+bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	bool own = own_age(decay, ager, context);
-	bool others = sweep(decay, ager, context);
+	bool own = own_age(decay, ager);
+	bool others = sweep(decay, ager);
 
 	return !own || !others;
 }
 
-void tp_decay_all(struct tp_decay *decay, tp_ager *ager, void *context)
+void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	unsigned count = decay->doors->count;
 
@@ -184,7 +191,7 @@ void tp_decay_all(struct tp_decay *decay, tp_ager *ager, void *context)
 	begin(decay, count);
 	for (unsigned cpu = 0; cpu < count; cpu++)
 		if (tp_load_relaxed(&decay->doors->door[cpu].home))
-			cpu_age(decay, cpu, ager, context);
+			cpu_age(decay, cpu, ager);
 }
 
 /* ---- looking at the clock ---- */

@@ -44,11 +44,16 @@ struct tp_decay {
 void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_t *at,
 	unsigned stacks, unsigned ms);
 
-/*
- * Ages what lies on a stopped CPU by so many ticks, or a piece of it, as door->ager says how far it
- * has come. False: more is left.
- */
-typedef bool tp_ager(void *context, struct tp_door *door, unsigned ticks);
+struct tp_ager {
+	/*
+	 * Ages what lies on a stopped CPU by so many ticks, or a piece of it, where door->ager says
+	 * how far the piece before has come. False: more is left.
+	 */
+	bool (*age)(void *context, struct tp_door *door, unsigned ticks);
+	/* After that, when the CPU has its slab again; NULL: nothing. */
+	void (*after)(void *context);
+	void *context;
+};
 
 /* Begins a tick, if one is due, or in any case; the caller has to do what is not on CPUs. */
 bool tp_decay_begin_due(struct tp_decay *decay);
@@ -58,10 +63,10 @@ void tp_decay_begin(struct tp_decay *decay);
 void tp_decay_join(struct tp_decay *decay, unsigned cpu);
 
 /* A piece of the ticks that have begun. Whether there is more to do. */
-bool tp_decay_some(struct tp_decay *decay, tp_ager *ager, void *context);
+bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager);
 
 /* Begins a tick, and does all of it but what is left to busy CPUs. ager must not leave any. */
-void tp_decay_all(struct tp_decay *decay, tp_ager *ager, void *context);
+void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
 
 /* When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. */
 unsigned tp_decay_gap(struct tp_decay *decay);

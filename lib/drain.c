@@ -165,7 +165,7 @@ static void stack_age(struct ageing *ageing, struct tp_door *door, unsigned tier
 	tp_tiers_unlease(ageing->tiers, tier, room - room / 2);
 }
 
-/* A tp_ager: tier by tier, from where the last piece ended. */
+/* Of a tp_ager: tier by tier, from where the last piece ended. */
 static bool slab_age(void *context, struct tp_door *door, unsigned ticks)
 {
 	struct ageing *ageing = context;
@@ -235,11 +235,12 @@ void tp_drain_begin(struct tp_tiers *tiers)
 bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims)
 {
 	struct ageing ageing = {.tiers = tiers, .piece = PIECE_SLOTS};
+	struct tp_ager ager = {.age = slab_age, .context = &ageing};
 	bool more;
 
 	if (tp_decay_begin_due(&tiers->decay))
 		depots_age(tiers);
-	more = tp_decay_some(&tiers->decay, slab_age, &ageing);
+	more = tp_decay_some(&tiers->decay, &ager);
 	bury(tiers, &ageing.gone, victims);
 	dying_take(tiers, victims);
 	return more || tp_load_relaxed(&tiers->dying);
@@ -249,7 +250,7 @@ void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims)
 {
 	struct ageing ageing = {.tiers = tiers, .piece = SIZE_MAX};
 
-	tp_decay_all(&tiers->decay, slab_age, &ageing);
+	tp_decay_all(&tiers->decay, &(struct tp_ager){.age = slab_age, .context = &ageing});
 	tp_list_move(&ageing.gone, victims);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_rotate(&tiers->tier[tier].depot, victims);

@@ -1,6 +1,307 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread that ticks pools which nobody touches. Layer 9. */
+/*
+ * The reaper: a thread that ticks pools and caches which nobody touches, and empties all of them
+ * when memory is short. Owns the thread, its starts, and its watch on memory pressure. Layer 9.
+ *
+ * It sleeps until the next tick of any is due. Of one that is empty it is told when something is
+ * kept there again (tp_decay_unwatch), so that it sleeps for ever while all are empty.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "atomic.h"
+#include "clock.h"
 #include "decay.h"
+#include "pool.h"
+#include "registry.h"
+
+/* At the most 15 bytes (pthread_setname_np). */
+#define NAME "tierpool-reaper"
+
+/* The system's, and the process's own cgroup's. */
+#define PRESSURES 2
+#define SYSTEM_PRESSURE "/proc/pressure/memory"
+
+/*
+ * Some task waited for memory through a tenth of two seconds. The window is the smallest that a
+ * process without privileges may ask for (linux/Documentation/accounting/psi.rst).
+ */
+static const char trigger[] = "some 200000 2000000";
+
+/* What a thread sleeps on: its wake, and pressure. The thread's own, from its start to its end. */
+struct watch {
+	uintptr_t generation;
+	struct pollfd file[1 + PRESSURES];
+};
+
+static struct {
+	pthread_mutex_t lock; /* of all but what says otherwise */
+	unsigned starts;
+	pthread_t thread;
+	struct watch *watch;
+	/* Counts up with each stop: a thread of another generation ends. Read by any thread. */
+	uintptr_t generation;
+	int wake; /* an event; once made it stays; read by anyone */
+} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = -1};
+
 void tp_reaper_wake(void)
 {
+	int event = tp_load_acquire(&reaper.wake), error = errno;
+	uint64_t one = 1;
+
+	/* It fails only where so many wakes are under way that one more is of no account. */
+	if (event >= 0 && write(event, &one, sizeof one) < 0)
+		errno = error;
+}
+
+/* ---- memory pressure ---- */
+
+static int pressure_open(const char *path)
+{
+	int file = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (file >= 0 && write(file, trigger, sizeof trigger) < 0) {
+		int error = errno;
+
+		close(file);
+		file = -1;
+		errno = error;
+	}
+	return file;
+}
+
+/* That of the process's cgroup, where there is one of the second version. */
+static int cgroup_pressure_open(void)
+{
+	static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+	FILE *cgroups = fopen("/proc/self/cgroup", "re");
+	char line[PATH_MAX], path[PATH_MAX + 64];
+	int file = -1;
+
+	while (cgroups && fgets(line, sizeof line, cgroups)) {
+		line[strcspn(line, "\n")] = 0;
+		for (unsigned i = 0; !strncmp(line, "0::", 3) && i < 2 && file < 0; i++) {
+			snprintf(path, sizeof path, "%s%s/memory.pressure", mounts[i], line + 3);
+			file = pressure_open(path);
+		}
+	}
+	if (cgroups)
+		fclose(cgroups);
+	return file;
+}
+
+/* With the lock. Says once where neither can be had. */
+static void pressure_watch(struct pollfd *pressure)
+{
+	static bool told;
+
+	pressure[0] = (struct pollfd){.fd = cgroup_pressure_open(), .events = POLLPRI};
+	pressure[1] = (struct pollfd){.fd = pressure_open(SYSTEM_PRESSURE), .events = POLLPRI};
+	if (pressure[0].fd < 0 && pressure[1].fd < 0 && !told) {
+		fprintf(stderr,
+			"tierpool: no news of memory pressure (" SYSTEM_PRESSURE
+			": %s): the reaper ticks, and nothing else\n",
+			strerror(errno));
+		told = true;
+	}
+}
+
+static void watch_free(struct watch *watch)
+{
+	for (unsigned i = 0; watch && i < PRESSURES; i++)
+		if (watch->file[1 + i].fd >= 0)
+			close(watch->file[1 + i].fd);
+	free(watch);
+}
+
+/* Whether any tells of pressure. One that is no more is left out from now on. */
+static bool is_pressed(struct pollfd *pressure)
+{
+	bool pressed = false;
+
+	for (unsigned i = 0; i < PRESSURES; i++) {
+		if (pressure[i].revents & POLLERR) {
+			close(pressure[i].fd);
+			pressure[i].fd = -1;
+		} else if (pressure[i].revents & POLLPRI)
+			pressed = true;
+	}
+	return pressed;
+}
+
+/* ---- the thread ---- */
+
+/* Ticks what is due. When the next one is. */
+static uint64_t reap(void)
+{
+	uint64_t now = tp_clock_ms(), next = TP_DUE_EMPTY;
+
+	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));) {
+		uint64_t due = entry->kind->due(entry);
+
+		if (due <= now) {
+			entry->kind->tick(entry);
+			due = entry->kind->due(entry);
+		}
+		if (due < next)
+			next = due;
+	}
+	return next;
+}
+
+static void empty_all(void)
+{
+	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
+		entry->kind->empty(entry);
+}
+
+/* Milliseconds until then, for poll; -1: for ever. */
+static int wait_until(uint64_t due)
+{
+	uint64_t now = tp_clock_ms();
+
+	if (due >= TP_DUE_NEVER)
+		return -1;
+	return due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
+}
+
+static void *reaper_run(void *context)
+{
+	struct watch *watch = context;
+
+	while (tp_load_acquire(&reaper.generation) == watch->generation) {
+		uint64_t due = reap(), wakes;
+		/* Where nothing is idle there is nothing to be had by pressure either. */
+		nfds_t files = due == TP_DUE_EMPTY ? 1 : 1 + PRESSURES;
+
+		if (poll(watch->file, files, wait_until(due)) <= 0)
+			continue;
+		/* Nothing there: a thread that is about to end has taken it, or it was for that. */
+		if (watch->file[0].revents && read(watch->file[0].fd, &wakes, sizeof wakes) < 0)
+			continue;
+		if (files > 1 && is_pressed(watch->file + 1))
+			empty_all();
+	}
+	watch_free(watch);
+	return NULL;
+}
+
+/* ---- starts and stops ---- */
+
+static void fork_prepare(void)
+{
+	pthread_mutex_lock(&reaper.lock);
+}
+
+static void fork_parent(void)
+{
+	pthread_mutex_unlock(&reaper.lock);
+}
+
+/* Here is no such thread; and its files are the parent's. */
+static void fork_child(void)
+{
+	if (reaper.starts)
+		watch_free(reaper.watch);
+	reaper.starts = 0;
+	reaper.generation++;
+	if (reaper.wake >= 0)
+		close(reaper.wake);
+	reaper.wake = -1;
+	pthread_mutex_unlock(&reaper.lock);
+}
+
+static void forks_register(void)
+{
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+/* With the lock. 0 or -errno. */
+static int wake_open(void)
+{
+	int event;
+
+	if (reaper.wake >= 0)
+		return 0;
+	event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (event < 0)
+		return -errno;
+	tp_store_release(&reaper.wake, event);
+	return 0;
+}
+
+/* With the lock. 0 or -errno. */
+static int thread_start(void)
+{
+	int error = wake_open();
+	sigset_t all, before;
+	struct watch *watch;
+
+	if (error)
+		return error;
+	watch = calloc(1, sizeof *watch);
+	if (!watch)
+		return -ENOMEM;
+	watch->generation = reaper.generation;
+	watch->file[0] = (struct pollfd){.fd = reaper.wake, .events = POLLIN};
+	pressure_watch(watch->file + 1);
+	/* It inherits that all signals are blocked. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&reaper.thread, NULL, reaper_run, watch);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error) {
+		watch_free(watch);
+		return -error;
+	}
+	reaper.watch = watch;
+	pthread_setname_np(reaper.thread, NAME);
+	return 0;
+}
+
+int tierpool_reaper_start(void)
+{
+	static pthread_once_t forks = PTHREAD_ONCE_INIT;
+	int error = 0;
+
+	pthread_once(&forks, forks_register);
+	pthread_mutex_lock(&reaper.lock);
+	if (!reaper.starts)
+		error = thread_start();
+	if (!error)
+		reaper.starts++;
+	pthread_mutex_unlock(&reaper.lock);
+	return error;
+}
+
+void tierpool_reaper_stop(void)
+{
+	pthread_t thread;
+	bool last;
+
+	pthread_mutex_lock(&reaper.lock);
+	last = reaper.starts && !--reaper.starts;
+	thread = reaper.thread;
+	if (last) {
+		tp_add_release(&reaper.generation, 1u);
+		tp_reaper_wake();
+	}
+	pthread_mutex_unlock(&reaper.lock);
+	if (!last)
+		return;
+	/* Without the lock: what it is amid of may start or stop it. Or be this very call. */
+	if (pthread_equal(pthread_self(), thread))
+		pthread_detach(thread);
+	else
+		pthread_join(thread, NULL);
 }

@@ -18,6 +18,8 @@
 #include <tierpool/pool.h>
 #include <tierpool/stats.h>
 
+#include "cpus.h"
+
 static tierpool *pool;
 static tierpool_buf *b;
 static char text[1 << 20]; /* no two of its first 256 neighbours alike */
@@ -376,6 +378,7 @@ Test(buffer_io, a_stream_of_a_secret_keeps_no_copy_and_leaves_none_in_outgrown_b
 	size_t cap = b->cap;
 	FILE *stream;
 
+	stay_on_this_cpu(); /* where the buffer will be found again */
 	tierpool_buf_secret(b);
 	stream = tierpool_buf_open(b);
 	for (size_t i = 1; i <= 5000; i++) {

@@ -194,7 +194,27 @@ TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
 TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 
 /*
- * A bound on idle bytes for several pools together, on top of each one's retain.
+ * Starts the reaper: one thread for the process, named tierpool-reaper, with all signals blocked. It
+ * ticks each pool and each object cache at its decay_ms, also those that nobody touches, and gives
+ * pages back to the system. While all of them are empty it sleeps and does not wake. When the system,
+ * or the process's cgroup, reports memory pressure (PSI, /proc/pressure/memory: some task waited for
+ * memory through a tenth of two seconds) it frees all that is idle; where that cannot be watched it
+ * says so once on stderr, and only ticks.
+ *
+ * Starts are counted: the thread is there until there were as many stops. It does not run in the
+ * child of a fork, where starts count from 0.
+ * 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had, and nothing is counted.
+ */
+TIERPOOL_API int tierpool_reaper_start(void);
+
+/* Takes one start back; with the last one the thread ends before this returns. Else nothing. */
+TIERPOOL_API void tierpool_reaper_stop(void);
+
+/*
+ * A bound on idle bytes for several pools together, on top of each one's retain. A pool that it
+ * keeps from keeping a buffer gets from the others what they have leased and do not use, and, while
+ * that lasts, what lay idle there for 0.1 to 0.2 seconds: looked after by one of the calls that are
+ * kept out, at most once a millisecond.
  * 0; -EINVAL: out is NULL or bytes is 0; -ENOMEM. *out is NULL on failure.
  */
 TIERPOOL_API int tierpool_budget_create(tierpool_budget **out, size_t bytes);
