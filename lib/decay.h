@@ -77,7 +77,7 @@ unsigned tp_decay_gap(struct tp_decay *decay);
  */
 void tp_decay_hurry(struct tp_decay *decay);
 
-/* Wakes the reaper where it waits for something to be kept here. After something was. */
+/* Wakes the reaper where it waits for something to be kept here, or freed. After something was. */
 void tp_decay_kept(struct tp_decay *decay);
 
 /*

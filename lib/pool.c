@@ -75,26 +75,34 @@ size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why
 
 /* ---- decay ---- */
 
+bool tp_pool_is_settled(const tierpool *pool)
+{
+	return !pool->backing.give_back || (!tp_load_relaxed(&pool->settling) &&
+						   tp_load_relaxed(&pool->settled_frees) ==
+							   tp_load_relaxed(&pool->counters.frees));
+}
+
 /*
  * Once in a tick: has jemalloc give back the pages whose time has come. It does so by itself only
  * where its arena goes on to be used, which a quiet pool's is not. For two ticks after the last
- * block was freed, since jemalloc's time for its pages is a tick of ours.
+ * block was freed, since jemalloc's time for its pages is a tick of ours; or all of them, at once.
  */
-static void pages_settle(tierpool *pool)
+static void pages_settle(tierpool *pool, bool all)
 {
 	uint64_t ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
 	uint64_t frees = tp_load_relaxed(&pool->counters.frees);
+	uint32_t left;
 
 	/* Relaxed, all of it: where two come at once jemalloc is asked once more. */
 	if (tp_likely(tp_load_relaxed(&pool->settled_ticks) == ticks) ||
-		tp_exchange_relaxed(&pool->settled_ticks, ticks) == ticks)
+		tp_exchange_relaxed(&pool->settled_ticks, ticks) == ticks ||
+		tp_pool_is_settled(pool))
 		return;
 	if (tp_exchange_relaxed(&pool->settled_frees, frees) != frees)
 		tp_store_relaxed(&pool->settling, 2u);
-	if (tp_load_relaxed(&pool->settling)) {
-		tp_sub_relaxed(&pool->settling, 1u);
-		tp_backing_give_back(&pool->backing, false);
-	}
+	left = tp_load_relaxed(&pool->settling);
+	tp_store_relaxed(&pool->settling, all || !left ? 0 : left - 1);
+	tp_backing_give_back(&pool->backing, all);
 }
 
 bool tp_pool_attend(tierpool *pool)
@@ -103,7 +111,7 @@ bool tp_pool_attend(tierpool *pool)
 	bool more = tp_drain_some(&pool->tiers, &victims);
 
 	tp_pool_release(pool, &victims, TP_DROP_DECAY);
-	pages_settle(pool);
+	pages_settle(pool, false);
 	return more;
 }
 
@@ -115,10 +123,7 @@ size_t tp_pool_tick(tierpool *pool)
 	tp_drain_tick(&pool->tiers, &victims);
 	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
 	/* A pool that has come to rest will not need the pages soon. */
-	if (bytes && !tp_tiers_bytes(&pool->tiers))
-		tp_backing_give_back(&pool->backing, true);
-	else
-		pages_settle(pool);
+	pages_settle(pool, !tp_tiers_bytes(&pool->tiers));
 	return bytes;
 }
 
@@ -231,6 +236,7 @@ void tp_pool_stow(tierpool *pool, tierpool_buf *b)
 
 	if (b->tp_tier == TP_TIER_NONE) {
 		buffer_release(pool, b, TP_DROP_OVERSIZE, false);
+		tp_decay_kept(&pool->tiers.decay);
 		return;
 	}
 	tp_shadow_hide(b->data, b->cap);
@@ -247,9 +253,8 @@ void tp_pool_stow(tierpool *pool, tierpool_buf *b)
 			kept = tp_idle_keep(&pool->tiers, b, &victims);
 		}
 	}
-	if (kept == TP_KEPT)
-		tp_decay_kept(&pool->tiers.decay);
-	else
+	if (kept != TP_KEPT)
 		buffer_release(pool, b, why[kept], false);
+	tp_decay_kept(&pool->tiers.decay);
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 }

@@ -113,6 +113,9 @@ uint64_t tp_pool_due(struct tp_registered *entry);
 size_t tp_pool_tick_entry(struct tp_registered *entry);
 size_t tp_pool_empty(struct tp_registered *entry);
 
+/* Whether nothing was freed of which the system might yet get the pages back. */
+bool tp_pool_is_settled(const tierpool *pool);
+
 /* As tierpool_tick and tierpool_trim, for a pool that the caller knows to exist. */
 size_t tp_pool_tick(tierpool *pool);
 size_t tp_pool_trim(tierpool *pool, size_t keep);

@@ -86,7 +86,7 @@ static size_t stack_slots(size_t size)
 /*
  * Where things lie in their pages is a matter of speed: a load waits for an earlier store that has
  * the same place in another page, and lines of the same place may drive each other out of the first
- * level. Where a word had the line of fast (pool.c) a pair took 7.5 to 14 ns in place of 5.7, by
+ * level. Where a word had the line of fast (borrow.c) a pair took 7.5 to 14 ns in place of 5.7, by
  * what else the pages' addresses were: one size of the fifteen in a third of the runs of
  * pair_latency. So each slab begins a page, and no word has the line of anything else that every
  * get or put reads.
