@@ -13,12 +13,13 @@
 #define PIECE_CPUS 4
 
 /*
- * Gets between two strikes of a stack, on average. Few after a tick and after a slow call, when
- * something may have become surplus; more and more while nothing happens. A strike costs some 40
- * ns: at one in a thousand gets that is lost in the noise of a pair.
+ * Gets between two strikes of a stack, on average. After a tick and after a slow call, when
+ * something may have become surplus, a few; then as many as come in a part of the time between
+ * ticks, but no more than one in a thousand: a strike takes some 40 ns.
  */
-#define GAP_LEAST 32
+#define GAP_SOON 16
 #define GAP_MOST 1024
+#define PARTS 16
 
 void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_t *at,
 	unsigned stacks, unsigned ms)
@@ -28,6 +29,12 @@ void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_
 		.stacks = stacks,
 		.ms = ms,
 		.due = ms == UINT_MAX ? TP_DUE_NEVER : tp_clock_ms() + ms};
+}
+
+/* The time between two strikes that is aimed at, in milliseconds. */
+static uint32_t part_of(const struct tp_decay *decay)
+{
+	return (uint32_t)tp_max(decay->ms / PARTS, 1);
 }
 
 static struct tp_door *own_door(const struct tp_decay *decay)
@@ -66,6 +73,14 @@ void tp_decay_join(struct tp_decay *decay, unsigned cpu)
 	tp_store_relaxed(&decay->doors->door[cpu].aged, (uint32_t)tp_load_relaxed(&decay->ticks));
 }
 
+static void door_hurry(struct tp_decay *decay, struct tp_door *door)
+{
+	for (unsigned i = 0; i < decay->stacks; i++)
+		tp_cpucache_hurry(door, door->home + decay->at[i], GAP_SOON);
+	tp_store_relaxed(&door->gap, GAP_SOON);
+	tp_store_relaxed(&door->hurried_ms, (uint32_t)tp_clock_ms());
+}
+
 /* A stopped CPU's part. Whether it is done. */
 static bool door_age(
 	struct tp_decay *decay, struct tp_door *door, unsigned ticks, const struct tp_ager *ager)
@@ -74,10 +89,8 @@ static bool door_age(
 
 	if (tp_load_relaxed(&door->aged) == tick)
 		return true;
-	/* By the next strikes it is seen that the next tick is due, however seldom they are. */
-	for (unsigned i = 0; i < decay->stacks; i++)
-		tp_cpucache_hurry(door, door->home + decay->at[i], GAP_LEAST);
-	tp_store_relaxed(&door->gap, GAP_LEAST);
+	/* It is seen in time that the next one is due, however few gets there are from now on. */
+	door_hurry(decay, door);
 	if (!ager->age(ager->context, door, ticks))
 		return false;
 	tp_store_relaxed(&door->aged, tick);
@@ -199,30 +212,32 @@ void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
 unsigned tp_decay_gap(struct tp_decay *decay)
 {
 	struct tp_door *door = own_door(decay);
-	unsigned gap = (unsigned)tp_max(tp_load_relaxed(&door->gap), GAP_LEAST);
+	uint32_t now = (uint32_t)tp_clock_ms(), part = part_of(decay);
+	uint32_t took = now - tp_load_relaxed(&door->struck_ms);
+	uint64_t gap = tp_max(tp_load_relaxed(&door->gap), 1);
 
-	/*
-	 * By a quarter: so that the pops from one strike to the next are a quarter of those since
-	 * the last tick, half of them at worst, and a tick that falls due is not noticed much later
-	 * than that part of a period, at whatever rate. Relaxed: two threads that strike at once on
-	 * one CPU, which one of them has left, make it grow once.
-	 */
-	tp_store_relaxed(&door->gap, (uint32_t)tp_min(gap + gap / 4, GAP_MOST));
-	return gap;
+	if (took < part)
+		gap = tp_min(2 * gap, GAP_MOST);
+	else if (took / 2 >= part)
+		gap = tp_max(gap * part / took, 1);
+	/* Relaxed: of two threads that strike at once here, one of which has left, one is heard. */
+	tp_store_relaxed(&door->gap, (uint32_t)gap);
+	tp_store_relaxed(&door->struck_ms, now);
+	return (unsigned)gap;
 }
 
 void tp_decay_hurry(struct tp_decay *decay)
 {
 	struct tp_door *door = own_door(decay);
 
-	if (tp_likely(tp_load_relaxed(&door->gap) <= 2 * GAP_LEAST))
+	/* Seldom, so that slow calls among many gets do not make strikes of all of them. */
+	if (tp_likely(tp_load_relaxed(&door->gap) <= 2 * GAP_SOON) ||
+		(uint32_t)tp_clock_ms() - tp_load_relaxed(&door->hurried_ms) < part_of(decay))
 		return;
 	door = tp_doors_stop_own(decay->doors);
 	if (!door)
 		return;
-	for (unsigned i = 0; i < decay->stacks; i++)
-		tp_cpucache_hurry(door, door->home + decay->at[i], GAP_LEAST);
-	tp_store_relaxed(&door->gap, GAP_LEAST);
+	door_hurry(decay, door);
 	tp_door_publish(door);
 }
 

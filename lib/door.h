@@ -54,8 +54,9 @@ struct tp_door {
 	uint64_t moves_at_tick;                                   /* and as of the last tick */
 	uint32_t aged; /* ticks that have been done here; by whoever stopped the CPU */
 	uint32_t ager; /* how far the tick under way has come; the same */
-	uint32_t gap;  /* mean pops to the next strike; by the CPU, read by the CPU */
-	void *block;   /* that the slab lies in; by who installed it, read by who ends the pool */
+	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
+	uint32_t gap, struck_ms, hurried_ms;
+	void *block; /* that the slab lies in; by who installed it, read by who ends the pool */
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_doors {
