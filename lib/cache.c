@@ -118,63 +118,83 @@ static void slab_create(tierpool_cache *cache)
 		free(block);
 }
 
-/* Of a stopped CPU: the n topmost or lowest objects, oldest first. */
-static void stack_take(struct tp_door *door, unsigned slot, unsigned n, void **object)
+/* Of a stopped CPU: what lies in a slot, with its lease; the ages above come down as the slots do. */
+static void *stack_take(struct tp_door *door, unsigned slot)
 {
-	for (unsigned i = 0; i < n; i++)
-		object[i] = tp_cpucache_move_out(door, door->home, slot);
+	uint8_t *ages = tp_stack_ages(door->home);
+
+	memmove(ages + slot, ages + slot + 1, TP_AGES_SLOTS - slot);
+	return tp_cpucache_move_out(door, door->home, slot);
 }
 
-/* Of a stopped CPU: puts one on top, untouched by any tick. There must be a slot. */
-static void stack_give(struct tp_door *door, void *object)
+/* Of a stopped CPU: puts an object of an age on top. There must be a slot. */
+static void stack_give(struct tp_door *door, void *object, uint8_t age)
 {
 	uint64_t *stack = door->home;
 	unsigned room = tp_word_room(*stack);
 
-	tp_stack_ages(stack)[tp_word_depth(*stack) + 1] = 0;
+	tp_stack_ages(stack)[tp_word_depth(*stack) + 1] = age;
 	tp_cpucache_room_set(stack, room ? room - 1 : 0);
 	tp_cpucache_move_in(door, stack, object);
+}
+
+/* The lowest objects of a full stack, to go to the chunks: by generation, and how many of each. */
+struct flushed {
+	void *object[2][BATCH];
+	unsigned count[2];
+};
+
+_Static_assert(TP_YOUNG == 0 && TP_OLD == 1, "the generation is the age");
+
+static void stack_flush(struct tp_door *door, struct flushed *flushed)
+{
+	for (unsigned i = 0; i < BATCH; i++) {
+		unsigned age = tp_stack_ages(door->home)[1];
+
+		flushed->object[age][flushed->count[age]++] = stack_take(door, 1);
+	}
 }
 
 /* Keeps an object on the caller's CPU, with more room than before. False: it is still the caller's. */
 static bool stack_keep(tierpool_cache *cache, void *object)
 {
+	struct flushed flushed = {.count = {0, 0}};
 	struct tp_door *door;
-	void *older[BATCH];
-	unsigned depth, held, flushed = 0;
+	unsigned depth;
 
 	slab_create(cache);
 	door = tp_doors_stop_own(&cache->doors);
 	if (!door)
 		return false;
 	depth = tp_word_depth(*door->home);
-	held = tp_word_held(*door->home);
-	if (depth == TP_AGES_SLOTS) {
-		flushed = BATCH;
-		stack_take(door, 1, flushed, older);
-		memset(tp_stack_ages(door->home), 0, TP_AGES_SLOTS + 1);
-	} else if (depth == held) {
+	if (depth == TP_AGES_SLOTS)
+		stack_flush(door, &flushed);
+	else if (!tp_word_room(*door->home))
 		tp_cpucache_room_set(
 			door->home, (unsigned)tp_min(tp_max(depth, 1), TP_AGES_SLOTS - depth));
-	}
-	stack_give(door, object);
+	stack_give(door, object, 0);
 	tp_door_publish(door);
-	chunk_keep(cache, older, flushed, TP_YOUNG);
+	for (enum tp_generation generation = TP_YOUNG; generation <= TP_OLD; generation++)
+		chunk_keep(
+			cache, flushed.object[generation], flushed.count[generation], generation);
 	return true;
 }
 
 /* A chunk's objects to the caller's CPU, as far as there are slots; and what is left of it, back. */
-static void stack_refill(tierpool_cache *cache, struct tp_chunk *chunk)
+static void stack_refill(
+	tierpool_cache *cache, struct tp_chunk *chunk, enum tp_generation generation)
 {
-	struct tp_door *door = chunk->count ? tp_doors_stop_own(&cache->doors) : NULL;
+	/* What is dying goes on to do so. */
+	struct tp_door *door =
+		chunk->count && generation != TP_DYING ? tp_doors_stop_own(&cache->doors) : NULL;
 
 	if (door) {
 		while (chunk->count && tp_word_depth(*door->home) < TP_AGES_SLOTS)
-			stack_give(door, chunk->object[--chunk->count]);
+			stack_give(door, chunk->object[--chunk->count], (uint8_t)generation);
 		tp_door_publish(door);
 	}
 	if (chunk->count)
-		tp_chunks_push(&cache->chunks, chunk, TP_OLD);
+		tp_chunks_push(&cache->chunks, chunk, generation);
 	else
 		free(chunk);
 }
@@ -187,7 +207,7 @@ static void *stack_steal(tierpool_cache *cache, unsigned cpu)
 	if (!door)
 		return NULL;
 	if (tp_word_depth(*door->home))
-		stack_take(door, tp_word_depth(*door->home), 1, &object);
+		object = stack_take(door, tp_word_depth(*door->home));
 	tp_door_publish(door);
 	return object;
 }
@@ -216,21 +236,19 @@ struct ageing {
 	size_t destroyed; /* for want of memory to let them die by and by */
 };
 
-/*
- * Of a tp_ager. What is of age 1 lies below what is not: where a slot was not pushed to, none below
- * it was.
- */
+/* Of a tp_ager: objects of age 1 go, or all of them for two ticks; others are of age 1 now. */
 static bool stack_age(void *context, struct tp_door *door, unsigned ticks)
 {
 	struct ageing *ageing = context;
 	uint8_t *ages = tp_stack_ages(door->home);
-	unsigned depth = tp_word_depth(*door->home);
 
 	ageing->count = 0;
-	while (ageing->count < depth && (ages[ageing->count + 1] || ticks > 1))
-		ageing->count++;
-	stack_take(door, 1, ageing->count, ageing->gone);
-	memset(ages, 1, TP_AGES_SLOTS + 1);
+	for (unsigned slot = 1; slot <= tp_word_depth(*door->home);) {
+		if (ages[slot] || ticks > 1)
+			ageing->gone[ageing->count++] = stack_take(door, slot);
+		else
+			ages[slot++] = 1;
+	}
 	tp_cpucache_room_set(door->home, tp_word_room(*door->home) / 2);
 	return true;
 }
@@ -282,9 +300,10 @@ static size_t tick(tierpool_cache *cache)
 /* What lies on a CPU that is the caller's. How many objects that were. */
 static unsigned stack_empty(struct tp_door *door, void **object)
 {
-	unsigned count = tp_word_depth(*door->home);
+	unsigned count = 0;
 
-	stack_take(door, 1, count, object);
+	while (tp_word_depth(*door->home))
+		object[count++] = stack_take(door, tp_word_depth(*door->home));
 	tp_cpucache_room_set(door->home, 0);
 	return count;
 }
@@ -330,17 +349,17 @@ static inline const void *base_of(const tierpool_cache *cache)
 /* The last object of the youngest chunk; the others go to the caller's CPU. */
 static void *chunk_get(tierpool_cache *cache)
 {
-	struct tp_chunk *chunk = NULL;
-	void *object;
+	for (enum tp_generation generation = TP_YOUNG; generation < TP_GENERATIONS; generation++) {
+		struct tp_chunk *chunk = tp_chunks_pop(&cache->chunks, generation);
+		void *object;
 
-	for (enum tp_generation generation = TP_YOUNG; generation < TP_GENERATIONS && !chunk;
-		generation++)
-		chunk = tp_chunks_pop(&cache->chunks, generation);
-	if (!chunk)
-		return NULL;
-	object = chunk->object[--chunk->count];
-	stack_refill(cache, chunk);
-	return object;
+		if (!chunk)
+			continue;
+		object = chunk->object[--chunk->count];
+		stack_refill(cache, chunk, generation);
+		return object;
+	}
+	return NULL;
 }
 
 static tp_cold void *get_slow(tierpool_cache *cache)
