@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What other pools do, as configurations of this one; the README shows the same options, and where
+ * the two differ. Nothing decays here, so that each count is exact.
+ */
+#include "pool_checks.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static struct counting_backing counting; /* one a process, and each test is one */
+
+static void start(void)
+{
+	counting_backing_init(&counting);
+}
+
+TestSuite(configurations, .init = start, .timeout = 60);
+
+#define LASTING(...) pool_on(&counting, .decay_ms = UINT_MAX, __VA_ARGS__)
+
+/* n buffers of width bytes at the most, and of no other size. */
+#define BOUNDED(n, width) LASTING(.tiers = (size_t[]){(width)}, .tier_count = 1, .max_idle = (n))
+
+/* ---- bpool's BufferPool: n buffers at most ---- */
+
+Test(configurations, bpool_keeps_at_most_n_buffers_and_drops_the_surplus)
+{
+	static const unsigned bounds[] = {1, 3, 48, 100};
+
+	stay_on_this_cpu();
+	for (unsigned i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+		unsigned n = bounds[i], surplus = 7;
+		tierpool *pool = BOUNDED(n, KIB);
+		struct tierpool_stats s;
+
+		cycle(pool, KIB, n);
+		s = accounted(pool, &counting, 0);
+		cr_assert_eq(s.idle, n, "as many as it may keep, it keeps");
+		cycle(pool, KIB, n + surplus);
+		s = accounted(pool, &counting, 0);
+		cr_assert_eq(s.hits, n, "a get takes an idle one before it makes one");
+		cr_assert_eq(s.allocs, n + surplus);
+		cr_assert_eq(s.idle, n);
+		cr_assert_eq(s.drops_idle_count, surplus);
+		pool_end(pool, &counting);
+	}
+}
+
+Test(configurations, bpool_with_several_tiers_keeps_n_of_each)
+{
+	const unsigned n = 5;
+	struct tierpool_stats s;
+	tierpool *pool = LASTING(.max_idle = n, .max_size = 256);
+
+	stay_on_this_cpu();
+	for (size_t size = 64; size <= 256; size *= 2)
+		cycle(pool, size, n + 1);
+	s = accounted(pool, &counting, 0);
+	cr_assert_eq(s.idle, 3 * n, "so a list of one tier, where n in all are meant");
+	cr_assert_eq(s.idle_bytes, n * (64 + 128 + 256 + 3 * HEADER));
+	cr_assert_eq(s.drops_idle_count, 3);
+	pool_end(pool, &counting);
+}
+
+/* ---- the same, by several threads ---- */
+
+#define CROWD 4
+#define EACH 32
+
+/* Threads that do all the same, and wait for each other and for the test between two steps. */
+static struct {
+	tierpool *pool;
+	unsigned rounds, entered, faults;
+	pthread_barrier_t meeting;
+} crowd = {.rounds = 100};
+
+static pthread_t crowd_threads[CROWD];
+
+static void meet(unsigned times)
+{
+	while (times--)
+		pthread_barrier_wait(&crowd.meeting);
+}
+
+static void crowd_start(void *(*work)(void *))
+{
+	pthread_barrier_init(&crowd.meeting, NULL, CROWD + 1);
+	for (unsigned i = 0; i < CROWD; i++)
+		pthread_create(&crowd_threads[i], NULL, work, NULL);
+}
+
+static void crowd_end(void)
+{
+	for (unsigned i = 0; i < CROWD; i++)
+		pthread_join(crowd_threads[i], NULL);
+	cr_assert_eq(crowd.faults, 0, "a get failed, or gave what was given before");
+}
+
+/* Meets three times a round: before, when all have all that they want, and after. */
+static void *borrow_in_rounds(void *unused)
+{
+	char mark = (char)tp_add_relaxed(&crowd.entered, 1u);
+
+	for (unsigned round = 0; round < crowd.rounds; round++) {
+		tierpool_buf *b[EACH];
+
+		meet(1);
+		for (unsigned i = 0; i < EACH; i++) {
+			b[i] = tierpool_get(crowd.pool);
+			tp_add_relaxed(&crowd.faults, b[i] ? 0u : 1u);
+			if (b[i])
+				memset(b[i]->data, mark, b[i]->cap);
+		}
+		meet(1); /* nobody has put: whose get waits for that is missing here for ever */
+		for (unsigned i = 0; i < EACH; i++) {
+			if (b[i] && (b[i]->data[0] != mark || b[i]->data[b[i]->cap - 1] != mark))
+				tp_add_relaxed(&crowd.faults, 1u);
+			tierpool_put(b[i]);
+		}
+		meet(1);
+	}
+	return unused;
+}
+
+/*
+ * Three are less than four a CPU: so they lie in one list, as in bpool, however many CPUs there
+ * are. What one thread puts any other gets, and the counts are exact.
+ */
+Test(configurations, bpool_never_blocks)
+{
+	const unsigned n = 3, beyond = CROWD * EACH;
+	struct tierpool_stats s;
+	tierpool_buf *held[3];
+
+	crowd.pool = BOUNDED(n, KIB);
+	cycle(crowd.pool, KIB, n);
+	for (unsigned i = 0; i < n; i++)
+		held[i] = tierpool_get(crowd.pool);
+	cr_assert_eq(accounted(crowd.pool, &counting, n * KIB).hits, n, "all that it keeps is out");
+	crowd.rounds = 1;
+	crowd_start(borrow_in_rounds);
+	meet(3);
+	crowd_end();
+	s = accounted(crowd.pool, &counting, n * KIB);
+	cr_assert_eq(s.hits, n, "each get beyond n had a fresh one");
+	cr_assert_eq(s.allocs, n + beyond);
+	cr_assert_eq(s.idle, n);
+	for (unsigned i = 0; i < n; i++)
+		tierpool_put(held[i]);
+	cr_assert_eq(accounted(crowd.pool, &counting, 0).drops_idle_count, beyond,
+		"nor does a put wait for room");
+	pool_end(crowd.pool, &counting);
+}
+
+static void stays_within(unsigned least, unsigned n)
+{
+	unsigned above = 0, below = 0;
+
+	crowd.pool = BOUNDED(n, KIB);
+	crowd_start(borrow_in_rounds);
+	for (unsigned round = 0; round < crowd.rounds; round++) {
+		meet(3);
+		above += accounted(crowd.pool, &counting, 0).idle > n;
+		below += stats_of(crowd.pool).idle < least;
+	}
+	crowd_end();
+	cr_assert_eq(above, 0, "more than %u were kept", n);
+	cr_assert_eq(below, 0, "less than %u of %u were kept", least, n);
+	pool_end(crowd.pool, &counting);
+}
+
+Test(configurations, bpool_keeps_n_whichever_threads_put)
+{
+	stays_within(3, 3);
+}
+
+/*
+ * Of four a CPU and more some lie on CPUs. What a CPU may keep and does not counts among the n: an
+ * eighth of them, or one for each CPU.
+ */
+Test(configurations, bpool_keeps_n_less_a_quarter_where_some_lie_on_cpus)
+{
+	stays_within(48 - 48 / 4, 48);
+}
+
+/* ---- bpool's BytePool: one width ---- */
+
+Test(configurations, byte_pool_lends_one_width_whatever_was_put)
+{
+	const size_t width = 1500; /* no power of two: a list is taken as it is */
+	struct tierpool_stats s;
+	tierpool *pool = BOUNDED(4, width);
+
+	stay_on_this_cpu();
+	for (size_t len = 0; len <= width; len += width / 10) {
+		tierpool_buf *b = tierpool_get(pool);
+
+		cr_assert_eq(b->cap, width);
+		cr_assert_eq(b->len, 0);
+		b->len = len; /* a slice of it, which is what would be put there */
+		tierpool_put(b);
+	}
+	s = accounted(pool, &counting, 0);
+	cr_assert_eq(s.allocs, 1);
+	cr_assert_eq(s.idle_bytes, width + HEADER, "kept by its block, not by its length");
+	pool_end(pool, &counting);
+}
+
+/* ---- bpool's SizedBufferPool: what has grown is replaced ---- */
+
+Test(configurations, sized_buffer_pool_replaces_the_oversized)
+{
+	const unsigned n = 4, all = 10;
+	struct tierpool_stats s;
+	tierpool_buf *b[10];
+	tierpool *pool = BOUNDED(n, KIB);
+
+	stay_on_this_cpu();
+	for (unsigned i = 0; i < all; i++)
+		b[i] = tierpool_get(pool);
+	for (unsigned i = 0; i < all; i++) {
+		cr_assert_eq(tierpool_buf_reserve(b[i], 100 * KIB), 0);
+		tierpool_put(b[i]);
+		s = accounted(pool, &counting, (all - 1 - i) * KIB);
+		cr_assert_eq(s.drops_oversize, i + 1);
+		cr_assert_eq(s.idle, i < n ? i + 1 : n, "one of the size instead of it");
+		cr_assert_eq(s.idle_bytes, s.idle * (KIB + HEADER));
+	}
+	cr_assert_eq(s.allocs, all + all, "only growth allocated: it put back what it grew out of");
+	cr_assert_eq(s.drops_idle_count, all - n);
+	cycle(pool, KIB, n);
+	s = accounted(pool, &counting, 0);
+	cr_assert_eq(s.hits, n);
+	cr_assert_eq(s.drops_oversize, all, "and of the size itself none");
+	pool_end(pool, &counting);
+}
