@@ -5,6 +5,7 @@
  */
 #include "pool_checks.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -233,5 +234,121 @@ Test(configurations, sized_buffer_pool_replaces_the_oversized)
 	s = accounted(pool, &counting, 0);
 	cr_assert_eq(s.hits, n);
 	cr_assert_eq(s.drops_oversize, all, "and of the size itself none");
+	pool_end(pool, &counting);
+}
+
+/* ---- net/http: 2, 4 and 32 KiB ---- */
+
+Test(configurations, net_http_has_three_tiers)
+{
+	static const size_t sizes[] = {2 * KIB, 4 * KIB, 32 * KIB};
+	tierpool_buf *b[3], *grown;
+	struct tierpool_stats s;
+	tierpool *pool = LASTING(.tiers = sizes, .tier_count = 3);
+
+	stay_on_this_cpu();
+	for (unsigned i = 3; i--;) {
+		cycle(pool, sizes[i], 1);
+		cr_assert_eq(stats_of(pool).hits, 0, "a larger one is not lent in its place");
+	}
+	for (unsigned request = 0; request < 100; request++) {
+		for (unsigned i = 0; i < 3; i++) {
+			b[i] = tierpool_get_sized(pool, sizes[i]);
+			cr_assert_eq(b[i]->cap, sizes[i]);
+		}
+		for (unsigned i = 0; i < 3; i++)
+			tierpool_put(b[i]);
+	}
+	s = accounted(pool, &counting, 0);
+	cr_assert_eq(s.allocs, 3, "each size from what was put of it");
+	cr_assert_eq(s.hits, 300);
+	cycle(pool, 32 * KIB + 1, 1);
+	cr_assert_eq(accounted(pool, &counting, 0).drops_oversize, 1, "no pool for any other");
+	grown = tierpool_get_sized(pool, sizes[0]);
+	for (unsigned i = 1; i < 3; i++) {
+		grown->len = grown->cap;
+		cr_assert_eq(tierpool_buf_append_byte(grown, 'a'), 0);
+		cr_assert_eq(grown->cap, sizes[i]);
+		cr_assert_eq(stats_of(pool).grows_pooled, i, "by exchange with an idle one");
+	}
+	tierpool_put(grown);
+	cr_assert_eq(accounted(pool, &counting, 0).idle_bytes, 38 * KIB + 3 * HEADER);
+	pool_end(pool, &counting);
+}
+
+/* ---- fmt, and encoding/json's streams: none above 64 KiB ---- */
+
+Test(configurations, json_and_fmt_drop_what_grew_beyond_64_kib)
+{
+	struct tierpool_stats s;
+	tierpool_buf *b;
+	tierpool *pool = LASTING(.max_size = 64 * KIB);
+
+	stay_on_this_cpu();
+	b = tierpool_get_sized(pool, 32 * KIB);
+	cr_assert_eq(tierpool_buf_reserve(b, 64 * KIB), 0);
+	cr_assert_eq(b->cap, 64 * KIB);
+	tierpool_put(b);
+	s = accounted(pool, &counting, 0);
+	cr_assert_eq(s.idle_bytes, 96 * KIB + 2 * HEADER, "64 KiB exactly are kept");
+	b = tierpool_get_sized(pool, 64 * KIB);
+	cr_assert_eq(stats_of(pool).hits, 1);
+	cr_assert_eq(tierpool_buf_reserve(b, 64 * KIB + 1), 0);
+	tierpool_put(b);
+	s = accounted(pool, &counting, 0);
+	cr_assert_eq(s.drops_oversize, 1, "one byte more, and it went");
+	cr_assert_eq(s.idle_bytes, 96 * KIB + 2 * HEADER, "and left what it grew out of");
+	pool_end(pool, &counting);
+}
+
+/* golang issue 23199: a few large requests, whose buffers a stream of small ones keeps alive. */
+Test(configurations, json_and_fmt_do_not_pin_the_large_by_many_small)
+{
+	tierpool_buf *large[10];
+	struct tierpool_stats s;
+	tierpool *pool = LASTING(.max_size = 64 * KIB);
+
+	stay_on_this_cpu();
+	for (unsigned i = 0; i < 10; i++)
+		large[i] = tierpool_get(pool);
+	for (unsigned i = 0; i < 10; i++) {
+		cr_assert_eq(tierpool_buf_reserve(large[i], MIB), 0);
+		tierpool_put(large[i]);
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		tierpool_buf *b = tierpool_get(pool);
+
+		cr_assert_eq(tierpool_buf_printf(b, "%u", i), 0);
+		tierpool_put(b);
+	}
+	s = accounted(pool, &counting, 0);
+	cr_assert_eq(s.drops_oversize, 10);
+	cr_assert_eq(s.allocs, 20, "the small ones live on what the large ones grew out of");
+	cr_assert_leq(s.idle_bytes, 10 * (64 * KIB + HEADER));
+	pool_end(pool, &counting);
+}
+
+/* ---- Hugo: reset at put ---- */
+
+Test(configurations, hugo_gets_are_empty)
+{
+	tierpool *pool = LASTING(.name = "hugo");
+
+	stay_on_this_cpu();
+	cycle(pool, KIB, 1);
+	for (unsigned i = 1; i <= 4; i++) {
+		tierpool_buf *b = tierpool_get_sized(pool, KIB);
+
+		cr_assert_eq(stats_of(pool).hits, i, "one that was used before");
+		cr_assert_eq(b->len, 0);
+		cr_assert_eq(tierpool_buf_error(b), 0);
+		cr_assert_str_empty(tierpool_buf_cstr(b));
+		cr_assert_eq(b->cap, KIB, "its capacity it keeps");
+		cr_assert_eq(tierpool_buf_append_str(b, "a page, and never reset"), 0);
+		if (i % 2) /* and put with an error that sticks, which only a reset would end */
+			cr_assert_eq(tierpool_buf_reserve(b, SIZE_MAX), -ENOMEM);
+		tierpool_put(b);
+	}
+	cr_assert_eq(accounted(pool, &counting, 0).allocs, 1);
 	pool_end(pool, &counting);
 }
