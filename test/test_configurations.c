@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include <tierpool/cache.h>
+
 static struct counting_backing counting; /* one a process, and each test is one */
 
 static void start(void)
@@ -351,4 +353,98 @@ Test(configurations, hugo_gets_are_empty)
 	}
 	cr_assert_eq(accounted(pool, &counting, 0).allocs, 1);
 	pool_end(pool, &counting);
+}
+
+/* ---- net/rpc: a list of requests ---- */
+
+struct request {
+	unsigned out; /* 1: somebody's, 0: the list's */
+};
+
+static tierpool_cache *list;
+static unsigned created, destroyed;
+static struct request *lent[CROWD][EACH];
+
+static void *request_create(void *context)
+{
+	tp_add_relaxed((unsigned *)context, 1u);
+	return calloc(1, sizeof(struct request));
+}
+
+static void request_destroy(void *unused, void *request)
+{
+	(void)unused;
+	tp_add_relaxed(&destroyed, 1u);
+	free(request);
+}
+
+static void list_create(void)
+{
+	struct tierpool_cache_options options = {.size = sizeof options,
+		.create = request_create,
+		.destroy = request_destroy,
+		.context = &created,
+		.decay_ms = UINT_MAX};
+
+	cr_assert_eq(tierpool_cache_create(&list, &options), 0);
+}
+
+static struct request *request_get(void)
+{
+	struct request *request = tierpool_cache_get(list);
+
+	tp_add_relaxed(&crowd.faults, tp_exchange_relaxed(&request->out, 1u));
+	return request;
+}
+
+static void request_put(struct request *request)
+{
+	tp_add_relaxed(&crowd.faults, 1 - tp_exchange_relaxed(&request->out, 0u));
+	tierpool_cache_put(list, request);
+}
+
+Test(configurations, rpc_requests_come_from_a_list)
+{
+	stay_on_this_cpu();
+	list_create();
+	for (unsigned round = 0; round < 10; round++) {
+		for (unsigned i = 0; i < CROWD * EACH; i++)
+			lent[i / EACH][i % EACH] = request_get();
+		for (unsigned i = 0; i < CROWD * EACH; i++)
+			request_put(lent[i / EACH][i % EACH]);
+	}
+	cr_assert_eq(crowd.faults, 0);
+	cr_assert_eq(created, CROWD * EACH, "as many as were out at once, and no more");
+	cr_assert_eq(tierpool_cache_tick(list), 0);
+	cr_assert_eq(tierpool_cache_tick(list), created, "net/rpc keeps them for ever");
+	cr_assert_eq(destroyed, created);
+	tierpool_cache_destroy(list);
+}
+
+/* Each frees what another has read, as net/rpc's services do what its connections read. */
+static void *serve_in_rounds(void *unused)
+{
+	unsigned me = tp_add_relaxed(&crowd.entered, 1u);
+
+	for (unsigned round = 0; round < crowd.rounds; round++) {
+		for (unsigned i = 0; i < EACH; i++)
+			lent[me][i] = request_get();
+		meet(1);
+		for (unsigned i = 0; i < EACH; i++)
+			request_put(lent[(me + 1) % CROWD][i]);
+		meet(1);
+	}
+	return unused;
+}
+
+Test(configurations, rpc_requests_are_freed_by_whoever_served_them)
+{
+	list_create();
+	crowd.rounds = 200;
+	crowd_start(serve_in_rounds);
+	meet(2 * crowd.rounds);
+	crowd_end();
+	cr_assert_lt(created, crowd.rounds * CROWD * EACH / 2, "most were used again");
+	tierpool_cache_destroy(list);
+	cr_assert_eq(destroyed, created, "each once");
 }
