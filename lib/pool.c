@@ -226,6 +226,13 @@ tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier)
 	return b;
 }
 
+/* Something was kept; or freed, which is of account where its pages may have to be given back. */
+static void reaper_tell(tierpool *pool, bool kept)
+{
+	if (kept || pool->backing.give_back)
+		tp_decay_kept(&pool->tiers.decay);
+}
+
 void tp_pool_stow(tierpool *pool, tierpool_buf *b)
 {
 	static const enum tp_drop why[] = {[TP_NO_BYTES] = TP_DROP_RETAIN,
@@ -236,7 +243,7 @@ void tp_pool_stow(tierpool *pool, tierpool_buf *b)
 
 	if (b->tp_tier == TP_TIER_NONE) {
 		buffer_release(pool, b, TP_DROP_OVERSIZE, false);
-		tp_decay_kept(&pool->tiers.decay);
+		reaper_tell(pool, false);
 		return;
 	}
 	tp_shadow_hide(b->data, b->cap);
@@ -255,6 +262,6 @@ void tp_pool_stow(tierpool *pool, tierpool_buf *b)
 	}
 	if (kept != TP_KEPT)
 		buffer_release(pool, b, why[kept], false);
-	tp_decay_kept(&pool->tiers.decay);
+	reaper_tell(pool, kept == TP_KEPT);
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 }
