@@ -113,11 +113,13 @@ $(BUILD)/benchmarks/%: benchmarks/%.c $(STATIC)
 $(BUILD)/benchmarks/fastpath_count: private CPPFLAGS += -Ilib
 
 # As programs get it, from the shared library; and the floor from one too, so each call of either is
-# one through the PLT. as-needed would leave jemalloc out, which the library knows weakly.
-$(BUILD)/benchmarks/pair_latency: benchmarks/pair_latency.c $(SHARED) $(FLOOR)
+# one through the PLT. The floor goes only to those that call it; jemalloc, which the library knows
+# weakly, to all, where as-needed would leave it out.
+MEASURED := pair_latency tick_tail
+$(MEASURED:%=$(BUILD)/benchmarks/%): $(BUILD)/benchmarks/%: benchmarks/%.c $(SHARED) $(FLOOR)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(FLOOR) $(SHARED) \
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -Wl,--as-needed $(FLOOR) $(SHARED) \
 		-Wl,-rpath,'$$ORIGIN:$$ORIGIN/..' -Wl,--no-as-needed $(LDLIBS) -o $@
 
 $(FLOOR): benchmarks/floor_stack.c
