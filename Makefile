@@ -88,7 +88,8 @@ $(ENCODE_TESTS): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_contr
 $(ENCODE_TESTS): $(BUILD)/benchmarks/encode_control
 # Where a loop happens to lie is worth 3 % of it: both sides of a comparison begin on a line.
 $(BUILD)/benchmarks/%: private override CFLAGS += -falign-functions=64 -falign-loops=64
-$(BUILD)/benchmarks/%: private CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"'
+$(BUILD)/benchmarks/%: private CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"' \
+	-DBURST_PLOT='"$(CURDIR)/benchmarks/burst_decay.gnuplot"'
 
 $(BUILD)/test/test_%: test/test_%.c $(STATIC)
 	$(call say,CC,$@)
@@ -115,7 +116,7 @@ $(BUILD)/benchmarks/fastpath_count: private CPPFLAGS += -Ilib
 # As programs get it, from the shared library; and the floor from one too, so each call of either is
 # one through the PLT. The floor goes only to those that call it; jemalloc, which the library knows
 # weakly, to all, where as-needed would leave it out.
-MEASURED := pair_latency tick_tail
+MEASURED := burst_decay pair_latency tick_tail
 $(MEASURED:%=$(BUILD)/benchmarks/%): $(BUILD)/benchmarks/%: benchmarks/%.c $(SHARED) $(FLOOR)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
