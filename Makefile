@@ -116,7 +116,7 @@ $(BUILD)/benchmarks/fastpath_count: private CPPFLAGS += -Ilib
 # As programs get it, from the shared library; and the floor from one too, so each call of either is
 # one through the PLT. The floor goes only to those that call it; jemalloc, which the library knows
 # weakly, to all, where as-needed would leave it out.
-MEASURED := burst_decay pair_latency tick_tail
+MEASURED := burst_decay cache_latency pair_latency tick_tail
 $(MEASURED:%=$(BUILD)/benchmarks/%): $(BUILD)/benchmarks/%: benchmarks/%.c $(SHARED) $(FLOOR)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
@@ -128,6 +128,16 @@ $(FLOOR): benchmarks/floor_stack.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -ftls-model=initial-exec -shared -Wl,-soname,libfloor.so \
 		$(LDFLAGS) $< -o $@
+
+# The other side of cache_latency. Built for a run only, as tests do without Go; with nothing but
+# what is here: no module, no network.
+SYNC_POOL := $(BUILD)/benchmarks/cache_latency_go
+$(SYNC_POOL): benchmarks/cache_latency.go
+	$(call say,GO,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)if ! command -v go >/dev/null; then echo 'No Go: cache_latency will be skipped.'; else \
+		GO111MODULE=off GOFLAGS= GOTOOLCHAIN=local CGO_ENABLED=0 GOPATH='$(CURDIR)/build/go' \
+		GOCACHE='$(CURDIR)/build/go-cache' go build -o $@ $<; fi
 
 -include $(wildcard $(BUILD)/*/*.d)
 
@@ -161,7 +171,7 @@ bench:
 	$(Q)$(MAKE) --no-print-directory bench-run
 
 .PHONY: bench-run
-bench-run: $(BENCH)
+bench-run: $(BENCH) $(SYNC_POOL)
 	$(Q)for b in $(BENCH); do $$b || [ $$? = 77 ] || exit 1; done
 
 # ---- every variant; -j2: two at a time ----
