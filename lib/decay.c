@@ -28,6 +28,8 @@ void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_
 		.at = at,
 		.stacks = stacks,
 		.ms = ms,
+		/* The reaper may be asleep, and knows nothing of what is made now. */
+		.unwatched = 1,
 		.due = ms == UINT_MAX ? TP_DUE_NEVER : tp_clock_ms() + ms};
 }
 
