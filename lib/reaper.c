@@ -38,10 +38,13 @@
  */
 static const char trigger[] = "some 200000 2000000";
 
-/* What a thread sleeps on: its wake, and pressure. The thread's own, from its start to its end. */
+/* What a thread sleeps on: the wake of them all, its own end, and pressure. */
+enum { WAKE, END, PRESSURE, FILES = PRESSURE + PRESSURES };
+
+/* The thread's own, from its start to its end; but for whoever stops it, in the lock. */
 struct watch {
 	uintptr_t generation;
-	struct pollfd file[1 + PRESSURES];
+	struct pollfd file[FILES];
 };
 
 static struct {
@@ -54,14 +57,22 @@ static struct {
 	int wake; /* an event; once made it stays; read by anyone */
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = -1};
 
-void tp_reaper_wake(void)
+static void event_raise(int event)
 {
-	int event = tp_load_acquire(&reaper.wake), error = errno;
+	int error = errno;
 	uint64_t one = 1;
 
 	/* It fails only where so many wakes are under way that one more is of no account. */
-	if (event >= 0 && write(event, &one, sizeof one) < 0)
+	if (write(event, &one, sizeof one) < 0)
 		errno = error;
+}
+
+void tp_reaper_wake(void)
+{
+	int event = tp_load_acquire(&reaper.wake);
+
+	if (event >= 0)
+		event_raise(event);
 }
 
 /* ---- memory pressure ---- */
@@ -118,9 +129,9 @@ static void pressure_watch(struct pollfd *pressure)
 
 static void watch_free(struct watch *watch)
 {
-	for (unsigned i = 0; watch && i < PRESSURES; i++)
-		if (watch->file[1 + i].fd >= 0)
-			close(watch->file[1 + i].fd);
+	for (unsigned i = END; i < FILES; i++)
+		if (watch->file[i].fd >= 0)
+			close(watch->file[i].fd);
 	free(watch);
 }
 
@@ -182,16 +193,21 @@ static void *reaper_run(void *context)
 	while (tp_load_acquire(&reaper.generation) == watch->generation) {
 		uint64_t due = reap(), wakes;
 		/* Where nothing is idle there is nothing to be had by pressure either. */
-		nfds_t files = due == TP_DUE_EMPTY ? 1 : 1 + PRESSURES;
+		nfds_t files = due == TP_DUE_EMPTY ? PRESSURE : FILES;
 
 		if (poll(watch->file, files, wait_until(due)) <= 0)
 			continue;
-		/* Nothing there: a thread that is about to end has taken it, or it was for that. */
-		if (watch->file[0].revents && read(watch->file[0].fd, &wakes, sizeof wakes) < 0)
-			continue;
-		if (files > 1 && is_pressed(watch->file + 1))
+		/* Nothing there: another thread, which is about to end, has taken it. */
+		if (watch->file[WAKE].revents &&
+			read(watch->file[WAKE].fd, &wakes, sizeof wakes) < 0)
+			watch->file[WAKE].revents = 0;
+		if (files > PRESSURE && is_pressed(watch->file + PRESSURE))
 			empty_all();
 	}
+	/* What it took last may have been for the one that was started since. */
+	tp_reaper_wake();
+	pthread_mutex_lock(&reaper.lock); /* until whoever stopped it has let go of the watch */
+	pthread_mutex_unlock(&reaper.lock);
 	watch_free(watch);
 	return NULL;
 }
@@ -226,6 +242,13 @@ static void forks_register(void)
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
+static int event_open(void)
+{
+	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	return event < 0 ? -errno : event;
+}
+
 /* With the lock. 0 or -errno. */
 static int wake_open(void)
 {
@@ -233,28 +256,41 @@ static int wake_open(void)
 
 	if (reaper.wake >= 0)
 		return 0;
-	event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	event = event_open();
 	if (event < 0)
-		return -errno;
+		return event;
 	tp_store_release(&reaper.wake, event);
+	return 0;
+}
+
+/* With the lock. 0 or -errno. */
+static int watch_open(struct watch **out)
+{
+	int error = wake_open(), end = error ? error : event_open();
+
+	if (end < 0)
+		return end;
+	*out = calloc(1, sizeof **out);
+	if (!*out) {
+		close(end);
+		return -ENOMEM;
+	}
+	(*out)->generation = reaper.generation;
+	(*out)->file[WAKE] = (struct pollfd){.fd = reaper.wake, .events = POLLIN};
+	(*out)->file[END] = (struct pollfd){.fd = end, .events = POLLIN};
+	pressure_watch((*out)->file + PRESSURE);
 	return 0;
 }
 
 /* With the lock. 0 or -errno. */
 static int thread_start(void)
 {
-	int error = wake_open();
 	sigset_t all, before;
 	struct watch *watch;
+	int error = watch_open(&watch);
 
 	if (error)
 		return error;
-	watch = calloc(1, sizeof *watch);
-	if (!watch)
-		return -ENOMEM;
-	watch->generation = reaper.generation;
-	watch->file[0] = (struct pollfd){.fd = reaper.wake, .events = POLLIN};
-	pressure_watch(watch->file + 1);
 	/* It inherits that all signals are blocked. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -294,7 +330,8 @@ void tierpool_reaper_stop(void)
 	thread = reaper.thread;
 	if (last) {
 		tp_add_release(&reaper.generation, 1u);
-		tp_reaper_wake();
+		/* Its own: a wake for all could be taken by one that is started at once. */
+		event_raise(reaper.watch->file[END].fd);
 	}
 	pthread_mutex_unlock(&reaper.lock);
 	if (!last)
