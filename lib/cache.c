@@ -177,7 +177,7 @@ static void cache_unlock(struct tp_registered *entry)
 /* What other threads' slow calls had in hand is lost with them. */
 static void cache_forked(struct tp_registered *entry)
 {
-	(void)entry;
+	cache_of(entry)->idle.destroying = 0;
 }
 
 static const struct tp_kind cache_kind = {.dead = cache_free,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/locked.h"
 #include "atomic.h"
 
 /* Objects that go from a full stack to the chunks at once. */
@@ -270,21 +271,31 @@ static void stack_aged(void *context)
 	ageing->count = 0;
 }
 
-bool tp_objects_some(struct tp_objects *objects)
+/* By one call at a time, so that one made in a callback of this does not nest, piece by piece. */
+static void dying_destroy_some(struct tp_objects *objects)
 {
-	struct ageing ageing = {.objects = objects};
-	struct tp_ager ager = {stack_age, stack_aged, &ageing};
 	struct tp_chunk *dying;
-	bool more;
 
-	if (tp_decay_begin_due(&objects->decay))
-		tp_chunks_age(&objects->chunks);
-	more = tp_decay_some(&objects->decay, &ager);
+	if (!tp_chunks_have(&objects->chunks, TP_DYING) || !tp_locked_try(&objects->destroying))
+		return;
 	dying = tp_chunks_pop(&objects->chunks, TP_DYING);
 	if (dying) {
 		dying->next = NULL;
 		chunks_destroy(objects, dying);
 	}
+	tp_locked_leave(&objects->destroying);
+}
+
+bool tp_objects_some(struct tp_objects *objects)
+{
+	struct ageing ageing = {.objects = objects};
+	struct tp_ager ager = {stack_age, stack_aged, &ageing};
+	bool more;
+
+	if (tp_decay_begin_due(&objects->decay))
+		tp_chunks_age(&objects->chunks);
+	more = tp_decay_some(&objects->decay, &ager);
+	dying_destroy_some(objects);
 	return more || tp_chunks_have(&objects->chunks, TP_DYING);
 }
 
@@ -345,18 +356,30 @@ size_t tp_objects_empty(struct tp_objects *objects)
 	return destroyed;
 }
 
-void tp_objects_fini(struct tp_objects *objects)
+/* The same, where nobody is left who would have to be stopped. */
+static size_t empty_at_rest(struct tp_objects *objects)
 {
-	chunks_empty(objects);
-	/* Nobody is left who would have to be stopped. */
+	size_t destroyed = chunks_empty(objects);
+
 	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++) {
 		struct tp_door *door = &objects->doors.door[cpu];
 		void *object[TP_AGES_SLOTS];
+		unsigned count = door->home ? stack_empty(door, object) : 0;
 
-		for (unsigned n = door->home ? stack_empty(door, object) : 0; n; n--)
-			object_destroy(objects, object[n - 1]);
-		free(door->block);
+		destroyed += count;
+		while (count)
+			object_destroy(objects, object[--count]);
 	}
+	return destroyed;
+}
+
+void tp_objects_fini(struct tp_objects *objects)
+{
+	/* Until callbacks put nothing more here. */
+	while (empty_at_rest(objects))
+		;
+	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++)
+		free(objects->doors.door[cpu].block);
 	tp_chunks_fini(&objects->chunks);
 }
 

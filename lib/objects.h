@@ -24,7 +24,8 @@ struct tp_objects {
 	struct tp_doors doors;
 	struct tp_decay decay;
 	struct tp_chunks chunks;
-	uint64_t hot; /* lines of the page in which stacks should not begin */
+	uint32_t destroying; /* held by the one call that destroys a piece by itself */
+	uint64_t hot;        /* lines of the page in which stacks should not begin */
 	void (*destroy)(void *context, void *object); /* NULL: nothing has to be done */
 	void *context;
 };
