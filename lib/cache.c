@@ -174,9 +174,14 @@ static void cache_unlock(struct tp_registered *entry)
 	tp_doors_unlock(&cache_of(entry)->idle.doors);
 }
 
-/* What other threads' slow calls had in hand is lost with them. */
+/*
+ * What other threads' slow calls had in hand is lost with them. So are the references of those that
+ * were ticking, for whose end a destroy would wait; but one that has none left is about to go.
+ */
 static void cache_forked(struct tp_registered *entry)
 {
+	if (entry->references)
+		entry->references = 1;
 	cache_of(entry)->idle.destroying = 0;
 }
 

@@ -24,7 +24,7 @@ typedef struct tierpool_cache tierpool_cache;
 
 /*
  * Both functions are called without a lock of the library held, from any thread, the reaper's
- * included; they may use other caches and pools, and this cache, but must not destroy it.
+ * included; they may use other caches and pools, and this cache, but must not destroy it, nor fork.
  */
 struct tierpool_cache_options {
 	size_t size; /* sizeof(struct tierpool_cache_options); the macro below sets it */
