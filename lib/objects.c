@@ -176,6 +176,8 @@ static void stack_refill(
 		tp_chunks_push(&objects->chunks, chunk, generation);
 	else
 		free(chunk);
+	/* In hand it was in no place, where the reaper may have looked for it. */
+	tp_decay_kept(&objects->decay);
 }
 
 static void *stack_steal(struct tp_objects *objects, unsigned cpu)
@@ -296,7 +298,10 @@ bool tp_objects_some(struct tp_objects *objects)
 		tp_chunks_age(&objects->chunks);
 	more = tp_decay_some(&objects->decay, &ager);
 	dying_destroy_some(objects);
-	return more || tp_chunks_have(&objects->chunks, TP_DYING);
+	if (!tp_chunks_have(&objects->chunks, TP_DYING))
+		return more;
+	tp_decay_kept(&objects->decay); /* as in stack_refill */
+	return true;
 }
 
 static size_t dying_destroy(struct tp_objects *objects)
