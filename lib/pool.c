@@ -12,6 +12,9 @@
 #include "inject.h"
 #include "shadow.h"
 
+/* How often in the time between two ticks jemalloc is asked for pages. */
+#define SETTLE_PARTS 16
+
 static void count(uint64_t *counter)
 {
 	tp_add_relaxed(counter, 1u);
@@ -83,25 +86,29 @@ bool tp_pool_is_settled(const tierpool *pool)
 }
 
 /*
- * Once in a tick: has jemalloc give back the pages whose time has come. It does so by itself only
- * where its arena goes on to be used, which a quiet pool's is not. For two ticks after the last
- * block was freed, since jemalloc's time for its pages is a tick of ours; or all of them, at once.
+ * Has jemalloc give back the pages whose time has come: by itself it does so only where its arena
+ * goes on to be used, which a quiet pool's is not. Through two of our periods after the last block
+ * was freed, since its own is one of ours; and many times in a period, a little each time, since
+ * what it has to give back is given back in the call. After a tick that was asked for: once, and all
+ * of it where that has left nothing idle; a pool that has come to rest will not need it soon.
  */
-static void pages_settle(tierpool *pool, bool all)
+static void pages_settle(tierpool *pool, bool asked)
 {
-	uint64_t ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
-	uint64_t frees = tp_load_relaxed(&pool->counters.frees);
-	uint32_t left;
+	unsigned ms = pool->tiers.decay.ms;
+	bool all = asked && !tp_tiers_bytes(&pool->tiers);
+	uint64_t frees = tp_load_relaxed(&pool->counters.frees), now;
 
 	/* Relaxed, all of it: where two come at once jemalloc is asked once more. */
-	if (tp_likely(tp_load_relaxed(&pool->settled_ticks) == ticks) ||
-		tp_exchange_relaxed(&pool->settled_ticks, ticks) == ticks ||
-		tp_pool_is_settled(pool))
+	if (tp_likely(tp_pool_is_settled(pool)))
 		return;
+	now = tp_clock_ms();
+	if (!asked && now - tp_load_relaxed(&pool->settled_ms) < ms / SETTLE_PARTS + 1)
+		return;
+	tp_store_relaxed(&pool->settled_ms, now);
 	if (tp_exchange_relaxed(&pool->settled_frees, frees) != frees)
-		tp_store_relaxed(&pool->settling, 2u);
-	left = tp_load_relaxed(&pool->settling);
-	tp_store_relaxed(&pool->settling, all || !left ? 0 : left - 1);
+		tp_store_relaxed(&pool->settling, now + 2 * (uint64_t)ms);
+	if (all || now >= tp_load_relaxed(&pool->settling))
+		tp_store_relaxed(&pool->settling, 0);
 	tp_backing_give_back(&pool->backing, all);
 }
 
@@ -122,8 +129,7 @@ size_t tp_pool_tick(tierpool *pool)
 
 	tp_drain_tick(&pool->tiers, &victims);
 	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
-	/* A pool that has come to rest will not need the pages soon. */
-	pages_settle(pool, !tp_tiers_bytes(&pool->tiers));
+	pages_settle(pool, true);
 	return bytes;
 }
 

@@ -56,10 +56,9 @@ struct tierpool {
 			struct tp_headers headers;
 			struct tp_sites sites;
 			struct tp_counters counters;
-			/* As pages_settle saw them last, and for how many ticks more it has to do.
+			/* Of pages_settle: frees and time when it last did something; until when.
 			 */
-			uint64_t settled_ticks, settled_frees;
-			uint32_t settling;
+			uint64_t settled_frees, settled_ms, settling;
 		};
 		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
 	};

@@ -21,13 +21,18 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	size_t excess = idle > keep ? idle - keep : 0;
 	size_t released, bytes = 0;
 
-	/* More than was too much at the call need not go, however many are put meanwhile. */
-	do {
-		tp_drain_strip(&pool->tiers, idle > keep ? idle - keep : 0, &victims);
+	/*
+	 * More than was too much at the call need not go, however many are put meanwhile; and where
+	 * nothing has to go nobody is stopped.
+	 */
+	while (idle > keep) {
+		tp_drain_strip(&pool->tiers, idle - keep, &victims);
 		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
 		bytes += released;
+		if (!released || bytes >= excess)
+			break;
 		idle = tp_tiers_bytes(&pool->tiers);
-	} while (released && bytes < excess && idle > keep);
+	}
 	tp_backing_give_back(&pool->backing, true);
 	return bytes;
 }

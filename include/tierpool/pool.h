@@ -160,13 +160,13 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
  * One decay step of the pool, to its end: a buffer that lay idle through two of them is freed.
  *
  * While a pool is used it takes such steps by itself, one every decay_ms, in small pieces: a call
- * that is not served from its CPU's own stack looks at the clock, and so does one get in a thousand,
- * more often where gets are few; and such a call then frees up to 64 buffers or 2 MiB. A pool that
+ * that is not served from its CPU's own stack looks at the clock, and so does one get in four
+ * thousand, more often where gets are few; and such a call then frees up to 64 buffers or 2 MiB. A pool that
  * nobody touches does nothing by itself: it decays by this call, by tierpool_trim, or by the reaper
  * (tierpool_reaper_start).
  *
  * In rseq mode a CPU that is hard at work in this pool is not disturbed but takes its step itself,
- * within at most 2,047 gets of one size, or in its next call that is not served from its own stack.
+ * within at most 8,191 gets of one size, or in its next call that is not served from its own stack.
  * Had it come to neither by the next tick, then that tick does one step for both, so that what lies
  * idle there may live until a third.
  * pool NULL: every pool. The number of bytes released by this call.
