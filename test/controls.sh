@@ -7,12 +7,15 @@
 set -u
 
 # In which modes which program finds it, and for how many seconds at the most it is tried: it stops at the
-# first finding. But that a lease is lost shows only at the end.
+# first finding. But that a lease is lost shows only at the end; and that nothing is reclaimed, by a deadline of
+# 20 seconds.
 controls='
 NONE             rseq,locked stress_cpucache 2
 NONE             rseq,locked stress_pool     2
+NONE             rseq,locked stress_budget   4
 OPEN_DOOR        locked      stress_cpucache 8
 UNBOUNDED        rseq,locked stress_pool     8
+UNBOUNDED        rseq,locked stress_budget   8
 LOST_LEASE       rseq,locked stress_pool     1
 UNSHIFTED        rseq,locked stress_cpucache 8
 NO_FENCE         rseq        stress_cpucache 8
@@ -21,6 +24,7 @@ RACING_INSTALL   rseq,locked stress_cpucache 20
 CARELESS_ARM     rseq        stress_cpucache 8
 EARLY_COMMIT     rseq        stress_cpucache 8
 SUMMING_WATCHER  rseq,locked stress_pool     20
+NO_RECLAIM       rseq,locked stress_budget   1
 '
 
 dir=$(mktemp -d) || exit 1
