@@ -38,6 +38,7 @@ enum tp_point {
 	TP_POINT_CHANGE,    /* a word was looked at, its sequence is to follow */
 	TP_POINT_COMMITTED, /* a word was changed, what counts it is to follow */
 	TP_POINT_COUNT,     /* what lies in a depot is counted, its stacks are to follow */
+	TP_POINT_RELEASED,  /* a lease has ended in one of two budgets, the other is to follow */
 	TP_POINTS,
 };
 

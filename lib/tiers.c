@@ -41,9 +41,14 @@ static bool bytes_lease(struct tp_tiers *tiers, size_t bytes)
 
 static void bytes_release(struct tp_tiers *tiers, size_t bytes)
 {
+	/*
+	 * The shared one last: what it gave to others was not leased here any more, so that the
+	 * pools' leased bytes, by which their idle bytes are told, never add up to more than it has.
+	 */
+	tp_budget_release(&tiers->retain, bytes);
+	tp_point(TP_POINT_RELEASED);
 	if (tiers->shared)
 		tp_budget_release(tiers->shared, bytes);
-	tp_budget_release(&tiers->retain, bytes);
 }
 
 enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n)
