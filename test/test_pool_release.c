@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "resident.h"
 
@@ -18,8 +17,6 @@
 #define READINGS 1000 /* of the watcher, at least */
 #define RETAIN (8 * MIB)
 #define NEAR (6 * MIB) /* to the start: headers, and what malloc makes of 128 threads */
-#define DECAY_MS 500   /* for so long jemalloc keeps what is freed, if it is asked */
-#define DEADLINE_MS 20000
 
 static struct {
 	tierpool *pool;
@@ -95,26 +92,6 @@ struct course {
 	size_t start, peak, put, idle_put, idle_ticked, ticked, trimmed;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Ticks as the reaper does, until what they released is back at the system, or nearly. */
-static size_t tick_until_near(size_t start)
-{
-	uint64_t deadline = now_ms() + DEADLINE_MS;
-
-	while (above(resident(), start) > NEAR && now_ms() < deadline) {
-		usleep(DECAY_MS * 1000 / 2);
-		tierpool_tick(crowd.pool);
-	}
-	return resident();
-}
-
 /* No assertion here: the threads use what is on this stack. */
 static struct course crowd_run(void)
 {
@@ -144,7 +121,7 @@ static struct course crowd_run(void)
 	tierpool_tick(crowd.pool);
 	tierpool_tick(crowd.pool);
 	c.idle_ticked = stats_of(crowd.pool).idle_bytes;
-	c.ticked = resident_tells() ? tick_until_near(c.start) : 0;
+	c.ticked = resident();
 	tierpool_trim(crowd.pool, 0);
 	c.trimmed = resident();
 	step();
@@ -162,7 +139,7 @@ static void crowd_puts_all(const char *backing, size_t block)
 
 	setenv("TIERPOOL_BACKING", backing, 1);
 	crowd.block = block;
-	crowd.pool = pool_new(.retain = RETAIN, .decay_ms = DECAY_MS);
+	crowd.pool = pool_new(.retain = RETAIN);
 	cr_assert_str_eq(stats_of(crowd.pool).backing, backing);
 	c = crowd_run();
 	cr_assert_eq(crowd.failures, 0);
@@ -179,7 +156,7 @@ static void crowd_puts_all(const char *backing, size_t block)
 		above(c.put, c.start) / KIB, above(c.ticked, c.start) / KIB,
 		above(c.trimmed, c.start) / KIB, crowd.readings);
 	cr_assert_geq(c.peak, c.start + THREADS * HELD, "all pages were touched");
-	/* A mapping is gone with its buffer; jemalloc keeps pages until it is asked. */
+	/* A mapping is gone with its buffer; jemalloc keeps pages until the tick that leaves nothing. */
 	if (mapped)
 		cr_assert_leq(above(c.put, c.start), RETAIN + NEAR);
 	cr_assert_leq(above(c.ticked, c.start), NEAR);
