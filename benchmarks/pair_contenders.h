@@ -22,6 +22,7 @@
 #include <tierpool.h>
 
 #include "floor_stack.h"
+#include "measure.h"
 
 /* In the order of the report; the allocators come last. */
 enum { FLOOR, TIERPOOL, GLIBC, JEMALLOC, MIMALLOC, TCMALLOC, CONTENDERS };
@@ -101,16 +102,6 @@ static struct contender contenders[CONTENDERS] = {
 	[MIMALLOC] = ALLOCATOR("mimalloc", "libmimalloc.so.2", "mi_"),
 	[TCMALLOC] = ALLOCATOR("tcmalloc", "libtcmalloc_minimal.so.4", "tc_"),
 };
-
-/* The file name of what is at that address; "?" where nobody knows. */
-static const char *library_of(void *address)
-{
-	Dl_info info;
-
-	if (!address || !dladdr(address, &info) || !info.dli_fname)
-		return "?";
-	return strrchr(info.dli_fname, '/') ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
-}
 
 /*
  * Loads one allocator for itself alone (RTLD_LOCAL): the process goes on with its own malloc. What

@@ -11,7 +11,6 @@
  * could not be had.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,48 +32,6 @@ static const char usage[] =
 	"  -s, --seconds S  how long to measure, 1 to 3600; by default 20\n"
 	"  -c, --csv FILE   write the medians to FILE as well\n"
 	"  -h, --help       show this\n";
-
-struct options {
-	double seconds;
-	const char *csv; /* NULL: not given */
-};
-
-/* 0; 2 after a message; -1 when help was asked for and given. */
-static int options_read(struct options *o, int argc, char **argv)
-{
-	static const struct option known[] = {
-		{"seconds", required_argument, NULL, 's'},
-		{"csv", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
-	char *end;
-
-	while ((option = getopt_long(argc, argv, "s:c:h", known, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			o->seconds = strtod(optarg, &end);
-			if (end != optarg && !*end && o->seconds >= 1 && o->seconds <= SECONDS_MOST)
-				break;
-			fprintf(stderr, "pair_latency: --seconds: '%s' is not from 1 to %d\n",
-				optarg, SECONDS_MOST);
-			return 2;
-		case 'c':
-			o->csv = optarg;
-			break;
-		case 'h':
-			return fputs(usage, stdout) < 0 || fflush(stdout) ? 2 : -1;
-		default:
-			return 2;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "pair_latency: what is '%s'? Try --help.\n", argv[optind]);
-		return 2;
-	}
-	return 0;
-}
 
 static struct cell cells[THREADS_MOST][SIZES];
 static struct result results[THREADS_MOST][SIZES];
@@ -134,9 +91,12 @@ static void report(const struct team *team)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.seconds = SECONDS_DEFAULT};
+	double seconds = SECONDS_DEFAULT;
+	const char *csv = NULL; /* not given */
+	const struct choice choices[] = {
+		{"seconds", .number = &seconds, 1, SECONDS_MOST}, {"csv", .text = &csv}};
 	static struct team team;
-	int status = options_read(&options, argc, argv);
+	int status = options_read("pair_latency", usage, choices, 2, argc, argv);
 	int error;
 
 	if (status)
@@ -148,12 +108,12 @@ int main(int argc, char **argv)
 	error = team_begin(&team);
 	if (error)
 		goto no_team;
-	setting_print(&team, options.seconds);
-	measure(&team, options.seconds);
+	setting_print(&team, seconds);
+	measure(&team, seconds);
 	team_end(&team);
 	report(&team);
-	if (options.csv)
-		error = csv_write(options.csv, results[0], team.threads * SIZES);
+	if (csv)
+		error = csv_write(csv, results[0], team.threads * SIZES);
 	if (!error && fflush(stdout))
 		error = -errno;
 no_team:

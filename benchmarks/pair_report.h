@@ -32,25 +32,6 @@ struct result {
 	double ratio[CONTENDERS]; /* to the floor around each batch; the median */
 };
 
-static int double_compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Sorts. The value at that part of them, between two by its distance. */
-static double quantile(double *values, unsigned n, double part)
-{
-	double at = part * (n - 1);
-	unsigned below = (unsigned)at;
-
-	qsort(values, n, sizeof *values, double_compare);
-	if (below + 1 >= n)
-		return values[n - 1];
-	return values[below] + (at - below) * (values[below + 1] - values[below]);
-}
-
 /*
  * What the floor of a cell takes on a quiet machine: its first decile. The minimum would be that of
  * a moment when the CPU's clock ran faster, and leave next to nothing.

@@ -10,11 +10,9 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdint.h>
-#include <time.h>
 
+#include "measure.h"
 #include "pair_contenders.h"
 
 #define THREADS_MOST 2
@@ -46,12 +44,6 @@ struct sample {
 	double before, after; /* the floor's */
 };
 
-/* Where both threads begin a batch at once. On lines of their own: one spins on the second. */
-struct meeting {
-	_Alignas(64) atomic_uint arrived;
-	_Alignas(64) atomic_uint held; /* meetings so far */
-};
-
 /*
  * The second thread waits at the gate, asleep, for rounds that need it. The first one writes
  * everything here before it opens the gate; each writes its own samples and no others, and they are
@@ -69,38 +61,11 @@ struct team {
 	struct meeting meeting;
 };
 
-static double now_ns(void)
+/* Both threads leave together; one by itself at once. */
+static void batch_meet(struct team *team)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static inline void spin_pause(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
-/* Both threads leave together, within the time that a cache line takes to cross. */
-static void meet(struct team *team)
-{
-	struct meeting *m = &team->meeting;
-	unsigned held = atomic_load(&m->held);
-
-	if (team->cell->threads == 1)
-		return;
-	if (atomic_fetch_add(&m->arrived, 1) + 1 == THREADS_MOST) {
-		atomic_store(&m->arrived, 0);
-		atomic_store(&m->held, held + 1);
-	} else {
-		while (atomic_load(&m->held) == held)
-			spin_pause();
-	}
+	if (team->cell->threads > 1)
+		meet(&team->meeting);
 }
 
 static uint64_t batch_pairs(const struct cell *cell, unsigned contender)
@@ -133,7 +98,7 @@ static __attribute__((__noinline__)) double batch_run(struct team *team, unsigne
 
 	__asm__ volatile("" : : "r"(shift) : "memory"); /* keep it */
 	c->pairs(c, team->cell->size, pairs / WARM_UP + 1);
-	meet(team);
+	batch_meet(team);
 	start = now_ns();
 	c->pairs(c, team->cell->size, pairs);
 	return (now_ns() - start) / (double)pairs;
@@ -156,7 +121,7 @@ static void batches_run(struct team *team, unsigned who)
 		s->ns = batch_run(team, i);
 		s->after = floor = batch_run(team, FLOOR);
 	}
-	meet(team);
+	batch_meet(team);
 }
 
 /* Where two threads ran, their mean; but the longer of their disturbances. */
@@ -194,15 +159,6 @@ static void round_run(struct team *team, struct cell *cell)
 
 /* ---- the threads ---- */
 
-static int pin(unsigned cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
 static void *second_main(void *argument)
 {
 	struct team *team = argument;
@@ -222,61 +178,13 @@ static void *second_main(void *argument)
 	return NULL;
 }
 
-/* Whether two CPUs are threads of one core, as far as the system tells. */
-static bool same_core(unsigned one, unsigned other)
-{
-	char path[96], list[256] = "";
-	FILE *f;
-	bool same = false;
-
-	snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list",
-		one);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	if (!fgets(list, sizeof list, f))
-		list[0] = '\0';
-	fclose(f);
-	/* "0-1,4" */
-	for (char *at = list, *end; *at >= '0' && *at <= '9'; at = end + (*end == ',')) {
-		unsigned long first = strtoul(at, &end, 10);
-		unsigned long last = *end == '-' ? strtoul(end + 1, &end, 10) : first;
-
-		same |= first <= other && other <= last;
-	}
-	return same;
-}
-
-/* Two of the CPUs that this process may use, of two cores if possible. */
-static int cpus_choose(struct team *team)
-{
-	cpu_set_t allowed;
-	bool apart = false;
-
-	if (sched_getaffinity(0, sizeof allowed, &allowed))
-		return -errno;
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE && !apart; cpu++) {
-		if (!CPU_ISSET(cpu, &allowed))
-			continue;
-		if (!team->threads) {
-			team->cpu[team->threads++] = cpu;
-			continue;
-		}
-		apart = !same_core(team->cpu[0], cpu);
-		if (team->threads == 1 || apart)
-			team->cpu[1] = cpu;
-		team->threads = THREADS_MOST;
-	}
-	return team->threads ? 0 : -EINVAL;
-}
-
 /* 0; -errno, and then there is nothing to end. */
 static int team_begin(struct team *team)
 {
-	int error = cpus_choose(team);
+	int error;
 
-	if (!error)
-		error = pin(team->cpu[0]);
+	team->threads = cpus_choose(team->cpu);
+	error = team->threads ? pin(team->cpu[0]) : -EINVAL;
 	if (!error)
 		error = floor_prepare();
 	if (error || team->threads == 1)
