@@ -247,7 +247,8 @@ void tp_cpucache_room_set(uint64_t *stack, unsigned room)
 void tp_cpucache_hurry(struct tp_door *door, uint64_t *stack, unsigned mean)
 {
 	uint64_t word = tp_load_relaxed(stack);
-	int64_t too_many = tp_word_countdown(word) - (int64_t)gap_draw(door, mean);
+	/* The strike is the pop that finds a countdown of 0. */
+	int64_t too_many = tp_word_countdown(word) + 1 - (int64_t)gap_draw(door, mean);
 
 	if (too_many <= 0)
 		return;
