@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The depot of a tier: two generations, and that no buffer is lost in it or given twice.
+ * The depot of a tier: its generations, and that no buffer is lost in it or given twice.
  */
 #include "depot.h"
 
@@ -38,6 +38,15 @@ static bool push_fresh(tierpool_buf *b)
 {
 	b->tp_control = tp_control(TP_STATE_IDLE);
 	return push(b);
+}
+
+/* As a piece of a tick does. */
+static bool bury(tierpool_buf *b)
+{
+	struct tp_list list = {NULL, 0};
+
+	tp_list_push(&list, b);
+	return tp_depot_bury(&depot, &list);
 }
 
 static tierpool_buf *pop(enum tp_depot_age age)
@@ -232,6 +241,115 @@ Test(depot, a_closed_one_takes_nothing_more_and_what_it_holds_can_be_popped)
 	tp_depot_fini(&depot);
 }
 
+/* ---- ticks that free nothing by themselves ---- */
+
+/* One of each generation: buffer 0 is dying, 1 is old, 2 is young. */
+static void one_of_each(void)
+{
+	cr_assert(bury(&buffer[0]));
+	tp_control_age_set(&buffer[1], 1);
+	cr_assert(push(&buffer[1]));
+	cr_assert(push(&buffer[2]));
+	cr_assert_eq(tp_depot_count(&depot), 3, "what is dying lies there still");
+}
+
+Test(depot, a_pop_takes_young_ones_then_old_ones_then_dying_ones)
+{
+	one_of_each();
+	for (unsigned i = 3; i--;) {
+		cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[i]);
+		cr_assert_eq(tp_control_age(&buffer[i]), i < 2, "the age of number %u", i);
+		cr_assert_eq(tp_depot_count(&depot), i);
+	}
+	cr_assert_null(pop(TP_DEPOT_ANY));
+}
+
+Test(depot, a_pop_of_aged_ones_takes_dying_ones_last_and_leaves_the_young)
+{
+	one_of_each();
+	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[1]);
+	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[0]);
+	cr_assert_null(pop(TP_DEPOT_AGED));
+	cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[2]);
+}
+
+Test(depot, a_pop_of_dying_ones_leaves_all_others)
+{
+	one_of_each();
+	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[0]);
+	cr_assert_null(pop(TP_DEPOT_DYING));
+	cr_assert_eq(tp_depot_count(&depot), 2);
+}
+
+Test(depot, a_pop_of_several_goes_on_from_one_generation_to_the_next)
+{
+	struct tp_list list = {NULL, 0};
+
+	one_of_each();
+	tp_depot_pop(&depot, 2, TP_DEPOT_ANY, &list);
+	cr_assert(list.count == 2 && list_has(list, &buffer[2]) && list_has(list, &buffer[1]));
+	tp_depot_pop(&depot, 2, TP_DEPOT_ANY, &list);
+	cr_assert(list.count == 3 && list_has(list, &buffer[0]));
+}
+
+Test(depot, a_list_is_buried_whole_unless_the_depot_is_closed)
+{
+	struct tp_list list = {NULL, 0};
+
+	for (unsigned i = 0; i < 3; i++)
+		tp_list_push(&list, &buffer[i]);
+	cr_assert(tp_depot_bury(&depot, &list));
+	cr_assert(!list.count && !list.head);
+	cr_assert_eq(tp_depot_count(&depot), 3);
+	tp_depot_close(&depot);
+	tp_list_push(&list, &buffer[3]);
+	tp_list_push(&list, &buffer[4]);
+	cr_assert_not(tp_depot_bury(&depot, &list));
+	cr_assert(list.count == 2 && list_has(list, &buffer[3]) && list_has(list, &buffer[4]),
+		"a refused list is the caller's still");
+	cr_assert_eq(tp_depot_count(&depot), 3);
+	cr_assert_not_null(pop(TP_DEPOT_DYING), "what it holds can be popped");
+}
+
+Test(depot, ageing_makes_old_what_was_young_and_dying_what_was_old)
+{
+	cr_assert_not(tp_depot_age(&depot), "of none, none are dying");
+	push(&buffer[0]);
+	cr_assert_not(tp_depot_age(&depot), "it is old");
+	cr_assert_null(pop(TP_DEPOT_DYING));
+	push(&buffer[1]);
+	cr_assert(tp_depot_age(&depot));
+	cr_assert_eq(tp_depot_count(&depot), 2, "nothing has gone");
+	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[0]);
+	cr_assert_null(pop(TP_DEPOT_DYING));
+	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[1]);
+}
+
+Test(depot, while_any_are_dying_no_generation_passes)
+{
+	one_of_each();
+	for (unsigned tick = 0; tick < 3; tick++)
+		cr_assert(tp_depot_age(&depot));
+	cr_assert_eq(tp_depot_count(&depot), 3);
+	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[0]);
+	cr_assert_null(pop(TP_DEPOT_DYING), "the old one must not have joined it");
+	cr_assert(tp_depot_age(&depot), "but now it goes on");
+	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[1]);
+	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[2], "young until then, and old from then on");
+}
+
+Test(depot, a_tick_hands_out_what_is_old_and_what_is_dying)
+{
+	struct tp_list victims;
+
+	one_of_each();
+	victims = rotate();
+	cr_assert_eq(victims.count, 2);
+	cr_assert(list_has(victims, &buffer[0]) && list_has(victims, &buffer[1]));
+	cr_assert_eq(tp_depot_count(&depot), 1);
+	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[2]);
+}
+
 static struct {
 	uint32_t owners[BUFFERS * THREADS];
 	tierpool_buf buffer[BUFFERS * THREADS];
@@ -257,10 +375,13 @@ static void *take_and_put(void *most)
 	for (unsigned i = 0; i < 300000; i++) {
 		struct tp_list list = {NULL, 0};
 
-		tp_depot_pop(&depot, (uintptr_t)most, i % 4 ? TP_DEPOT_ANY : TP_DEPOT_AGED, &list);
+		tp_depot_pop(&depot, (uintptr_t)most, i % 4 ? TP_DEPOT_ANY : i / 4 % 3, &list);
 		own(list);
 		disown(list);
-		tp_depot_push(&depot, &list);
+		if (i % 5)
+			tp_depot_push(&depot, &list);
+		else
+			tp_depot_bury(&depot, &list);
 	}
 	tp_sub_relaxed(&contended.running, 1u);
 	return NULL;
@@ -281,8 +402,10 @@ Test(depot, threads_never_hold_one_buffer_together_and_lose_none)
 		cr_assert_eq(
 			pthread_create(&thread[i], NULL, take_and_put, (void *)(2 * i + 1)), 0);
 	while (tp_load_relaxed(&contended.running)) {
-		struct tp_list victims = rotate();
+		struct tp_list victims;
 
+		tp_depot_age(&depot);
+		victims = rotate();
 		cr_assert_leq(tp_depot_count(&depot), (size_t)BUFFERS * THREADS);
 		own(victims);
 		disown(victims);
