@@ -1,95 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The per-CPU stacks: what a word says, what may lie in a stack, and that the counts are exact at
- * rest and never above the truth before.
+ * The per-CPU stacks: what a word says, what may lie in a stack, and what is changed there at once.
+ * What is done to a stopped CPU, and how all of it is counted: test_cpucache_stopped.c.
  */
-#include "cpucache.h"
-
-#include <criterion/criterion.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdint.h>
 #include <string.h>
 
-#include "cpus.h"
-
-#define SLOTS 31 /* of each stack here: two of them and their words make eight lines */
-#define WORDS 64
-#define CPUS 1024
-#define FIRST 0 /* the words of the two stacks, in the slab */
-#define SECOND 32
-
-static const uint16_t stacks[] = {FIRST, SECOND};
-static uint64_t slabs[2][WORDS] __attribute__((aligned(TP_LINE)));
-static struct tp_doors doors;
-static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
-static unsigned own; /* the CPU that each test stays on */
-static int item[SLOTS];
-
-/* On one CPU that stays the same, with doors for it and all before it. */
-static void setup(void)
-{
-	stay_on_this_cpu();
-	own = tp_percpu_current(CPUS);
-	if (own != tp_percpu_id())
-		skip("this CPU is beyond the table of the test");
-	cr_assert_leq(tp_doors_bytes(own + 1), sizeof memory);
-	cr_assert_eq(tp_doors_init(&doors, memory, own + 1), 0);
-}
+#include "cpucache_fixture.h"
 
 TestSuite(cpucache, .init = setup);
-
-static void install(void)
-{
-	cr_assert_null(tp_doors_stop(&doors, own));
-	cr_assert_null(tp_doors_stop_own(&doors));
-	cr_assert(tp_doors_install(&doors, own, slabs[0]));
-}
-
-/* The stopped CPU's stack. */
-static uint64_t *stop(unsigned at)
-{
-	struct tp_door *door = tp_doors_stop(&doors, own);
-
-	cr_assert_eq(door, &doors.door[own]);
-	return door->home + at;
-}
-
-static void publish(void)
-{
-	tp_door_publish(&doors.door[own]);
-}
-
-static void room_set(unsigned at, unsigned room)
-{
-	tp_cpucache_room_set(stop(at), room);
-	publish();
-}
-
-static void *pop(unsigned at)
-{
-	uint64_t after;
-
-	return tp_cpucache_pop(&doors, at, &after);
-}
-
-static void expect_word(unsigned at, unsigned depth, unsigned room, int64_t countdown)
-{
-	uint64_t word = tp_cpucache_word(&doors, own, at);
-
-	cr_assert_eq(tp_word_depth(word), depth, "depth %u", tp_word_depth(word));
-	cr_assert_eq(tp_word_room(word), room, "room %u", tp_word_room(word));
-	cr_assert_eq(tp_word_countdown(word), countdown);
-}
-
-static void expect_counts(int64_t pops, int64_t pushes)
-{
-	struct tp_cpucache_counts counts = tp_cpucache_count(&doors, stacks, 2);
-
-	cr_assert_eq(counts.pops, pops, "%lld pops", (long long)counts.pops);
-	cr_assert_eq(counts.pushes, pushes, "%lld pushes", (long long)counts.pushes);
-}
 
 Test(cpucache, a_word_holds_depth_room_and_a_signed_countdown_side_by_side)
 {
@@ -212,6 +130,82 @@ Test(cpucache, a_mean_of_one_strikes_at_every_pop)
 	}
 }
 
+/* ---- a stack with ages ---- */
+
+#define NO_AGE 0xa5
+
+static uint64_t aged_slab[(TP_AGES_AT + TP_AGES_SLOTS + 1) / 8] __attribute__((aligned(TP_LINE)));
+
+static bool push_aged(void *pointer)
+{
+	return tp_cpucache_push_aged(&doors, 0, pointer);
+}
+
+/* The way that programs run, which gives up where the other one tries again. */
+static bool push_aged_fast(void *pointer)
+{
+	static struct tp_fast fast;
+
+	fast = (struct tp_fast){tp_percpu_rseq, doors.count};
+	return tp_cpucache_push_aged_fast(
+		&fast, (const char *)doors.slabs - TP_SLABS_AT, 0, pointer);
+}
+
+static bool push_ageless(void *pointer)
+{
+	return tp_cpucache_push(&doors, 0, pointer);
+}
+
+static void ages_forget(void)
+{
+	memset(tp_stack_ages(aged_slab), NO_AGE, TP_AGES_SLOTS + 1);
+}
+
+/* Of the ages that were forgotten only this slot's has been set, if any's. */
+static void expect_age_set(unsigned slot)
+{
+	for (unsigned i = 0; i <= TP_AGES_SLOTS; i++)
+		cr_assert_eq(tp_stack_ages(aged_slab)[i], i && i == slot ? 0 : NO_AGE,
+			"slot %u, when %u was pushed to", i, slot);
+}
+
+/* Fills a stack with as many as it has ages for. */
+static void fill_with_ages(bool (*push)(void *pointer))
+{
+	static int pointers[TP_AGES_SLOTS + 1];
+
+	cr_assert(tp_doors_install(&doors, own, aged_slab));
+	room_set(0, TP_AGES_SLOTS);
+	for (unsigned slot = 1; slot <= TP_AGES_SLOTS; slot++) {
+		do /* an abort is no failure */
+			ages_forget();
+		while (!push(&pointers[slot]) && push == push_aged_fast);
+		cr_assert_eq(tp_word_depth(aged_slab[0]), slot);
+		cr_assert_eq(aged_slab[slot], (uintptr_t)&pointers[slot]);
+		expect_age_set(push == push_ageless ? 0 : slot);
+	}
+	ages_forget();
+	cr_assert_not(push(&pointers[0]), "there is no room");
+	expect_age_set(0);
+}
+
+Test(cpucache, a_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
+{
+	fill_with_ages(push_aged);
+}
+
+Test(cpucache, a_fast_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
+{
+	if (!tp_percpu_rseq)
+		skip("in locked mode there is no fast path");
+	fill_with_ages(push_aged_fast);
+}
+
+Test(cpucache, a_push_that_is_not_told_to_sets_no_age)
+{
+	fill_with_ages(push_ageless);
+}
+
 Test(cpucache, a_slab_is_installed_once)
 {
 	install();
@@ -222,20 +216,6 @@ Test(cpucache, a_slab_is_installed_once)
 }
 
 /* ---- changes of the caller's CPU ---- */
-
-/* To a word that is given. */
-static uint64_t to_decide(uint64_t word, const void *wanted)
-{
-	return wanted ? *(const uint64_t *)wanted : word;
-}
-
-static struct tp_change change(unsigned depth, unsigned room, int64_t countdown, void **items)
-{
-	uint64_t wanted = depth * TP_WORD_DEPTH + room * TP_WORD_ROOM +
-			  (uint64_t)countdown * TP_WORD_COUNTDOWN;
-
-	return tp_cpucache_change(&doors, FIRST, to_decide, &wanted, items);
-}
 
 Test(cpucache, a_change_moves_a_batch_and_counts_it_as_moved)
 {
@@ -300,138 +280,4 @@ Test(cpucache, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 	publish();
 	expect_word(FIRST, 0, 0, 0);
 	expect_counts(0, 0);
-}
-
-/* ---- stopped CPUs ---- */
-
-Test(cpucache, what_is_moved_in_and_out_takes_its_lease_along)
-{
-	uint64_t *stack;
-
-	install();
-	stack = stop(FIRST);
-	tp_cpucache_room_set(stack, 5);
-	for (unsigned i = 0; i < 4; i++)
-		tp_cpucache_move_in(&doors.door[own], stack, &item[i]);
-	expect_word(FIRST, 4, 5, 0);
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 1), &item[0], "the bottom");
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 2), &item[2], "the middle");
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 2), &item[3], "the top");
-	expect_word(FIRST, 1, 5, 0);
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 1), &item[1]);
-	expect_word(FIRST, 0, 5, 0);
-	publish();
-	expect_counts(0, 0);
-}
-
-Test(cpucache, room_is_set_without_a_touch_of_depth_and_countdown)
-{
-	uint64_t *stack;
-
-	install();
-	stack = stop(FIRST);
-	*stack = 3 * TP_WORD_DEPTH + 2 * TP_WORD_ROOM - 5 * TP_WORD_COUNTDOWN;
-	for (unsigned room = 0; room <= TP_STACK_MAX; room++) {
-		tp_cpucache_room_set(stack, room);
-		expect_word(FIRST, 3, room, -5);
-	}
-	tp_cpucache_room_set(stack, 0);
-	expect_word(FIRST, 3, 0, -5);
-}
-
-static void close_all(void)
-{
-	tp_doors_stop_all(&doors);
-	tp_doors_close_all(&doors);
-	tp_doors_publish_all(&doors);
-}
-
-Test(cpucache, a_closed_cpu_gives_and_takes_nothing_for_ever)
-{
-	install();
-	room_set(FIRST, 4);
-	tp_cpucache_push(&doors, FIRST, item);
-	tp_cpucache_push(&doors, FIRST, item);
-	pop(FIRST);
-	close_all();
-	cr_assert_null(pop(FIRST));
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
-	cr_assert_eq(change(2, 0, 0, (void *[]){item}).after, 0);
-	cr_assert_null(tp_doors_stop(&doors, own));
-	cr_assert_null(tp_doors_stop_own(&doors));
-	cr_assert_not(tp_doors_install(&doors, own, slabs[1]));
-	/* Its slab is the pool's to free, and what was counted in it counts still. */
-	cr_assert_eq(doors.door[own].home, slabs[0]);
-	expect_word(FIRST, 1, 3, -1);
-	expect_counts(1, 2);
-}
-
-Test(cpucache, a_cpu_closed_before_it_had_a_slab_gets_none)
-{
-	close_all();
-	cr_assert_not(tp_doors_install(&doors, own, slabs[0]));
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
-	cr_assert_eq(tp_cpucache_word(&doors, own, FIRST), 0);
-}
-
-Test(cpucache, all_cpus_are_stopped_together_and_those_without_a_slab_are_not)
-{
-	install();
-	room_set(FIRST, 1);
-	tp_doors_stop_all(&doors);
-	for (unsigned cpu = 0; cpu < doors.count; cpu++)
-		cr_assert_eq(tp_door_is_stopped(&doors.door[cpu]), cpu == own);
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
-	tp_doors_publish_all(&doors);
-	cr_assert_not(tp_door_is_stopped(&doors.door[own]));
-	cr_assert(tp_cpucache_push(&doors, FIRST, item));
-}
-
-Test(cpucache, nobody_writes_to_the_closed_slab, .signal = SIGSEGV)
-{
-	*doors.slabs[own] = 1;
-}
-
-Test(cpucache, counts_are_exact_at_rest_whatever_was_moved_or_armed)
-{
-	int64_t pops = 0, pushes = 0;
-	uint64_t random = 1, *stack;
-
-	install();
-	for (unsigned i = 0; i < 100000; i++) {
-		unsigned at = stacks[(random >> 40) % 2], depth;
-
-		random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		depth = tp_word_depth(slabs[0][at]);
-		stack = NULL;
-		switch (random >> 61) {
-		case 0:
-		case 1:
-		case 2:
-			pushes += tp_cpucache_push(&doors, at, item);
-			break;
-		case 3:
-		case 4:
-			pops += pop(at) != NULL;
-			break;
-		case 5:
-			stack = stop(at);
-			tp_cpucache_room_set(stack, (unsigned)(random >> 30) % (SLOTS - depth + 1));
-			break;
-		case 6:
-			stack = stop(at);
-			if (depth + tp_word_room(*stack) < SLOTS)
-				tp_cpucache_move_in(&doors.door[own], stack, item);
-			else if (depth)
-				tp_cpucache_move_out(&doors.door[own], stack, depth);
-			break;
-		case 7:
-			tp_cpucache_arm(&doors, at, 50);
-			break;
-		}
-		if (stack)
-			publish();
-		expect_counts(pops, pushes);
-	}
-	cr_assert(pops > 1000 && pushes > 1000);
 }

@@ -122,6 +122,7 @@ static void *stop_and_move(void *hand)
 
 		if (what < 2) {
 			tp_cpucache_room_set(stack, (unsigned)(random >> 20) % (SLOTS - depth + 1));
+			tp_cpucache_hurry(door, stack, 5);
 		} else if (what < 4 && depth) {
 			slot = 1 + (unsigned)(random >> 20) % depth;
 			mine->item[mine->count] = tp_cpucache_move_out(door, stack, slot);
@@ -234,6 +235,7 @@ static void *move_and_arm(void *unused)
 	for (unsigned i = 0; i < 5 * ROUNDS; i++) {
 		tp_cpucache_move_in(door, door->home, owners);
 		arm(door, door->home, 20);
+		tp_cpucache_hurry(door, door->home, 5);
 		tp_cpucache_move_out(door, door->home, 1);
 	}
 	tp_door_publish(door);
@@ -283,6 +285,7 @@ static void stopper_work(void)
 	for (unsigned i = 0; i < 3; i++)
 		tp_cpucache_move_in(door, door->home, &owners[i]);
 	arm(door, door->home, 20);
+	tp_cpucache_hurry(door, door->home, 5);
 	for (unsigned i = 0; i < 3; i++)
 		tp_cpucache_move_out(door, door->home, 1);
 	tp_door_publish(door);
@@ -317,9 +320,12 @@ static void work_at_one_step(unsigned step)
 		arm(&doors.door[0], stack, 20);
 		break;
 	case 2:
-		tp_cpucache_move_out(&doors.door[0], stack, 1);
+		tp_cpucache_hurry(&doors.door[0], stack, 5);
 		break;
 	case 3:
+		tp_cpucache_move_out(&doors.door[0], stack, 1);
+		break;
+	case 4:
 		stack[tp_word_depth(*stack) + 1] = (uintptr_t)&owners[0];
 		*stack += TP_WORD_PUSH;
 		pushes++;
@@ -342,7 +348,7 @@ Test(cpucache_threads, no_reading_is_above_the_truth_at_whichever_step_something
 	start(1);
 	do {
 		one_step++;
-		for (one_operation = 0; one_operation < 5; one_operation++) {
+		for (one_operation = 0; one_operation < 6; one_operation++) {
 			steps = step_through(read_once, work_at_one_step);
 			cr_assert_leq(reading.pops, (int64_t)pops, "operation %u at step %u",
 				one_operation, one_step);
