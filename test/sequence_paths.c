@@ -11,19 +11,15 @@
  * A plain main, and nothing of the library is linked. One line and exit status 0; 1 and what is
  * wrong; 77 where there are no sequences.
  */
-#include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 #include "cpucache.h"
 
 #if TP_SEQUENCES
+
+#include "sequence_memory.h"
 
 #if defined(__x86_64__)
 #define ARCHITECTURE "x86-64"
@@ -44,189 +40,22 @@
 unsigned tp_inject_loops = 3;
 #endif
 
-/* CPUs 0 and 1 have slabs, CPU 2 is closed; behind the table is one more pointer, to CPU 1's. */
-#define CPUS 3
-#define CLOSED 2
-#define POINTERS 4
-#define SLAB_PAGES 4 /* of 4 KiB: a word, and more than TP_STACK_MAX slots */
-
-struct descriptor {
-	uint32_t version, flags;
-	uint64_t start, offset, abort;
-};
-
-/* As the linker gathered them. */
-extern const struct descriptor *const __start___rseq_cs_ptr_array[];
-extern const struct descriptor *const __stop___rseq_cs_ptr_array[];
-
-/* The kernel's struct rseq, as far as it matters. */
-union area {
-	struct {
-		uint32_t cpu_id_start, cpu_id;
-		const struct descriptor *cs;
-	} rseq;
-	uint8_t bytes[64];
-};
-
-static union area area __attribute__((aligned(64)));
-
-/*
- * What sequences may read and write, in one mapping: a page that begins with the slab pointers, the
- * slabs of CPUs 0 and 1, and the closed one; and a copy of it as it ought to be afterwards. A
- * stack's word is the last on its page, so that its slots can be protected without it.
- */
-static uint8_t *memory, *wanted;
-static size_t page, memory_size;
-static uint64_t **slabs;
-static unsigned at; /* of each stack in its slab */
-
-/* What is being tried, and what was. */
-static struct {
-	const char *name;
-	uint32_t cpu;
-	uint64_t word;
-	const struct descriptor *descriptor;
-} now;
-static unsigned cases, aborts;
-
-/* The next abort: at an access to this page. */
-static volatile struct {
-	uint8_t *where;
-	bool armed, seen;
-	uint64_t distance; /* from the end of the range */
-} fault;
-
-static void fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	fprintf(stderr, "sequence_paths: %s on CPU %" PRId32 ", word %#" PRIx64 ": ", now.name,
-		(int32_t)now.cpu, now.word);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
-
-static ptrdiff_t area_offset(void)
-{
-	return (char *)&area - (char *)__builtin_thread_pointer();
-}
-
-/* From where the slab pointers are TP_SLABS_AT away. */
-static const void *base(void)
-{
-	return (const void *)((uintptr_t)slabs - TP_SLABS_AT);
-}
+static unsigned aborts;
 
 static __attribute__((noinline)) void *pop(unsigned count, uint64_t *after, bool *odd)
 {
 	return tp_sequence_pop(area_offset(), base(), count, at, after, odd);
 }
 
-static __attribute__((noinline)) bool push(unsigned count, const void *item)
+static __attribute__((noinline)) bool push(unsigned count, const void *item, bool aged)
 {
-	return tp_sequence_push(area_offset(), base(), count, at, item);
+	return aged ? tp_sequence_push_aged(area_offset(), base(), count, at, item)
+		    : tp_sequence_push(area_offset(), base(), count, at, item);
 }
 
 static __attribute__((noinline)) bool store(const struct tp_store *s)
 {
 	return tp_sequence_store(area_offset(), s);
-}
-
-/* ---- what is there, and what ought to be ---- */
-
-/* Without the library's constants, of which the sequences are made. */
-static uint64_t word_of(unsigned depth, unsigned room, int64_t countdown)
-{
-	return (uint64_t)countdown << 24 | (uint64_t)room << 12 | depth;
-}
-
-static uint64_t *slab_of(unsigned cpu)
-{
-	return (uint64_t *)(void *)(memory + (1 + cpu * SLAB_PAGES) * page);
-}
-
-static uint64_t *stack_of(unsigned cpu)
-{
-	return slab_of(cpu) + at;
-}
-
-/* Room for pointers on the page of the slab pointers. */
-static uint64_t *batch(void)
-{
-	return (uint64_t *)(void *)(memory + page / 2);
-}
-
-/* Where something of memory is in the copy. */
-static uint64_t *wanted_of(uint64_t *p)
-{
-	return (uint64_t *)(void *)(wanted + ((uint8_t *)p - memory));
-}
-
-static void memory_make(void)
-{
-	page = (size_t)sysconf(_SC_PAGESIZE);
-	memory_size = (1 + CPUS * SLAB_PAGES) * page;
-	memory =
-		mmap(NULL, memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	wanted = malloc(memory_size);
-	if (memory == MAP_FAILED || !wanted) {
-		fputs("sequence_paths: no memory\n", stderr);
-		exit(1);
-	}
-	slabs = (uint64_t **)(void *)memory;
-	at = (unsigned)(page / sizeof(uint64_t)) - 1;
-}
-
-/* cpu_id_start says another CPU, which nobody is to believe. */
-static union area area_of(uint32_t cpu)
-{
-	union area a;
-
-	memset(&a, 0xa5, sizeof a);
-	a.rseq.cpu_id_start = cpu == 1 ? 0 : 1;
-	a.rseq.cpu_id = cpu;
-	a.rseq.cs = NULL;
-	return a;
-}
-
-/* Fills all with what is there only once; all stacks have this word, but for the closed one. */
-static void begin(const char *name, uint32_t cpu, uint64_t word)
-{
-	uint64_t *all = (uint64_t *)(void *)memory;
-
-	cases++;
-	now.name = name;
-	now.cpu = cpu;
-	now.word = word;
-	area = area_of(cpu);
-	for (size_t i = 0; i < memory_size / sizeof *all; i++)
-		all[i] = UINT64_C(0x5eed000000000000) + i;
-	memset(slab_of(CLOSED), 0, SLAB_PAGES * page);
-	for (unsigned i = 0; i < POINTERS; i++)
-		slabs[i] = slab_of(i < CPUS ? i : 1);
-	*stack_of(0) = *stack_of(1) = word;
-	memcpy(wanted, memory, memory_size);
-}
-
-/* After a call: of the area rseq_cs was written, and memory is as it ought to be. */
-static void end(void)
-{
-	union area ought = area_of(now.cpu);
-	uint64_t *is = (uint64_t *)(void *)memory;
-
-	now.descriptor = ought.rseq.cs = area.rseq.cs;
-	if (!now.descriptor != fault.seen)
-		fail("rseq_cs is %p", (const void *)now.descriptor);
-	if (memcmp(area.bytes, ought.bytes, sizeof area))
-		fail("more than rseq_cs was written");
-	for (size_t i = 0; memcmp(memory, wanted, memory_size); i++)
-		if (is[i] != *wanted_of(&is[i]))
-			fail("word %zu of page %zu is %#" PRIx64 ", not %#" PRIx64,
-				i % (page / sizeof *is), i / (page / sizeof *is), is[i],
-				*wanted_of(&is[i]));
 }
 
 /* ---- pop and push ---- */
@@ -248,14 +77,18 @@ static void *popped(uint32_t cpu, unsigned count, unsigned depth, unsigned room,
 	return (void *)stack[depth];
 }
 
-static bool pushed(uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown,
-	const void *item)
+static const int item_pushed;
+
+static bool pushed(
+	uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown, bool aged)
 {
 	uint64_t *stack = stack_found(cpu, count);
 
 	if (!stack || !room)
 		return false;
-	*wanted_of(stack + depth + 1) = (uint64_t)item;
+	if (aged)
+		*wanted_age(stack, depth + 1) = 0;
+	*wanted_of(stack + depth + 1) = (uint64_t)&item_pushed;
 	*wanted_of(stack) = word_of(depth + 1, room - 1, countdown);
 	return true;
 }
@@ -275,26 +108,28 @@ static void pop_try(uint32_t cpu, unsigned count, void *ought)
 	end();
 }
 
-static void push_try(unsigned count, const void *item, bool ought)
+static void push_try(unsigned count, bool aged, bool ought)
 {
-	if (push(count, item) != ought)
+	if (push(count, &item_pushed, aged) != ought)
 		fail("pushed: %d", !ought);
 	end();
 }
 
-static const int item_pushed;
+static const char *const push_name[] = {"push", "push with age"};
 
-static void both(uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown)
+static void each(uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown)
 {
 	begin("pop", cpu, word_of(depth, room, countdown));
 	pop_try(cpu, count, popped(cpu, count, depth, room, countdown));
-	begin("push", cpu, word_of(depth, room, countdown));
-	push_try(count, &item_pushed, pushed(cpu, count, depth, room, countdown, &item_pushed));
+	for (unsigned aged = 0; aged < 2; aged++) {
+		begin(push_name[aged], cpu, word_of(depth, room, countdown));
+		push_try(count, aged, pushed(cpu, count, depth, room, countdown, aged));
+	}
 }
 
 static void words(uint32_t cpu)
 {
-	static const unsigned depths[] = {0, 1, 2, 5, TP_STACK_MAX - 1, TP_STACK_MAX};
+	static const unsigned depths[] = {0, 1, 2, 5, 62, TP_STACK_MAX - 1, TP_STACK_MAX};
 	static const unsigned rooms[] = {0, 1, 2, 5, TP_STACK_MAX, 2048, 4094};
 	static const int64_t countdowns[] = {
 		0, 1, -1, (INT64_C(1) << 39) - 1, 1 - (INT64_C(1) << 39)};
@@ -302,7 +137,7 @@ static void words(uint32_t cpu)
 	for (unsigned d = 0; d < LENGTH(depths); d++)
 		for (unsigned r = 0; r < LENGTH(rooms); r++)
 			for (unsigned c = 0; c < LENGTH(countdowns); c++)
-				both(cpu, CPUS, depths[d], rooms[r], countdowns[c]);
+				each(cpu, CPUS, depths[d], rooms[r], countdowns[c]);
 }
 
 static void cpus(void)
@@ -313,9 +148,9 @@ static void cpus(void)
 
 	for (uint32_t cpu = 0; cpu < POINTERS; cpu++)
 		for (unsigned count = 0; count <= POINTERS; count++)
-			both(cpu, count, 3, 4, 5);
+			each(cpu, count, 3, 4, 5);
 	for (unsigned i = 0; i < LENGTH(beyond); i++)
-		both(beyond[i], CPUS, 3, 4, 5);
+		each(beyond[i], CPUS, 3, 4, 5);
 }
 
 /* ---- store ---- */
@@ -433,25 +268,30 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	PROGRAM_COUNTER(c) = (__typeof__(PROGRAM_COUNTER(c)))d->abort;
 }
 
-/* Where it is aborted: at the first access to the slab pointers, a stack's word, its slots. */
+/*
+ * Where it is aborted: at the first access to the slab pointers, a stack's word, its slots; or at the
+ * first store, to an age, a slot, the word.
+ */
 enum place {
 	AT_POINTER,
 	AT_WORD,
 	AT_SLOT,
+	AT_AGE_STORE,
 	AT_SLOT_STORE,
 	AT_COMMIT,
 	PLACES,
 };
 
-static void protect(enum place place)
+/* The word ends the first page; so many pages behind the next one the slot lies. */
+static void protect(enum place place, unsigned pages)
 {
 	fault.where = place == AT_POINTER ? memory : (uint8_t *)slab_of(0);
-	/* The word ends the first page. */
 	if (place == AT_SLOT || place == AT_SLOT_STORE)
+		fault.where += (1 + pages) * page;
+	else if (place == AT_AGE_STORE)
 		fault.where += page;
 	fault.armed = true;
-	mprotect(fault.where, page,
-		place == AT_COMMIT || place == AT_SLOT_STORE ? PROT_READ : PROT_NONE);
+	mprotect(fault.where, page, place < AT_AGE_STORE ? PROT_NONE : PROT_READ);
 }
 
 /* After the call. */
@@ -467,18 +307,23 @@ static void aborted(enum place place)
 static void pop_aborted(enum place place)
 {
 	begin("aborted pop", 0, word_of(3, 4, 5));
-	protect(place);
+	protect(place, 0);
 	pop_try(0, CPUS, NULL);
 	aborted(place);
 }
 
-static void push_aborted(enum place place)
+/* With an age it goes to a slot that is a page behind it. */
+static void push_aborted(enum place place, bool aged)
 {
-	begin("aborted push", 0, word_of(3, 4, 5));
+	unsigned slot = aged ? (unsigned)page / 8 + 1 : 4;
+
+	begin(aged ? "aborted push with age" : "aborted push", 0, word_of(slot - 1, 4, 5));
+	if (aged && place > AT_AGE_STORE)
+		*wanted_age(stack_of(0), slot) = 0;
 	if (place == AT_COMMIT)
-		*wanted_of(stack_of(0) + 4) = (uint64_t)&item_pushed;
-	protect(place);
-	push_try(CPUS, &item_pushed, false);
+		*wanted_of(stack_of(0) + slot) = (uint64_t)&item_pushed;
+	protect(place, aged);
+	push_try(CPUS, aged, false);
 	aborted(place);
 }
 
@@ -490,7 +335,7 @@ static void store_aborted(enum place place, bool in)
 	s = store_of(in, 5);
 	for (unsigned i = 0; place == AT_COMMIT && i < s.count; i++)
 		*wanted_of(s.to + i) = s.from[i];
-	protect(place);
+	protect(place, 0);
 	store_try(&s, false);
 	aborted(place);
 }
@@ -498,12 +343,16 @@ static void store_aborted(enum place place, bool in)
 /* A pop and a batch that goes out store to no slot; a push and one that comes in load from none. */
 static void aborted_at(enum place place)
 {
+	if (place != AT_SLOT)
+		push_aborted(place, true);
+	if (place == AT_AGE_STORE)
+		return;
 	if (place != AT_SLOT_STORE) {
 		pop_aborted(place);
 		store_aborted(place, false);
 	}
 	if (place != AT_SLOT) {
-		push_aborted(place);
+		push_aborted(place, false);
 		store_aborted(place, true);
 	}
 }
@@ -542,21 +391,26 @@ static const struct descriptor *descriptor_shown(void)
 
 static void descriptors(void)
 {
-	const struct descriptor *d[3];
+	enum { POP, PUSH, AGED, STORE, SEQUENCES };
+	const struct descriptor *d[SEQUENCES];
 	struct tp_store s;
 
 	begin("pop", 0, 0);
 	pop_try(0, CPUS, NULL);
-	d[0] = descriptor_shown();
-	begin("push", 0, 0);
-	push_try(CPUS, &item_pushed, false);
-	d[1] = descriptor_shown();
+	d[POP] = descriptor_shown();
+	for (unsigned aged = 0; aged < 2; aged++) {
+		begin(push_name[aged], 0, 0);
+		push_try(CPUS, aged, false);
+		d[aged ? AGED : PUSH] = descriptor_shown();
+	}
 	begin("store", 1, 0);
 	s = store_of(true, 0);
 	store_try(&s, false);
-	d[2] = descriptor_shown();
-	if (d[0] == d[1] || d[1] == d[2] || d[2] == d[0])
-		fail("its descriptor is another's as well");
+	d[STORE] = descriptor_shown();
+	for (unsigned i = 0; i < SEQUENCES; i++)
+		for (unsigned j = 0; j < i; j++)
+			if (d[i] == d[j])
+				fail("the descriptor of %u is that of %u as well", i, j);
 	now.name = "any";
 	for (unsigned i = 0; &__start___rseq_cs_ptr_array[i] < __stop___rseq_cs_ptr_array; i++)
 		descriptor_check(__start___rseq_cs_ptr_array[i]);
