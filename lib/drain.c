@@ -207,7 +207,7 @@ static void dying_take(struct tp_tiers *tiers, struct tp_list *victims)
 		return;
 	for (unsigned tier = tiers->sizes->count; tier--;) {
 		size_t cost = tiers->tier[tier].cost;
-		size_t fit = tp_min(n, bytes / cost + (n == PIECE_BUFFERS));
+		size_t fit = tp_min(n, tp_max(bytes / cost, n == PIECE_BUFFERS));
 		size_t taken = victims->count;
 
 		tp_depot_pop(&tiers->tier[tier].depot, fit, TP_DEPOT_DYING, victims);
