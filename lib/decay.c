@@ -133,6 +133,15 @@ static bool is_empty(const struct tp_decay *decay, unsigned cpu)
 	return true;
 }
 
+/*
+ * What was in use there so far: also what came otherwise than by a push, by a slow put or a growth, and
+ * owes no more than if it were pushed.
+ */
+static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
+{
+	return tp_decay_moves(decay, cpu) + tp_load_relaxed(&decay->doors->door[cpu].moved_in);
+}
+
 /* Any CPU's part; or it is left to the CPU itself. False: a piece of it is left. */
 static bool cpu_age(struct tp_decay *decay, unsigned cpu, const struct tp_ager *ager)
 {
@@ -149,7 +158,7 @@ static bool cpu_age(struct tp_decay *decay, unsigned cpu, const struct tp_ager *
 		(void)tp_publish(&door->aged, &aged, tick);
 		return true;
 	}
-	now = tp_decay_moves(decay, cpu);
+	now = uses(decay, cpu);
 	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
 	moved = now - tp_exchange_relaxed(&door->moves_at_tick, now);
 	owes_two = tick - aged >= 2;
@@ -160,7 +169,7 @@ static bool cpu_age(struct tp_decay *decay, unsigned cpu, const struct tp_ager *
 	if (!door)
 		return true;
 	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
-	owes_two = owes_two && !moved && tp_decay_moves(decay, cpu) == now;
+	owes_two = owes_two && !moved && uses(decay, cpu) == now;
 	done = door_age(decay, door, 1 + owes_two, ager);
 	door_publish(door, ager);
 	return done;
