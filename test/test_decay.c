@@ -183,6 +183,19 @@ Test(decay, one_that_fell_quiet_owes_what_was_left_to_it)
 	cr_assert(!owed(1) && !owed(2));
 }
 
+Test(decay, one_to_which_something_came_by_a_slow_put_owes_one_tick_only)
+{
+	start(1, UINT_MAX);
+	tp_decay_begin(&decay);
+	some();
+	hold(1, 2, 0);
+	tp_decay_begin(&decay);
+	tp_decay_begin(&decay);
+	some();
+	cr_assert_eq(
+		aged[1].ticks, 1 + 1, "what came was not pushed, and is to live as if it were");
+}
+
 /* ---- what comes in between ---- */
 
 static unsigned one_step;

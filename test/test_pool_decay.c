@@ -2,6 +2,7 @@
 /*
  * The pool through its public interface: what a tick and a trim free, and what they leave.
  */
+#include "pool.h"
 #include "pool_checks.h"
 
 static struct counting_backing counting; /* one a process, and each test is one */
@@ -81,6 +82,60 @@ Test(pool, a_block_that_growth_displaced_is_not_aged)
 	cr_assert_eq(stats_of(pool).grows_pooled, 1, "with the aged one");
 	cr_assert_eq(tierpool_tick(pool), 0, "its former block was in use until then");
 	cr_assert_eq(tierpool_tick(pool), KIB + HEADER);
+	tierpool_put(b);
+	pool_end(pool, &counting);
+}
+
+Test(pool, a_tick_that_is_asked_for_amid_the_pieces_of_another_is_a_second_one)
+{
+	struct tierpool_stats before, between;
+	tierpool_buf *b;
+	tierpool *pool;
+
+	stay_on_this_cpu();
+	counting_backing_init(&counting);
+	pool = pool_on(&counting, .max_size = MIB, .decay_ms = UINT_MAX / 2);
+	for (size_t size = 64; size <= 8 * KIB; size *= 2)
+		cycle(pool, size, 40);
+	cr_assert_not_null(b = (tierpool_get_sized)(pool, MIB));
+	before = at_rest(pool);
+	pool->tiers.decay.due = 0;
+	tierpool_put(b); /* which does a piece: some of the tiers */
+	between = at_rest(pool);
+	cr_assert(between.ticks == 1 && !between.drops_decay);
+	cr_assert_gt(tierpool_tick(pool), 0, "what that piece aged has lain through two");
+	between = at_rest(pool);
+	cr_assert_gt(between.drops_decay, 0);
+	cr_assert_gt(between.idle, 1, "and the others through one");
+	cr_assert_gt(tierpool_tick(pool), MIB, "b, which was put after the first");
+	cr_assert_eq(at_rest(pool).idle, 0);
+	cr_assert_eq(at_rest(pool).drops_decay, before.idle + 1);
+	pool_end(pool, &counting);
+}
+
+Test(pool, what_growth_displaced_on_a_cpu_that_owes_a_tick_is_not_aged_for_it)
+{
+	tierpool_buf *b;
+	tierpool *pool;
+
+	if (!pin(1))
+		skip("needs two CPUs");
+	pin(0);
+	counting_backing_init(&counting);
+	pool = pool_on(&counting, .max_size = MIB);
+	cycle(pool, 4 * KIB, 1);
+	b = (tierpool_get_sized)(pool, KIB);
+	/* Hard at work, so that the tick is left to it, which then falls quiet. */
+	for (unsigned i = 0; i < 10000; i++)
+		cycle(pool, 4 * KIB, 1);
+	pin(1);
+	tierpool_tick(pool);
+	pin(0);
+	cr_assert_eq(tierpool_buf_reserve(b, 8 * KIB), 0);
+	cr_assert_eq(stats_of(pool).grows, 1);
+	pin(1);
+	tierpool_tick(pool);
+	cr_assert_geq(at_rest(pool).idle, 1, "its former block was in use until the last tick");
 	tierpool_put(b);
 	pool_end(pool, &counting);
 }
