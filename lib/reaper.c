@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "atomic.h"
@@ -186,6 +188,19 @@ static int wait_until(uint64_t due)
 	return due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
 }
 
+/*
+ * Sleeps until then, or until something happens; whether something did. Where it may not wait, since a
+ * sandbox came up or fewer files are allowed than it has, it looks ten times a second.
+ */
+static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
+{
+	int ready = poll(watch->file, files, wait_until(due));
+
+	if (ready < 0 && errno != EINTR)
+		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 100000000}, NULL);
+	return ready > 0;
+}
+
 static void *reaper_run(void *context)
 {
 	struct watch *watch = context;
@@ -195,7 +210,7 @@ static void *reaper_run(void *context)
 		/* Where nothing is idle there is nothing to be had by pressure either. */
 		nfds_t files = due == TP_DUE_EMPTY ? PRESSURE : FILES;
 
-		if (poll(watch->file, files, wait_until(due)) <= 0)
+		if (!sleep_until(due, watch, files))
 			continue;
 		/* Nothing there: another thread, which is about to end, has taken it. */
 		if (watch->file[WAKE].revents &&
