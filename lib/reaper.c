@@ -64,8 +64,11 @@ static void event_raise(int event)
 	int error = errno;
 	uint64_t one = 1;
 
-	/* It fails only where so many wakes are under way that one more is of no account. */
-	if (write(event, &one, sizeof one) < 0)
+	/*
+	 * It fails only where so many wakes are under way that one more is of no account. Not
+	 * write(), where pthread_cancel would end the thread amid a put.
+	 */
+	if (syscall(SYS_write, event, &one, sizeof one) < 0)
 		errno = error;
 }
 
@@ -323,15 +326,18 @@ static int thread_start(void)
 int tierpool_reaper_start(void)
 {
 	static pthread_once_t forks = PTHREAD_ONCE_INIT;
-	int error = 0;
+	int error = 0, cancel;
 
 	pthread_once(&forks, forks_register);
+	/* To open a file is a place where a thread may be cancelled: not with the lock. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);
 	if (!reaper.starts)
 		error = thread_start();
 	if (!error)
 		reaper.starts++;
 	pthread_mutex_unlock(&reaper.lock);
+	pthread_setcancelstate(cancel, NULL);
 	return error;
 }
 
@@ -339,6 +345,7 @@ void tierpool_reaper_stop(void)
 {
 	pthread_t thread;
 	bool last;
+	int cancel;
 
 	pthread_mutex_lock(&reaper.lock);
 	last = reaper.starts && !--reaper.starts;
@@ -352,8 +359,12 @@ void tierpool_reaper_stop(void)
 	if (!last)
 		return;
 	/* Without the lock: what it is amid of may start or stop it. Or be this very call. */
-	if (pthread_equal(pthread_self(), thread))
+	if (pthread_equal(pthread_self(), thread)) {
 		pthread_detach(thread);
-	else
-		pthread_join(thread, NULL);
+		return;
+	}
+	/* Here too, or nobody would ever join it. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_join(thread, NULL);
+	pthread_setcancelstate(cancel, NULL);
 }
