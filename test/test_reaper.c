@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reaper: the thread, its starts and stops, what it ticks and when it sleeps. Amid forks and
+ * callbacks: test_reaper_threads.c; under memory pressure: test_reaper_pressure.c.
+ */
+#include "cache_objects.h"
+#include "pool_checks.h"
+#include "reaper_checks.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "syscall_filter.h"
+
+TestSuite(reaper, .timeout = 120);
+
+static void start(void)
+{
+	cr_assert_eq(tierpool_reaper_start(), 0);
+}
+
+/* ---- the thread ---- */
+
+Test(reaper, is_one_thread_of_that_name_however_often_it_is_started)
+{
+	cr_assert_eq(reapers(NULL), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		start();
+		cr_assert_eq(reapers(NULL), 1);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		tierpool_reaper_stop();
+		cr_assert_eq(reapers(NULL), 1);
+	}
+	tierpool_reaper_stop();
+	cr_assert(comes_true(!reapers(NULL)));
+}
+
+Test(reaper, stops_without_a_start_do_nothing)
+{
+	for (unsigned i = 0; i < 3; i++)
+		tierpool_reaper_stop();
+	start();
+	cr_assert_eq(reapers(NULL), 1);
+	for (unsigned i = 0; i < 3; i++)
+		tierpool_reaper_stop();
+	cr_assert(comes_true(!reapers(NULL)));
+	start();
+	cr_assert_eq(reapers(NULL), 1, "a stop too many counts for nothing");
+	tierpool_reaper_stop();
+}
+
+Test(reaper, blocks_all_signals_and_its_starter_none_more)
+{
+	unsigned long long blocked;
+	sigset_t before, after;
+	int tid = 0;
+
+	sigemptyset(&before);
+	sigaddset(&before, SIGUSR1);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	start();
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	for (int number = 1; number < SIGRTMIN; number++)
+		cr_assert_eq(sigismember(&after, number), sigismember(&before, number));
+	/* Not while it is being created, when the C library has blocked them for itself. */
+	cr_assert(falls_asleep());
+	cr_assert_eq(reapers(&tid), 1);
+	blocked = status_of(tid, "SigBlk", 16);
+	/* Two cannot be; and those below SIGRTMIN are the C library's own. */
+	for (int number = 1; number <= SIGRTMAX; number++)
+		if (number != SIGKILL && number != SIGSTOP && (number < 32 || number >= SIGRTMIN))
+			cr_assert(blocked >> (number - 1) & 1, "signal %d", number);
+	tierpool_reaper_stop();
+}
+
+/* ---- what it ticks ---- */
+
+#define SOON 5 /* milliseconds */
+
+static size_t idle_in(tierpool *pool)
+{
+	return stats_of(pool).idle;
+}
+
+Test(reaper, ticks_pools_and_caches_that_nobody_touches_until_they_are_empty)
+{
+	tierpool *pool[2] = {pool_new(.decay_ms = SOON), pool_new(.decay_ms = 3 * SOON)};
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = 2 * SOON);
+
+	fill(pool[0]);
+	fill(pool[1]);
+	objects_give(cache, 200);
+	start();
+	cr_assert(comes_true(!idle_in(pool[0])));
+	cr_assert(comes_true(!idle_in(pool[1])));
+	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 200));
+	cr_assert_geq(at_rest(pool[0]).ticks, 2);
+	tierpool_reaper_stop();
+	cache_end(cache);
+	for (unsigned i = 0; i < 2; i++)
+		cr_assert_eq(tierpool_destroy(pool[i]), 0);
+}
+
+Test(reaper, starts_again_after_a_stop_and_does_nothing_in_between)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);
+
+	for (unsigned i = 1; i <= 5; i++) {
+		start();
+		objects_give(cache, 100);
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 100 * i));
+		tierpool_reaper_stop();
+	}
+	objects_give(cache, 100);
+	usleep(20 * SOON * 1000);
+	cr_assert_eq(objects.destroyed, 500);
+	cache_end(cache);
+}
+
+Test(reaper, decay_ms_UINT_MAX_means_never)
+{
+	tierpool_cache *soon = cache_new(.destroy = object_destroy, .decay_ms = SOON);
+	tierpool_cache *never = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
+	tierpool *pool = pool_new(.decay_ms = UINT_MAX);
+	unsigned n = fill(pool);
+
+	objects_give(never, 100);
+	start();
+	/* Each time the one is emptied the others have been looked at. */
+	for (unsigned i = 1; i <= 5; i++) {
+		objects_give(soon, 100);
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 100 * i));
+	}
+	cr_assert_eq(at_rest(pool).idle, n);
+	cr_assert_eq(at_rest(pool).ticks, 0);
+	tierpool_cache_destroy(soon);
+	cr_assert_eq(objects.destroyed, 500);
+	cr_assert_eq(objects_in(IDLE), 100);
+	tierpool_reaper_stop();
+	cache_end(never);
+	tierpool_destroy(pool);
+}
+
+/* ---- when it sleeps ---- */
+
+Test(reaper, sleeps_while_all_are_empty_and_wakes_when_something_is_kept)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);
+	tierpool *pool = pool_new(.decay_ms = SOON);
+
+	start();
+	for (unsigned i = 1; i <= 2; i++) {
+		fill(pool);
+		cr_assert(comes_true(!idle_in(pool)));
+		cr_assert(falls_asleep(), "it goes on waking");
+		objects_give(cache, 1);
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == i));
+		cr_assert(falls_asleep(), "it goes on waking");
+	}
+	tierpool_reaper_stop();
+	cache_end(cache);
+	tierpool_destroy(pool);
+}
+
+Test(reaper, sleeps_while_there_is_nothing_at_all_and_wakes_for_what_is_made_then)
+{
+	tierpool_cache *cache;
+	tierpool *pool;
+
+	start();
+	cr_assert(falls_asleep());
+	pool = pool_new(.decay_ms = SOON);
+	fill(pool);
+	cr_assert(comes_true(!idle_in(pool)));
+	cr_assert(falls_asleep());
+	cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);
+	objects_give(cache, 100);
+	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 100));
+	tierpool_reaper_stop();
+	cache_end(cache);
+	tierpool_destroy(pool);
+}
+
+Test(reaper, wakes_for_a_block_that_growth_displaces)
+{
+	tierpool *pool = pool_new(.decay_ms = SOON);
+	tierpool_buf *b = tierpool_get_sized(pool, KIB);
+
+	start();
+	cr_assert(falls_asleep());
+	cr_assert_eq(tierpool_buf_reserve(b, 4 * KIB), 0);
+	cr_assert_eq(stats_of(pool).grows, 1);
+	cr_assert(comes_true(!idle_in(pool)));
+	cr_assert_eq(stats_of(pool).drops_decay, 1);
+	tierpool_put(b);
+	tierpool_reaper_stop();
+	tierpool_destroy(pool);
+}
+
+/* What lies on one CPU only can also go by a get there; the rest, and what comes back, must not stay. */
+Test(reaper, a_get_from_an_empty_cpu_leaves_nothing_behind)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);
+	struct object *o;
+
+	start();
+	for (unsigned i = 0; i < 20; i++) {
+		objects_give(cache, 200);
+		if ((o = object_get(cache)))
+			object_put(cache, o);
+	}
+	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 4000));
+	tierpool_reaper_stop();
+	cache_end(cache);
+}
+
+Test(reaper, asleep_for_a_long_time_it_wakes_for_a_shorter_one)
+{
+	tierpool *slow = pool_new(.decay_ms = 1000000), *never = pool_new(.decay_ms = UINT_MAX);
+	tierpool *quick = pool_new(.decay_ms = SOON);
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);
+	unsigned n = fill(slow);
+
+	fill(never);
+	start();
+	for (unsigned i = 1; i <= 2; i++) {
+		cr_assert(falls_asleep());
+		fill(quick);
+		cr_assert(comes_true(!idle_in(quick)));
+		cr_assert(falls_asleep());
+		objects_give(cache, 1);
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == i));
+	}
+	cr_assert_eq(at_rest(slow).idle, n);
+	tierpool_reaper_stop();
+	cache_end(cache);
+	tierpool_destroy(slow);
+	tierpool_destroy(never);
+	tierpool_destroy(quick);
+}
+
+/* ---- when it cannot be had ---- */
+
+Test(reaper, without_files_it_does_not_start_and_counts_nothing)
+{
+	struct rlimit files, none;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	none = (struct rlimit){0, files.rlim_max};
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(tierpool_reaper_start(), -EMFILE);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	cr_assert_eq(reapers(NULL), 0);
+	start();
+	cr_assert_eq(reapers(NULL), 1);
+	tierpool_reaper_stop();
+	cr_assert(comes_true(!reapers(NULL)));
+}
+
+Test(reaper, without_threads_it_does_not_start_and_counts_nothing)
+{
+	sigset_t before, after;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &before);
+	if (syscall_refuse(SYS_clone, 0, 0, EAGAIN) || syscall_refuse(SYS_clone3, 0, 0, EAGAIN))
+		skip("there are no seccomp filters");
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(tierpool_reaper_start(), -EAGAIN);
+	cr_assert_eq(reapers(NULL), 0);
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	for (int number = 1; number < SIGRTMIN; number++)
+		cr_assert_eq(sigismember(&after, number), sigismember(&before, number));
+	tierpool_reaper_stop();
+}
