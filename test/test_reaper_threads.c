@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reaper against other threads: what ends while it is ticked, starts and stops from everywhere,
+ * callbacks among them, and forks.
+ */
+#include "cache_objects.h"
+#include "pool_checks.h"
+#include "reaper_checks.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/wait.h>
+
+TestSuite(reaper, .timeout = 120);
+
+#define SOON 2 /* milliseconds */
+
+static void start(void)
+{
+	cr_assert_eq(tierpool_reaper_start(), 0);
+}
+
+/* ---- what ends while it is ticked ---- */
+
+/* Where the reaper waits, in a callback of a cache or in a backing, until it is let go. */
+static struct {
+	bool armed;
+	sem_t arrived, go;
+} gate;
+
+static void gate_pass(void)
+{
+	bool armed = true;
+
+	/* The first one only. */
+	if (!tp_publish(&gate.armed, &armed, false))
+		return;
+	sem_post(&gate.arrived);
+	while (sem_wait(&gate.go))
+		;
+}
+
+static void gate_shut(void)
+{
+	sem_init(&gate.arrived, 0, 0);
+	sem_init(&gate.go, 0, 0);
+	tp_store_relaxed(&gate.armed, true);
+}
+
+static void gate_wait(void)
+{
+	while (sem_wait(&gate.arrived))
+		;
+}
+
+static void destroy_at_gate(void *context, void *object)
+{
+	gate_pass();
+	object_destroy(context, object);
+}
+
+static uint32_t ended;
+
+static void *end_cache(void *cache)
+{
+	tierpool_cache_destroy(cache);
+	tp_store_release(&ended, 1u);
+	return NULL;
+}
+
+Test(reaper, a_cache_s_destroy_waits_for_the_reaper_amid_its_callback)
+{
+	tierpool_cache *cache = cache_new(.destroy = destroy_at_gate, .decay_ms = SOON);
+	pthread_t thread;
+
+	gate_shut();
+	objects_give(cache, 100);
+	start();
+	gate_wait();
+	pthread_create(&thread, NULL, end_cache, cache);
+	usleep(50000);
+	cr_assert_eq(tp_load_acquire(&ended), 0, "its cache is gone under the reaper's feet");
+	sem_post(&gate.go);
+	pthread_join(thread, NULL);
+	cr_assert_eq(objects.destroyed, 100);
+	cr_assert_eq(objects_in(IDLE), 0);
+	cr_assert_eq(objects.faults, 0);
+	tierpool_reaper_stop();
+}
+
+static struct counting_backing counting;
+
+static void free_at_gate(void *context, void *block, size_t n)
+{
+	if (n == 20 * KIB)
+		gate_pass();
+	counting_backing_free(context, block, n);
+}
+
+Test(reaper, a_pool_that_is_destroyed_while_it_is_ticked_is_freed_once)
+{
+	struct tierpool_backing calls;
+	tierpool *pool;
+
+	counting_backing_init(&counting);
+	calls = counting_backing_calls(&counting);
+	calls.free = free_at_gate;
+	pool = pool_new(.backing = &calls, .tiers = (size_t[]){20 * KIB}, .tier_count = 1,
+		.decay_ms = SOON);
+	gate_shut();
+	cycle(pool, 20 * KIB, 30);
+	start();
+	gate_wait();
+	/* Which does not wait. */
+	cr_assert_eq(tierpool_destroy(pool), 0);
+	cr_assert_gt(counting_backing_blocks(&counting), 0);
+	sem_post(&gate.go);
+	cr_assert(comes_true(!counting_backing_blocks(&counting)));
+	tierpool_reaper_stop();
+	cr_assert_eq(counting_backing_live(&counting), 0);
+}
+
+Test(reaper, pools_and_caches_come_and_go_while_it_ticks)
+{
+	start();
+	for (unsigned i = 0; i < 300; i++) {
+		tierpool_cache *cache = cache_of_objects(.decay_ms = 1);
+		tierpool *pool = pool_new(.decay_ms = 1);
+
+		objects_cycle(cache, 20);
+		fill(pool);
+		usleep(i % 8 * 500);
+		cr_assert_eq(tierpool_destroy(pool), 0);
+		tierpool_cache_destroy(cache);
+		cr_assert_eq(objects_in(IDLE), 0);
+		cr_assert_eq(objects.created, objects.destroyed);
+	}
+	cr_assert_eq(objects.faults, 0);
+	tierpool_reaper_stop();
+}
+
+/* ---- starts and stops ---- */
+
+static unsigned failures;
+
+/* The kernel takes milliseconds to close a file of pressure. */
+static void *start_and_stop(void *unused)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		if (tierpool_reaper_start())
+			tp_add_relaxed(&failures, 1u);
+		if (i % 8 == 0)
+			sched_yield();
+		tierpool_reaper_stop();
+	}
+	return unused;
+}
+
+static void start_and_stop_in(unsigned threads)
+{
+	pthread_t thread[8];
+
+	for (unsigned i = 0; i < threads; i++)
+		pthread_create(&thread[i], NULL, start_and_stop, NULL);
+	for (unsigned i = 0; i < threads; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_eq(failures, 0);
+	cr_assert(comes_true(!reapers(NULL)));
+}
+
+/* A stop waits for its thread: one whose wake another took would be waited for in vain. */
+Test(reaper, starts_and_stops_of_many_threads_end)
+{
+	for (unsigned threads = 1; threads <= 8; threads *= 2)
+		start_and_stop_in(threads);
+}
+
+Test(reaper, starts_and_stops_of_many_threads_end_while_it_ticks)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = 1);
+
+	for (unsigned threads = 1; threads <= 8; threads *= 2) {
+		size_t before = objects.destroyed;
+
+		objects_give(cache, 100);
+		start_and_stop_in(threads);
+		start();
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == before + 100));
+		tierpool_reaper_stop();
+	}
+	cache_end(cache);
+}
+
+/* Of each object another way: balanced, one start too few, and one too many. */
+static void destroy_and_turn(void *context, void *object)
+{
+	object_destroy(context, object);
+	switch (objects.destroyed) {
+	case 1:
+		failures += !!tierpool_reaper_start();
+		tierpool_reaper_stop();
+		break;
+	case 2:
+		tierpool_reaper_stop();
+		break;
+	case 3:
+		failures += !!tierpool_reaper_start();
+		tierpool_reaper_stop();
+		break;
+	case 4:
+		failures += !!tierpool_reaper_start();
+		break;
+	}
+}
+
+Test(reaper, may_be_started_and_stopped_by_what_it_is_amid_of)
+{
+	tierpool_cache *cache = cache_new(.destroy = destroy_and_turn, .decay_ms = SOON);
+
+	for (unsigned i = 0; i < 20; i++) {
+		memset(&objects, 0, sizeof objects);
+		objects_give(cache, 10);
+		start();
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 10));
+		/* Those that were stopped end; the one that was started last goes on. */
+		cr_assert(comes_true(reapers(NULL) == 1), "there are %u", reapers(NULL));
+		objects_give(cache, 10);
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 20));
+		tierpool_reaper_stop();
+		cr_assert(comes_true(!reapers(NULL)));
+	}
+	cr_assert_eq(failures, 0);
+	cache_end(cache);
+}
+
+/* ---- cancellation ---- */
+
+static tierpool *cancelled_pool;
+static uint32_t returned;
+
+static void *put_and_end(void *b)
+{
+	pthread_cancel(pthread_self());
+	tierpool_put(b);
+	tp_store_release(&returned, 1u);
+	return NULL;
+}
+
+static void *start_and_end(void *unused)
+{
+	pthread_cancel(pthread_self());
+	if (!tierpool_reaper_start())
+		tp_store_release(&returned, 1u);
+	return unused;
+}
+
+static void *stop_and_end(void *unused)
+{
+	pthread_cancel(pthread_self());
+	tierpool_reaper_stop();
+	tp_store_release(&returned, 1u);
+	return unused;
+}
+
+static void run_cancelled(void *(*run)(void *), void *argument)
+{
+	pthread_t thread;
+
+	returned = 0;
+	pthread_create(&thread, NULL, run, argument);
+	pthread_join(thread, NULL);
+	cr_assert_eq(returned, 1, "the thread ended amid a call");
+}
+
+Test(reaper, no_call_is_a_place_where_a_thread_is_cancelled)
+{
+	cancelled_pool = pool_new(.decay_ms = SOON);
+	run_cancelled(start_and_end, NULL);
+	cr_assert_eq(reapers(NULL), 1);
+	cr_assert(falls_asleep());
+	run_cancelled(put_and_end, tierpool_get(cancelled_pool));
+	cr_assert(comes_true(!stats_of(cancelled_pool).idle));
+	run_cancelled(stop_and_end, NULL);
+	cr_assert(comes_true(!reapers(NULL)));
+	cr_assert_eq(tierpool_destroy(cancelled_pool), 0);
+}
+
+/* ---- fork ---- */
+
+static int child_end(pid_t child)
+{
+	int status = -1;
+
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	return status;
+}
+
+/* In a child: a reaper of its own, which does what one does. */
+static int child_reap(tierpool_cache *cache)
+{
+	size_t before = objects.destroyed;
+
+	alarm(20);
+	if (reapers(NULL))
+		return 1;
+	tierpool_reaper_stop();
+	if (tierpool_reaper_start() || reapers(NULL) != 1)
+		return 2;
+	objects_give(cache, 100);
+	if (!comes_true(tp_load_relaxed(&objects.destroyed) >= before + 100))
+		return 3;
+	tierpool_reaper_stop();
+	if (!comes_true(!reapers(NULL)))
+		return 4;
+	tierpool_cache_destroy(cache);
+	return objects_in(IDLE) || objects.faults ? 5 : 0;
+}
+
+Test(reaper, does_not_run_in_a_child_which_may_start_its_own)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);
+
+	for (unsigned i = 0; i < 10; i++) {
+		size_t before = objects.destroyed;
+		pid_t child;
+
+		for (unsigned starts = 0; starts < i % 3; starts++)
+			start();
+		child = fork();
+		if (!child)
+			_exit(child_reap(cache));
+		cr_assert_eq(child_end(child), 0);
+		if (!(i % 3))
+			continue;
+		/* The parent's own is where it was. */
+		objects_give(cache, 100);
+		cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == before + 100));
+		for (unsigned starts = 0; starts < i % 3; starts++)
+			tierpool_reaper_stop();
+	}
+	cache_end(cache);
+}
+
+Test(reaper, a_child_forked_amid_its_callback_can_use_and_destroy_the_cache)
+{
+	tierpool_cache *cache = cache_new(.destroy = destroy_at_gate, .decay_ms = SOON);
+	pid_t child;
+
+	if (SANITIZED)
+		skip("the sanitizer's malloc leaves its lock taken in a fork's child");
+	gate_shut();
+	objects_give(cache, 10);
+	start();
+	gate_wait();
+	child = fork();
+	if (!child) {
+		/* What the reaper had in hand is lost to the child, and so is nothing of its own. */
+		memset(&objects, 0, sizeof objects);
+		_exit(child_reap(cache));
+	}
+	sem_post(&gate.go);
+	cr_assert_eq(child_end(child), 0);
+	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 10));
+	tierpool_reaper_stop();
+	cache_end(cache);
+}
+
+static uint32_t forking;
+
+static void *start_and_stop_for_long(void *unused)
+{
+	while (tp_load_relaxed(&forking)) {
+		if (tierpool_reaper_start())
+			tp_add_relaxed(&failures, 1u);
+		sched_yield();
+		tierpool_reaper_stop();
+	}
+	return unused;
+}
+
+Test(reaper, a_child_forked_amid_starts_and_stops_may_start_its_own)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = 1);
+	pthread_t thread[2];
+
+	if (SANITIZED)
+		skip("the sanitizer's malloc leaves its lock taken in a fork's child");
+	forking = 1;
+	for (unsigned i = 0; i < 2; i++)
+		pthread_create(&thread[i], NULL, start_and_stop_for_long, NULL);
+	for (unsigned i = 0; i < 25; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			_exit(child_reap(cache));
+		cr_assert_eq(child_end(child), 0);
+	}
+	tp_store_relaxed(&forking, 0u);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_eq(failures, 0);
+	cache_end(cache);
+}
