@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "atomic.h"
 
@@ -153,6 +154,93 @@ Test(registry, the_list_can_be_walked_while_it_is_held_still)
 	cr_assert_eq(met(&entry[0]), 1, "the lock was not given back");
 }
 
+static bool is_one_of(const struct tp_registered *at, void *context)
+{
+	const bool *wanted = context;
+
+	return wanted[(const struct entry *)at - entry];
+}
+
+Test(registry, a_walk_of_those_that_are_wanted_meets_each_of_them_once_and_nobody_else)
+{
+	for (unsigned i = 0; i < ENTRIES; i++)
+		add(&entry[i]);
+	for (unsigned set = 0; set < 1u << ENTRIES; set++) {
+		unsigned times[ENTRIES] = {0};
+		bool wanted[ENTRIES];
+
+		for (unsigned i = 0; i < ENTRIES; i++)
+			wanted[i] = set >> i & 1;
+		for (struct tp_registered *at = NULL;
+			(at = tp_registry_next_of(at, is_one_of, wanted));)
+			times[(struct entry *)at - entry]++;
+		for (unsigned i = 0; i < ENTRIES; i++) {
+			cr_assert_eq(times[i], wanted[i]);
+			cr_assert_eq(entry[i].registered.references, 1);
+		}
+	}
+}
+
+static bool is_met_with_others_kept_out(const struct tp_registered *at, void *context)
+{
+	/* Nobody but the walk: an entry that is looked at cannot be about to go. */
+	*(bool *)context &= at->references == 1;
+	return false;
+}
+
+Test(registry, an_entry_is_asked_about_before_it_is_held)
+{
+	bool unheld = true;
+
+	for (unsigned i = 0; i < ENTRIES; i++)
+		add(&entry[i]);
+	cr_assert_null(tp_registry_next_of(NULL, is_met_with_others_kept_out, &unheld));
+	cr_assert(unheld);
+}
+
+/* ---- the end of what only walks may hold ---- */
+
+static uint32_t has_ended;
+
+static void *end(void *e)
+{
+	tp_registry_end(&((struct entry *)e)->registered);
+	tp_store_release(&has_ended, 1u);
+	return NULL;
+}
+
+Test(registry, an_end_comes_at_once_where_nobody_walks)
+{
+	add(&entry[0]);
+	add(&entry[1]);
+	tp_registry_end(&entry[0].registered);
+	cr_assert_eq(entry[0].deaths, 1);
+	cr_assert_eq(met(&entry[0]), 0);
+	cr_assert_eq(met(&entry[1]), 1);
+}
+
+Test(registry, an_end_waits_for_all_who_hold_it)
+{
+	struct tp_registered *at;
+	pthread_t thread;
+
+	add(&entry[0]);
+	at = tp_registry_next(NULL);
+	cr_assert_eq(at, &entry[0].registered);
+	cr_assert(tp_registry_hold(at));
+	pthread_create(&thread, NULL, end, &entry[0]);
+	for (unsigned holders = 2; holders; holders--) {
+		usleep(30000);
+		cr_assert_eq(tp_load_acquire(&has_ended), 0, "%u hold it", holders);
+		cr_assert_eq(tp_load_relaxed(&entry[0].deaths), 0, "%u hold it", holders);
+		/* A drop does not end it: its owner does. */
+		tp_registry_drop(at);
+	}
+	pthread_join(thread, NULL);
+	cr_assert_eq(entry[0].deaths, 1);
+	cr_assert_null(tp_registry_next(NULL));
+}
+
 /* An entry on the heap: whoever reaches it after its end reaches freed or poisoned memory. */
 #define ALIVE UINT64_C(0x616c697665)
 
@@ -191,7 +279,11 @@ static void *live(void *unused)
 		tp_registry_add(&m->registered);
 		if (i % 2 && tp_registry_hold(m))
 			tp_registry_drop(&m->registered);
-		tp_registry_drop(&m->registered);
+		/* Either way, walks are under way. */
+		if (i % 3)
+			tp_registry_drop(&m->registered);
+		else
+			tp_registry_end(&m->registered);
 	}
 	tp_sub_relaxed(&life.running, 1u);
 	return NULL;
