@@ -13,16 +13,21 @@ controls='
 NONE             rseq,locked stress_cpucache 2
 NONE             rseq,locked stress_pool     2
 NONE             rseq,locked stress_budget   4
+NONE             rseq,locked stress_cache    2
 OPEN_DOOR        locked      stress_cpucache 8
+OPEN_DOOR        locked      stress_cache    8
 UNBOUNDED        rseq,locked stress_pool     8
 UNBOUNDED        rseq,locked stress_budget   8
 LOST_LEASE       rseq,locked stress_pool     1
 UNSHIFTED        rseq,locked stress_cpucache 8
+UNSHIFTED        rseq,locked stress_cache    8
 NO_FENCE         rseq        stress_cpucache 8
+NO_FENCE         rseq        stress_cache    8
 DRAIN_OFF_BY_ONE rseq,locked stress_cpucache 8
 RACING_INSTALL   rseq,locked stress_cpucache 20
 CARELESS_ARM     rseq        stress_cpucache 8
 EARLY_COMMIT     rseq        stress_cpucache 8
+EARLY_COMMIT     rseq        stress_cache    8
 SUMMING_WATCHER  rseq,locked stress_pool     20
 NO_RECLAIM       rseq,locked stress_budget   1
 '
