@@ -17,6 +17,7 @@
 #include "base.h"
 #include "cpucache.h"
 #include "stress_items.h"
+#include "stress_threads.h"
 
 #define TIERS 4
 #define WORDS 32 /* of a stack: its word, and the slots */

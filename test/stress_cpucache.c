@@ -14,13 +14,9 @@
  * with faults in the library and requires that.
  */
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "atomic.h"
@@ -29,9 +25,9 @@
 #include "inject_points.h"
 #include "stress_calls.h"
 #include "stress_items.h"
+#include "stress_threads.h"
 
-#define HAND 24 /* items from which on a worker only pushes */
-#define SIGNAL_NS 200000
+#define HAND 24         /* items from which on a worker only pushes */
 #define STOP_US 1000    /* from one stop to the next, on average */
 #define FIRST_STOPS 64  /* that come without a pause */
 #define ROUND_US 200000 /* the longest one */
@@ -39,55 +35,8 @@
 static struct thread *threads; /* the workers, and one more, the stopper */
 static unsigned workers;
 static uint64_t (*closed_words)[TIERS];
-static cpu_set_t allowed;
-static uint64_t signals;
 
 /* ---- threads ---- */
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static void on_alarm(int signal)
-{
-	(void)signal;
-	tp_add_relaxed(&signals, 1u);
-}
-
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid /* glibc has it under this name only */
-#endif
-
-/* Signals for this thread; those of a process go to its first thread, which only sleeps. */
-static bool alarms_start(timer_t *timer)
-{
-	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
-	struct itimerspec times = {{0, SIGNAL_NS}, {0, SIGNAL_NS}};
-
-	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-	return !timer_create(CLOCK_MONOTONIC, &event, timer) &&
-	       !timer_settime(*timer, 0, &times, NULL);
-}
-
-/*
- * To one of the CPUs there are, or, one time in so many and one, to wherever the scheduler likes.
- */
-static void migrate(struct thread *me)
-{
-	unsigned skip = below(&me->random, (unsigned)CPU_COUNT(&allowed) + 1);
-	cpu_set_t set = allowed;
-
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &allowed) && !skip--) {
-			CPU_ZERO(&set);
-			CPU_SET(cpu, &set);
-		}
-	me->migrations += !sched_setaffinity(0, sizeof set, &set);
-}
 
 /* What comes once in a few thousand times, or where there was no room, or nothing. */
 static void work_rarely(struct thread *me, unsigned tier, bool done)
@@ -97,7 +46,7 @@ static void work_rarely(struct thread *me, unsigned tier, bool done)
 	slab_bring(me);
 	change(me, tier);
 	if (done && what == 0)
-		migrate(me);
+		me->migrations += migrate(&me->random);
 	if (done && what == 1)
 		stop_one(me, tp_doors_stop_own(&doors));
 }
@@ -223,16 +172,6 @@ static void round_close(void)
 				broke("a closed CPU's word has changed");
 }
 
-static void thread_start(pthread_t *id, void *(*run)(void *), void *argument)
-{
-	int error = pthread_create(id, NULL, run, argument);
-
-	if (!error)
-		return;
-	fprintf(stderr, "stress_cpucache: no thread: %s\n", strerror(error));
-	exit(2);
-}
-
 static void round_run(unsigned us, bool close)
 {
 	uint64_t end = now_us() + us;
@@ -319,8 +258,7 @@ static void round_check(void)
 /* What does not change from round to round. */
 static bool prepare(void)
 {
-	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-	bool done = true;
+	bool done = disturbances_init();
 
 	tp_percpu_start();
 	doors.count = tp_percpu_count();
@@ -339,8 +277,7 @@ static bool prepare(void)
 		threads[i] = (struct thread){.random = i + 1, .in_line = i % 2};
 		done = done && hand_init(&threads[i].hand);
 	}
-	sched_getaffinity(0, sizeof allowed, &allowed);
-	return done && !sigaction(SIGALRM, &action, NULL);
+	return done;
 }
 
 int main(int argc, char **argv)

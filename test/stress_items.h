@@ -13,13 +13,7 @@
 
 #include "atomic.h"
 #include "base.h"
-#include "random.h"
 #include "stress_finding.h"
-
-static unsigned below(uint64_t *state, unsigned n)
-{
-	return (unsigned)(next_random(state) >> 8) % n;
-}
 
 /* ---- items ---- */
 
