@@ -75,9 +75,12 @@ static void attend(tierpool *pool)
 static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 {
 	unsigned tier = tier_for(pool, n);
-	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : tp_pool_take(pool, tier);
+	tierpool_buf *b = NULL;
 
+	/* Before anything comes to this CPU, which then is aged for what fell due. */
 	attend(pool);
+	if (tier != TP_TIER_NONE)
+		b = tp_pool_take(pool, tier);
 	if (!b) {
 		b = tp_pool_alloc(pool, tier, n);
 		if (!b) {
@@ -304,8 +307,10 @@ tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
 {
 	tierpool *pool = b->tp_pool;
 	size_t n = growth_size(pool, b->cap, need);
-	tierpool_buf *other = buffer_obtain(pool, n);
+	tierpool_buf *other;
 
+	attend(pool);
+	other = buffer_obtain(pool, n);
 	if (!other && n > need)
 		other = buffer_obtain(pool, need);
 	if (!other)

@@ -57,7 +57,7 @@ struct tierpool_budget {
 	/* Of pool.c, which looks after those who have leased what another one could use. */
 	uint32_t reclaiming; /* a lock that is only tried; what is below is its holder's */
 	uint32_t next_neighbour;
-	uint64_t reclaimed_ms, pressed_ms;
+	uint64_t reclaimed_ms;
 };
 
 void tp_budget_share(struct tierpool_budget *budget);

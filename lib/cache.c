@@ -154,7 +154,9 @@ static uint64_t cache_due(struct tp_registered *entry)
 
 static size_t cache_tick(struct tp_registered *entry)
 {
-	return tp_objects_tick(&cache_of(entry)->idle);
+	struct tp_objects *idle = &cache_of(entry)->idle;
+
+	return tp_decay_claim(&idle->decay) ? tp_objects_tick(idle) : 0;
 }
 
 static size_t cache_empty(struct tp_registered *entry)
@@ -249,6 +251,8 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 
 void tierpool_cache_destroy(tierpool_cache *cache)
 {
-	if (cache)
-		tp_registry_end(&cache->registered);
+	if (!cache)
+		return;
+	tp_registry_close(&cache->registered);
+	tp_registry_drop(&cache->registered);
 }

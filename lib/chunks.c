@@ -86,13 +86,29 @@ bool tp_chunks_add(struct tp_chunks *chunks, void *object)
 	return added;
 }
 
+/* In the lock: what is old now, and makes old what was young. */
+static struct tp_chunk *generation_pass(struct tp_chunks *chunks)
+{
+	struct tp_chunk *old = chunks->generation[TP_OLD];
+
+	set(chunks, TP_OLD, chunks->generation[TP_YOUNG]);
+	set(chunks, TP_YOUNG, NULL);
+	return old;
+}
+
 void tp_chunks_age(struct tp_chunks *chunks)
 {
 	pthread_mutex_lock(&chunks->lock);
-	if (!chunks->generation[TP_DYING]) {
-		set(chunks, TP_DYING, chunks->generation[TP_OLD]);
-		set(chunks, TP_OLD, chunks->generation[TP_YOUNG]);
-		set(chunks, TP_YOUNG, NULL);
-	}
+	if (!chunks->generation[TP_DYING])
+		set(chunks, TP_DYING, generation_pass(chunks));
+	pthread_mutex_unlock(&chunks->lock);
+}
+
+void tp_chunks_rotate(struct tp_chunks *chunks, struct tp_chunk *first[2])
+{
+	pthread_mutex_lock(&chunks->lock);
+	first[0] = generation_pass(chunks);
+	first[1] = chunks->generation[TP_DYING];
+	set(chunks, TP_DYING, NULL);
 	pthread_mutex_unlock(&chunks->lock);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Idle objects that do not lie in an object cache's stacks: pointers by the chunk, in generations as
- * a depot's buffers are (depot.h), but outside of the objects, which have no place for a link. Owns
- * the lists and their lock; destroys no object. Layer 2.
+ * Idle objects that do not lie in an object cache's stacks: pointers by the chunk, in generations
+ * as a depot's buffers are (depot.h), but outside of the objects, which have no place for a link.
+ * Owns the lists and their lock; destroys no object. Layer 2.
  */
 #ifndef TP_CHUNKS_H
 #define TP_CHUNKS_H
@@ -44,8 +44,12 @@ struct tp_chunk *tp_chunks_take(struct tp_chunks *chunks, enum tp_generation gen
 /* One object into the newest young chunk. False: there is none with a place. */
 bool tp_chunks_add(struct tp_chunks *chunks, void *object);
 
-/* One tick: what was old is dying, what was young is old; nothing while anything is dying. */
+/*
+ * One tick: what was old is dying, what was young is old; nothing while anything is dying. Or all
+ * that was old or dying goes to victims: first[0] and first[1].
+ */
 void tp_chunks_age(struct tp_chunks *chunks);
+void tp_chunks_rotate(struct tp_chunks *chunks, struct tp_chunk *first[2]);
 
 /* As of some moment. */
 bool tp_chunks_have(const struct tp_chunks *chunks, enum tp_generation generation);

@@ -9,8 +9,15 @@
 /* Pops and pushes since the last tick from which on a CPU counts as hard at work. */
 #define BUSY 4096
 
-/* CPUs that are looked at in a piece of a tick: four fences of idle CPUs are 2 us. */
-#define PIECE_CPUS 4
+/*
+ * Other CPUs in a piece of a tick: four fences of idle ones are 2 us, and so are sixteen looks at
+ * where nothing lies.
+ */
+#define PIECE_STOPS 4
+#define PIECE_LOOKS 16
+
+/* By so much the clock jumps at the most (clock.h). */
+#define CLOCK_MS 10
 
 /*
  * Gets between two strikes of a stack, on average. After a tick and after a slow call, when
@@ -25,6 +32,7 @@
 void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_t *at,
 	unsigned stacks, unsigned ms)
 {
+	doors->ticks = &decay->ticks;
 	*decay = (struct tp_decay){.doors = doors,
 		.at = at,
 		.stacks = stacks,
@@ -49,8 +57,11 @@ static struct tp_door *own_door(const struct tp_decay *decay)
 
 static void begin(struct tp_decay *decay, unsigned swept)
 {
-	uint64_t tick = tp_add_relaxed(&decay->ticks, 1u) + 1;
+	uint64_t now = tp_clock_ms(), tick;
 
+	tp_store_relaxed(
+		&decay->apart_ms, (uint32_t)(now - tp_exchange_relaxed(&decay->begun_ms, now)));
+	tick = tp_add_relaxed(&decay->ticks, 1u) + 1;
 	/* Release: who goes on with this tick sees that it has begun. */
 	tp_store_release(&decay->swept, tick << 32 | swept);
 }
@@ -60,20 +71,31 @@ void tp_decay_begin(struct tp_decay *decay)
 	begin(decay, 0);
 }
 
-bool tp_decay_begin_due(struct tp_decay *decay)
+void tp_decay_begin_asked(struct tp_decay *decay)
+{
+	if (decay->ms != UINT_MAX)
+		tp_store_relaxed(&decay->due, tp_clock_ms() + decay->ms);
+	begin(decay, decay->doors->count);
+}
+
+bool tp_decay_claim(struct tp_decay *decay)
 {
 	uint64_t due = tp_load_relaxed(&decay->due), now = tp_clock_ms();
 
-	if (tp_likely(now < due) || !tp_cas_relaxed(&decay->due, &due, now + decay->ms))
+	return tp_unlikely(now >= due) && tp_cas_relaxed(&decay->due, &due, now + decay->ms);
+}
+
+bool tp_decay_begin_due(struct tp_decay *decay)
+{
+	if (tp_likely(!tp_decay_claim(decay)))
 		return false;
 	begin(decay, 0);
 	return true;
 }
 
-void tp_decay_join(struct tp_decay *decay, unsigned cpu)
+bool tp_decay_owes(const struct tp_decay *decay)
 {
-	/* Relaxed: nobody looks at it before there is a slab, whose installation is a release. */
-	tp_store_relaxed(&decay->doors->door[cpu].aged, (uint32_t)tp_load_relaxed(&decay->ticks));
+	return tp_load_relaxed(&own_door(decay)->aged) != (uint32_t)tp_load_relaxed(&decay->ticks);
 }
 
 static void door_hurry(struct tp_decay *decay, struct tp_door *door)
@@ -84,9 +106,24 @@ static void door_hurry(struct tp_decay *decay, struct tp_door *door)
 	tp_store_relaxed(&door->hurried_ms, (uint32_t)tp_clock_ms());
 }
 
-/* A stopped CPU's part. Whether it is done. */
-static bool door_age(
-	struct tp_decay *decay, struct tp_door *door, unsigned ticks, const struct tp_ager *ager)
+/*
+ * Whether so little time has passed since then that it is no tick's distance. Where ticks are as
+ * close as the clock's own, it cannot be told.
+ */
+static bool is_recent(const struct tp_decay *decay, uint32_t ms)
+{
+	uint32_t apart = tp_load_relaxed(&decay->apart_ms);
+
+	return apart >= 2 * CLOCK_MS && (uint32_t)tp_clock_ms() - ms < apart / 2;
+}
+
+/*
+ * A stopped CPU's part. Whether it is done. One that was late with the tick before is not aged for
+ * this one as well, unless somebody asked for it: else what was used just before the late one would
+ * go right after it.
+ */
+static bool door_age(struct tp_decay *decay, struct tp_door *door, unsigned ticks, bool asked,
+	const struct tp_ager *ager)
 {
 	uint32_t tick = (uint32_t)tp_load_relaxed(&decay->ticks);
 
@@ -94,8 +131,12 @@ static bool door_age(
 		return true;
 	/* It is seen in time that the next one is due, however few gets there are from now on. */
 	door_hurry(decay, door);
-	if (!ager->age(ager->context, door, ticks))
+	if (door->ager_tick != tick)
+		door->ager = 0;
+	door->ager_tick = tick;
+	if ((asked || !is_recent(decay, door->aged_ms)) && !ager->age(ager->context, door, ticks))
 		return false;
+	door->aged_ms = (uint32_t)tp_clock_ms();
 	tp_store_relaxed(&door->aged, tick);
 	return true;
 }
@@ -107,19 +148,38 @@ static void door_publish(struct tp_door *door, const struct tp_ager *ager)
 		ager->after(ager->context);
 }
 
-/* The caller's CPU, which is in use and so owes one tick, whatever was missed. Whether it is done. */
+/*
+ * What was in use there so far: also what came otherwise than by a push, by a slow put or a growth,
+ * and owes no more than if it were pushed.
+ */
+static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
+{
+	return tp_decay_moves(decay, cpu) + tp_load_relaxed(&decay->doors->door[cpu].moved_in);
+}
+
+/* Looks at a CPU for a tick: what was in use there since the last such look. */
+static uint64_t look(struct tp_door *door, uint64_t now)
+{
+	tp_store_relaxed(&door->tick_ms, (uint32_t)tp_clock_ms());
+	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
+	return now - tp_exchange_relaxed(&door->uses_at_tick, now);
+}
+
+/*
+ * The caller's CPU, which is in use and so owes one tick, whatever was missed. Whether it is done.
+ */
 static bool own_age(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	struct tp_door *door = own_door(decay);
 	bool done;
 
-	if (tp_likely(tp_load_relaxed(&door->aged) == (uint32_t)tp_load_relaxed(&decay->ticks)) ||
-		!tp_load_relaxed(&door->home))
+	if (tp_likely(!tp_decay_owes(decay)) || !tp_load_relaxed(&door->home))
 		return true;
 	door = tp_doors_stop_own(decay->doors);
 	if (!door)
 		return false;
-	done = door_age(decay, door, 1, ager);
+	look(door, uses(decay, (unsigned)(door - decay->doors->door)));
+	done = door_age(decay, door, 1, false, ager);
 	door_publish(door, ager);
 	return done;
 }
@@ -133,67 +193,88 @@ static bool is_empty(const struct tp_decay *decay, unsigned cpu)
 	return true;
 }
 
-/*
- * What was in use there so far: also what came otherwise than by a push, by a slow put or a growth, and
- * owes no more than if it were pushed.
- */
-static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
-{
-	return tp_decay_moves(decay, cpu) + tp_load_relaxed(&decay->doors->door[cpu].moved_in);
-}
+/* What came of a look at a CPU: a part is left; it was stopped; or it need not be, or cannot. */
+enum aged { AGED_PARTLY, AGED_STOPPED, AGED_UNSTOPPED };
 
-/* Any CPU's part; or it is left to the CPU itself. False: a piece of it is left. */
-static bool cpu_age(struct tp_decay *decay, unsigned cpu, const struct tp_ager *ager)
+/*
+ * Any CPU's part, or it is left to the CPU itself. Who asked for the tick waits for other stoppers.
+ */
+static enum aged cpu_age(
+	struct tp_decay *decay, unsigned cpu, bool asked, const struct tp_ager *ager)
 {
 	struct tp_door *door = &decay->doors->door[cpu];
 	uint32_t tick = (uint32_t)tp_load_relaxed(&decay->ticks);
 	uint32_t aged = tp_load_relaxed(&door->aged);
-	uint64_t now, moved;
 	bool owes_two, done;
+	uint64_t now, used;
 
-	if (aged == tick)
-		return true;
-	/* What is put there from now on was put after the tick. Else another one did it just now. */
+	/*
+	 * What is put there from now on was put after the tick. Else another one did it just now.
+	 */
 	if (is_empty(decay, cpu)) {
 		(void)tp_publish(&door->aged, &aged, tick);
-		return true;
+		return AGED_UNSTOPPED;
 	}
 	now = uses(decay, cpu);
-	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
-	moved = now - tp_exchange_relaxed(&door->moves_at_tick, now);
-	owes_two = tick - aged >= 2;
-	if (tp_percpu_rseq && moved >= BUSY && !owes_two && cpu != tp_percpu_id())
-		return true;
-	door = tp_doors_stop(decay->doors, cpu);
-	/* Out of reach, or closed: then there is nothing that could be done later. */
+	owes_two =
+		tick - aged >= 2 && (asked || !is_recent(decay, tp_load_relaxed(&door->tick_ms)));
+	used = look(door, now);
+	if (tp_percpu_rseq && used >= BUSY && tick - aged < 2 && cpu != tp_percpu_id())
+		return AGED_UNSTOPPED;
+	/* No get or put goes to another CPU, where fences are refused, of its own accord. */
+	if (!asked && tp_load_relaxed(&decay->doors->fence_lost))
+		return AGED_UNSTOPPED;
+	door = asked ? tp_doors_stop(decay->doors, cpu) : tp_doors_try_stop(decay->doors, cpu);
 	if (!door)
-		return true;
+		return AGED_UNSTOPPED;
 	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
-	owes_two = owes_two && !moved && uses(decay, cpu) == now;
-	done = door_age(decay, door, 1 + owes_two, ager);
+	owes_two = owes_two && !used && uses(decay, cpu) == now;
+	done = door_age(decay, door, 1 + owes_two, asked, ager);
 	door_publish(door, ager);
-	return done;
+	return done ? AGED_STOPPED : AGED_PARTLY;
 }
 
-/* Other CPUs, each once in a tick, but a few in a call. Whether that was all. */
+/* Whether there is anything to do for a tick on a CPU. */
+static bool owes(const struct tp_decay *decay, unsigned cpu)
+{
+	const struct tp_door *door = &decay->doors->door[cpu];
+
+	return tp_load_relaxed(&door->home) &&
+	       tp_load_relaxed(&door->aged) != (uint32_t)tp_load_relaxed(&decay->ticks);
+}
+
+/*
+ * Other CPUs, each once in a tick, but a few in a call, and from where the last call came to: so
+ * that where few calls are made in a period each CPU's turn comes. Whether that was all.
+ */
 static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	uint64_t swept = tp_load_acquire(&decay->swept);
-	unsigned looked = 0, cpu;
+	unsigned count = decay->doors->count, looks = 0, stops = 0;
 
-	while ((cpu = (uint32_t)swept) < decay->doors->count) {
-		if (looked == PIECE_CPUS)
+	while ((uint32_t)swept < count) {
+		unsigned cpu;
+
+		if (looks == PIECE_LOOKS || stops == PIECE_STOPS)
 			return false;
 		if (!tp_cas_relaxed(&decay->swept, &swept, swept + 1))
 			continue;
 		swept++;
-		if (!tp_load_relaxed(&decay->doors->door[cpu].home))
+		cpu = tp_add_relaxed(&decay->next_cpu, 1u) % count;
+		if (!owes(decay, cpu))
 			continue;
-		looked++;
-		/* Where a piece of it is left, once more from here; if nobody went on meanwhile. */
-		if (!cpu_age(decay, cpu, ager)) {
-			(void)tp_publish(&decay->swept, &swept, swept - 1);
+		looks++;
+		switch (cpu_age(decay, cpu, false, ager)) {
+		case AGED_PARTLY:
+			/* Once more from here; if nobody went on meanwhile. */
+			if (tp_publish(&decay->swept, &swept, swept - 1))
+				tp_sub_relaxed(&decay->next_cpu, 1u);
 			return false;
+		case AGED_STOPPED:
+			stops++;
+			break;
+		case AGED_UNSTOPPED:
+			break;
 		}
 	}
 	return true;
@@ -209,14 +290,9 @@ bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager)
 
 void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	unsigned count = decay->doors->count;
-
-	if (decay->ms != UINT_MAX)
-		tp_store_relaxed(&decay->due, tp_clock_ms() + decay->ms);
-	begin(decay, count);
-	for (unsigned cpu = 0; cpu < count; cpu++)
-		if (tp_load_relaxed(&decay->doors->door[cpu].home))
-			cpu_age(decay, cpu, ager);
+	for (unsigned cpu = 0; cpu < decay->doors->count; cpu++)
+		if (owes(decay, cpu))
+			cpu_age(decay, cpu, true, ager);
 }
 
 /* ---- looking at the clock ---- */

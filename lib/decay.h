@@ -36,8 +36,12 @@ struct tp_decay {
 	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
 	uint64_t ticks;        /* begun so far; read by anyone */
 	uint64_t swept;        /* of which tick, 32 bits, how many CPUs were looked at, 32 bits */
+	uint64_t begun_ms;     /* when the last tick began */
+	uint32_t apart_ms;     /* from the one before */
+	uint32_t next_cpu;     /* where the next look goes, from tick to tick */
 	uint64_t last_stop_ms; /* when busy CPUs were last stopped for what can be done without */
-	uint32_t unwatched;    /* the reaper sleeps until it is told that this is not empty */
+	/* The reaper sleeps until it is told that this is not empty. */
+	uint32_t unwatched;
 };
 
 /* doors, and at[0 … stacks - 1], must outlive it. ms as decay_ms in the options. */
@@ -55,18 +59,29 @@ struct tp_ager {
 	void *context;
 };
 
-/* Begins a tick, if one is due, or in any case; the caller has to do what is not on CPUs. */
+/*
+ * Begins a tick, if one is due, to be done in pieces; or in any case; or, for tp_decay_all, by who
+ * asks for one. The caller has to do what is not on CPUs, and that first: else what goes from there
+ * to a CPU, or from a CPU there, might be aged twice.
+ */
 bool tp_decay_begin_due(struct tp_decay *decay);
 void tp_decay_begin(struct tp_decay *decay);
+void tp_decay_begin_asked(struct tp_decay *decay);
 
-/* Before a CPU gets its slab: it owes nothing of the ticks that were before. */
-void tp_decay_join(struct tp_decay *decay, unsigned cpu);
+/* For the reaper: whether a tick is due, which then is the caller's to ask for. */
+bool tp_decay_claim(struct tp_decay *decay);
 
 /* A piece of the ticks that have begun. Whether there is more to do. */
 bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager);
 
-/* Begins a tick, and does all of it but what is left to busy CPUs. ager must not leave any. */
+/*
+ * Does all of a tick that the caller has begun, but what is left to busy CPUs. ager must not leave
+ * any.
+ */
 void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
+
+/* Whether the caller's CPU has yet to be aged: what comes to it now will be, whatever its age. */
+bool tp_decay_owes(const struct tp_decay *decay);
 
 /* When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. */
 unsigned tp_decay_gap(struct tp_decay *decay);

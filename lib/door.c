@@ -126,17 +126,28 @@ static bool may_be_stopped(const struct tp_door *door)
 	return door->home && !door->closed;
 }
 
-struct tp_door *tp_doors_stop(struct tp_doors *doors, unsigned cpu)
+/* With the lock, which is given back where the CPU cannot be stopped. */
+static struct tp_door *stop(struct tp_doors *doors, unsigned cpu)
 {
 	struct tp_door *door = &doors->door[cpu];
 
-	tp_locked_enter(&door->lock);
 	if (may_be_stopped(door) && shut(doors, door, cpu)) {
 		tp_point(TP_POINT_STOPPED);
 		return door;
 	}
 	tp_locked_leave(&door->lock);
 	return NULL;
+}
+
+struct tp_door *tp_doors_stop(struct tp_doors *doors, unsigned cpu)
+{
+	tp_locked_enter(&doors->door[cpu].lock);
+	return stop(doors, cpu);
+}
+
+struct tp_door *tp_doors_try_stop(struct tp_doors *doors, unsigned cpu)
+{
+	return tp_locked_try(&doors->door[cpu].lock) ? stop(doors, cpu) : NULL;
 }
 
 struct tp_door *tp_doors_stop_own(struct tp_doors *doors)
@@ -232,6 +243,8 @@ bool tp_doors_install(struct tp_doors *doors, unsigned cpu, uint64_t *slab)
 		tp_locked_enter(&door->lock);
 	fits = !door->home && !door->closed;
 	if (fits) {
+		if (doors->ticks)
+			tp_store_relaxed(&door->aged, (uint32_t)tp_load_relaxed(doors->ticks));
 		/* Release: pairs with the acquires of home; a reader sees the slab zeroed. */
 		tp_store_release(&door->home, slab);
 		tp_point(TP_POINT_INSTALL);

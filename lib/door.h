@@ -51,9 +51,11 @@ struct tp_door {
 	uint64_t random; /* state of the gaps between strikes */
 	/* What decay.h knows of the CPU; on a line that its own gets and puts do not need. */
 	uint64_t moves_at_look __attribute__((aligned(TP_LINE))); /* pops and pushes, by anyone */
-	uint64_t moves_at_tick;                                   /* and as of the last tick */
-	uint32_t aged; /* ticks that have been done here; by whoever stopped the CPU */
-	uint32_t ager; /* how far the tick under way has come; the same */
+	uint64_t uses_at_tick; /* what was in use there, as of the last tick, by anyone */
+	uint32_t tick_ms;      /* when that was */
+	/* Ticks that have been done here, and when the last; how far which one has come beyond. */
+	uint32_t aged, aged_ms, ager,
+		ager_tick; /* by whoever stopped the CPU; aged read by anyone */
 	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
 	uint32_t gap, struck_ms, hurried_ms;
 	void *block; /* that the slab lies in; by who installed it, read by who ends the pool */
@@ -67,8 +69,9 @@ struct tp_doors {
 	uint64_t **slabs;
 	struct tp_door *door; /* count of them, as of the slab pointers */
 	unsigned count;
-	uint32_t fence_lost; /* the system refused one; set once, read by anyone */
-	uint64_t fences;     /* made so far */
+	const uint64_t *ticks; /* begun so far, of who ages what lies here; NULL: nobody does */
+	uint32_t fence_lost;   /* the system refused one; set once, read by anyone */
+	uint64_t fences;       /* made so far */
 };
 
 /* Bytes for the slab pointers and the doors of so many CPUs. */
@@ -105,6 +108,9 @@ static inline struct tp_door *tp_doors_enter(const struct tp_doors *doors)
  */
 struct tp_door *tp_doors_stop(struct tp_doors *doors, unsigned cpu);
 
+/* The same, never waiting: NULL also where somebody else has the door. */
+struct tp_door *tp_doors_try_stop(struct tp_doors *doors, unsigned cpu);
+
 /* The same for the caller's CPU, with no fence, and never waiting: NULL also where it would. */
 struct tp_door *tp_doors_stop_own(struct tp_doors *doors);
 
@@ -125,7 +131,10 @@ void tp_doors_publish_all(struct tp_doors *doors);
 void tp_doors_lock(struct tp_doors *doors);
 void tp_doors_unlock(struct tp_doors *doors);
 
-/* Gives a CPU its slab, all zero. False: it has one, or is closed; the slab is not taken. */
+/*
+ * Gives a CPU its slab, all zero, which owes nothing of the ticks so far. False: it has one, or is
+ * closed; the slab is not taken.
+ */
 bool tp_doors_install(struct tp_doors *doors, unsigned cpu, uint64_t *slab);
 
 /* Between stop_all and publish_all: closes all CPUs for ever. Their slabs stay as they are. */

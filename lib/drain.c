@@ -170,9 +170,7 @@ static void stack_age(struct ageing *ageing, struct tp_door *door, unsigned tier
 static bool slab_age(void *context, struct tp_door *door, unsigned ticks)
 {
 	struct ageing *ageing = context;
-	/* What is to be done whole begins anew: its tick is another one than that of the piece. */
-	unsigned tier = ageing->piece == SIZE_MAX ? 0 : door->ager;
-	unsigned tiers = ageing->tiers->sizes->count;
+	unsigned tier = door->ager, tiers = ageing->tiers->sizes->count;
 	size_t slots = 0;
 
 	for (; tier < tiers && slots < ageing->piece; tier++) {
@@ -189,9 +187,13 @@ static void bury(struct tp_tiers *tiers, struct tp_list *gone, struct tp_list *v
 {
 	struct tp_list one = {NULL, 0};
 
-	for (tierpool_buf *b; (b = tp_list_pop(gone));) {
-		tp_list_push(&one, b);
-		if (!tp_depot_bury(&tiers->tier[b->tp_tier].depot, &one))
+	while (gone->head) {
+		unsigned tier = gone->head->tp_tier;
+
+		/* They come tier by tier. */
+		while (gone->head && gone->head->tp_tier == tier)
+			tp_list_push(&one, tp_list_pop(gone));
+		if (!tp_depot_bury(&tiers->tier[tier].depot, &one))
 			tp_list_move(&one, victims);
 		/* Release: who clears it first sees what it was set for. */
 		tp_store_release(&tiers->dying, 1u);
@@ -251,10 +253,11 @@ void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims)
 {
 	struct ageing ageing = {.tiers = tiers, .piece = SIZE_MAX};
 
-	tp_decay_all(&tiers->decay, &(struct tp_ager){.age = slab_age, .context = &ageing});
-	tp_list_move(&ageing.gone, victims);
+	tp_decay_begin_asked(&tiers->decay);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_rotate(&tiers->tier[tier].depot, victims);
+	tp_decay_all(&tiers->decay, &(struct tp_ager){.age = slab_age, .context = &ageing});
+	tp_list_move(&ageing.gone, victims);
 }
 
 void tp_drain_close(struct tp_tiers *tiers, struct tp_list *victims)

@@ -25,8 +25,8 @@ void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims);
 void tp_drain_begin(struct tp_tiers *tiers);
 
 /*
- * For slow calls and strikes: a piece of the decay steps that have fallen due. What ages out goes to
- * the depots to die there, and a few of those to victims. Whether there is more to do.
+ * For slow calls and strikes: a piece of the decay steps that have fallen due. What ages out goes
+ * to the depots to die there, and a few of those to victims. Whether there is more to do.
  */
 bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims);
 

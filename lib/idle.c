@@ -123,11 +123,16 @@ static void stack_refill(struct tp_tiers *tiers, unsigned tier, struct tp_list *
 {
 	struct means with = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
 	struct tp_change change = {0, 0};
+	bool owes = tp_decay_owes(&tiers->decay);
 	void *items[BATCH];
 	unsigned in;
 
-	while (with.items < BATCH && list->head)
+	while (with.items < BATCH && list->head) {
+		/* What the depot has aged for a tick is not to be aged here for the same one. */
+		if (owes)
+			tp_control_age_set(list->head, 0);
 		items[with.items++] = tp_list_pop(list);
+	}
 	if (with.limit)
 		change = tp_cpucache_change(
 			&tiers->doors, tiers->at[tier], refill_decide, &with, items);
@@ -236,7 +241,7 @@ static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 	if (result == TP_NO_COUNT)
 		tp_tiers_room_drop_of(tiers, tier);
 	else
-		tp_tiers_room_drop(tiers);
+		tp_tiers_room_drop(tiers, tiers->doors.count);
 	return tp_tiers_lease(tiers, tier, 1);
 }
 

@@ -191,6 +191,7 @@ static size_t destroy(tierpool *pool, size_t unused)
 	}
 	if (tp_exchange_acq_rel(&pool->closing, 1u))
 		return 0;
+	tp_registry_close(&pool->registered);
 	tp_drain_close(&pool->tiers, &victims);
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 	out = borrowed(pool);
@@ -289,8 +290,10 @@ static void fork_child(void)
 			tp_budget_recount(&tp_pool_of(e)->budget->budget, 0);
 			tp_pool_of(e)->budget->reclaiming = 0;
 		}
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
+	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
+		e->visits = 0;
 		e->kind->forked(e);
+	}
 	fork_release();
 }
 

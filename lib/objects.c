@@ -90,14 +90,15 @@ static void slab_create(struct tp_objects *objects)
 		if (!(tp_page_line((uintptr_t)slab) & taken))
 			break;
 	memset(slab, 0, SLAB_BYTES);
-	tp_decay_join(&objects->decay, cpu);
 	if (tp_doors_install(&objects->doors, cpu, (uint64_t *)(void *)slab))
 		door->block = block;
 	else
 		free(block);
 }
 
-/* Of a stopped CPU: what lies in a slot, with its lease; the ages above come down as the slots do. */
+/*
+ * Of a stopped CPU: what lies in a slot, with its lease; the ages above come down as the slots do.
+ */
 static void *stack_take(struct tp_door *door, unsigned slot)
 {
 	uint8_t *ages = tp_stack_ages(door->home);
@@ -134,7 +135,9 @@ static void stack_flush(struct tp_door *door, struct flushed *flushed)
 	}
 }
 
-/* Keeps an object on the caller's CPU, with more room than before. False: it is still the caller's. */
+/*
+ * Keeps an object on the caller's CPU, with more room than before. False: it is still the caller's.
+ */
 static bool stack_keep(struct tp_objects *objects, void *object)
 {
 	struct flushed flushed = {.count = {0, 0}};
@@ -159,7 +162,9 @@ static bool stack_keep(struct tp_objects *objects, void *object)
 	return true;
 }
 
-/* A chunk's objects to the caller's CPU, as far as there are slots; and what is left of it, back. */
+/*
+ * A chunk's objects to the caller's CPU, as far as there are slots; and what is left of it, back.
+ */
 static void stack_refill(
 	struct tp_objects *objects, struct tp_chunk *chunk, enum tp_generation generation)
 {
@@ -168,8 +173,11 @@ static void stack_refill(
 		chunk->count && generation != TP_DYING ? tp_doors_stop_own(&objects->doors) : NULL;
 
 	if (door) {
+		/* What was aged as a chunk for a tick is not to be aged here for the same one. */
+		uint8_t age = tp_decay_owes(&objects->decay) ? 0 : (uint8_t)generation;
+
 		while (chunk->count && tp_word_depth(*door->home) < TP_AGES_SLOTS)
-			stack_give(door, chunk->object[--chunk->count], (uint8_t)generation);
+			stack_give(door, chunk->object[--chunk->count], age);
 		tp_door_publish(door);
 	}
 	if (chunk->count)
@@ -304,21 +312,18 @@ bool tp_objects_some(struct tp_objects *objects)
 	return true;
 }
 
-static size_t dying_destroy(struct tp_objects *objects)
-{
-	return chunks_destroy(objects, tp_chunks_take(&objects->chunks, TP_DYING));
-}
-
 size_t tp_objects_tick(struct tp_objects *objects)
 {
 	struct ageing ageing = {.objects = objects};
+	struct tp_chunk *first[2];
 	size_t destroyed;
 
+	tp_decay_begin_asked(&objects->decay);
+	tp_chunks_rotate(&objects->chunks, first);
+	destroyed = chunks_destroy(objects, first[0]) + chunks_destroy(objects, first[1]);
 	tp_decay_all(&objects->decay, &(struct tp_ager){stack_age, stack_aged, &ageing});
-	/* First what is dying, since until then what is old lives on. */
-	destroyed = dying_destroy(objects);
-	tp_chunks_age(&objects->chunks);
-	return destroyed + dying_destroy(objects) + ageing.destroyed;
+	destroyed += chunks_destroy(objects, tp_chunks_take(&objects->chunks, TP_DYING));
+	return destroyed + ageing.destroyed;
 }
 
 /* What lies on a CPU that is the caller's. How many objects that were. */

@@ -31,8 +31,8 @@ struct tp_objects {
 };
 
 /*
- * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()), which must outlive it. hot: lines
- * of the page (tp_page_line) in which something lies that each get and put reads.
+ * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()), which must outlive it. hot:
+ * lines of the page (tp_page_line) in which something lies that each get and put reads.
  */
 int tp_objects_init(struct tp_objects *objects, void *cpus, uint64_t hot, unsigned decay_ms,
 	void (*destroy)(void *context, void *object), void *context);
@@ -40,7 +40,9 @@ int tp_objects_init(struct tp_objects *objects, void *cpus, uint64_t hot, unsign
 /* Destroys what is idle; nobody may use it any more. */
 void tp_objects_fini(struct tp_objects *objects);
 
-/* What a pop has not found: from the chunks, with others for the caller's CPU, or from other CPUs. */
+/*
+ * What a pop has not found: from the chunks, with others for the caller's CPU, or from other CPUs.
+ */
 void *tp_objects_take(struct tp_objects *objects);
 
 /* For what a push found no room. It is destroyed where there is no memory to keep it. */

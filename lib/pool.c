@@ -56,10 +56,13 @@ static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bo
 
 	tp_shadow_show(b->data, b->cap);
 	tp_backing_free(&pool->backing, b->data, b->cap);
+	/*
+	 * Before the lease ends: a pool without leases whose frees are settled has no more to do.
+	 */
+	count(&pool->counters.frees);
 	/* Not before the block is free: the bound counts memory, not intentions. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
 		tp_tiers_unlease(&pool->tiers, tier, 1);
-	count(&pool->counters.frees);
 	count(&pool->counters.drops[why]);
 	tp_header_free(&pool->headers, b);
 	tp_registry_drop(&pool->registered);
@@ -78,6 +81,13 @@ size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why
 
 /* ---- decay ---- */
 
+/* Something was kept; or freed, which is of account where its pages may have to be given back. */
+static void reaper_tell(tierpool *pool, bool kept)
+{
+	if (kept || pool->backing.give_back)
+		tp_decay_kept(&pool->tiers.decay);
+}
+
 bool tp_pool_is_settled(const tierpool *pool)
 {
 	return !pool->backing.give_back || (!tp_load_relaxed(&pool->settling) &&
@@ -85,18 +95,25 @@ bool tp_pool_is_settled(const tierpool *pool)
 							   tp_load_relaxed(&pool->counters.frees));
 }
 
+void tp_pool_settle(tierpool *pool)
+{
+	tp_store_relaxed(&pool->settled_frees, tp_load_relaxed(&pool->counters.frees));
+	tp_store_relaxed(&pool->settling, 0);
+	tp_backing_give_back(&pool->backing, true);
+}
+
 /*
  * Has jemalloc give back the pages whose time has come: by itself it does so only where its arena
  * goes on to be used, which a quiet pool's is not. Through two of our periods after the last block
  * was freed, since its own is one of ours; and many times in a period, a little each time, since
- * what it has to give back is given back in the call. After a tick that was asked for: once, and all
- * of it where that has left nothing idle; a pool that has come to rest will not need it soon.
+ * what it has to give back is given back in the call. After a tick that was asked for: once, and
+ * all of it where that has left nothing idle; a pool that has come to rest will not need it soon.
  */
 static void pages_settle(tierpool *pool, bool asked)
 {
-	unsigned ms = pool->tiers.decay.ms;
-	bool all = asked && !tp_tiers_bytes(&pool->tiers);
 	uint64_t frees = tp_load_relaxed(&pool->counters.frees), now;
+	unsigned ms = pool->tiers.decay.ms;
+	bool all;
 
 	/* Relaxed, all of it: where two come at once jemalloc is asked once more. */
 	if (tp_likely(tp_pool_is_settled(pool)))
@@ -104,12 +121,17 @@ static void pages_settle(tierpool *pool, bool asked)
 	now = tp_clock_ms();
 	if (!asked && now - tp_load_relaxed(&pool->settled_ms) < ms / SETTLE_PARTS + 1)
 		return;
+	all = asked && !tp_tiers_bytes(&pool->tiers);
 	tp_store_relaxed(&pool->settled_ms, now);
 	if (tp_exchange_relaxed(&pool->settled_frees, frees) != frees)
 		tp_store_relaxed(&pool->settling, now + 2 * (uint64_t)ms);
-	if (all || now >= tp_load_relaxed(&pool->settling))
+	if (all) {
+		tp_pool_settle(pool);
+		return;
+	}
+	if (now >= tp_load_relaxed(&pool->settling))
 		tp_store_relaxed(&pool->settling, 0);
-	tp_backing_give_back(&pool->backing, all);
+	tp_backing_give_back(&pool->backing, false);
 }
 
 bool tp_pool_attend(tierpool *pool)
@@ -117,7 +139,9 @@ bool tp_pool_attend(tierpool *pool)
 	struct tp_list victims = {NULL, 0};
 	bool more = tp_drain_some(&pool->tiers, &victims);
 
-	tp_pool_release(pool, &victims, TP_DROP_DECAY);
+	/* What was in hand, the reaper may not have seen. */
+	if (tp_pool_release(pool, &victims, TP_DROP_DECAY))
+		reaper_tell(pool, false);
 	pages_settle(pool, false);
 	return more;
 }
@@ -143,8 +167,9 @@ size_t tp_pool_tick(tierpool *pool)
  */
 #define PRESS_MS 100
 
-/* Pools that one call looks after. */
+/* Pools that one call looks after, and CPUs of each that it stops: at worst some 10 us for each. */
 #define NEIGHBOURS 8
+#define NEIGHBOUR_CPUS 4
 
 /* Whether a buffer of the tier would be kept but for the shares of other pools. */
 static bool is_starved(const tierpool *pool, unsigned tier)
@@ -174,51 +199,56 @@ static bool is_neighbour(const struct tp_registered *entry, void *context)
 	return !of->skip || !of->skip--;
 }
 
-static void neighbour_press(tierpool *pool, bool tick)
+static void neighbour_press(tierpool *pool, uint64_t now)
 {
 	if (!tp_load_relaxed(&pool->tiers.retain.leased))
 		return;
-	tp_tiers_room_drop(&pool->tiers);
-	if (tick)
+	tp_tiers_room_drop(&pool->tiers, NEIGHBOUR_CPUS);
+	if (now - pool->pressed_ms >= PRESS_MS) {
+		pool->pressed_ms = now;
 		tp_drain_begin(&pool->tiers);
+	}
 	tp_pool_attend(pool);
 }
 
 /* With the budget's reclaiming. wanted: bytes that then should be free in it. */
-static void neighbours_press(tierpool *pool, size_t wanted, bool tick)
+static void neighbours_press(tierpool *pool, size_t wanted, uint64_t now)
 {
 	struct tierpool_budget *budget = pool->budget;
 	struct neighbourhood of = {pool, budget->next_neighbour};
-	struct tp_registered *entry = NULL;
+	struct tp_registered *entry = tp_registry_next_of(NULL, is_neighbour, &of);
 
-	for (unsigned i = 0; i < NEIGHBOURS; i++) {
-		entry = tp_registry_next_of(entry, is_neighbour, &of);
-		budget->next_neighbour = entry ? budget->next_neighbour + 1 : 0;
-		if (!entry)
-			return;
-		neighbour_press(tp_pool_of(entry), tick);
-		if (tp_load_relaxed(&budget->budget.free) >= (int64_t)wanted)
+	if (!entry) {
+		/* All of them had their turn, or have gone. */
+		budget->next_neighbour = of.skip = 0;
+		entry = tp_registry_next_of(NULL, is_neighbour, &of);
+	}
+	for (unsigned i = 0; entry; entry = tp_registry_next_of(entry, is_neighbour, &of)) {
+		budget->next_neighbour++;
+		neighbour_press(tp_pool_of(entry), now);
+		if (++i == NEIGHBOURS || tp_load_relaxed(&budget->budget.free) >= (int64_t)wanted)
 			break;
 	}
-	tp_registry_drop(entry);
+	if (entry)
+		tp_registry_leave(entry);
 }
 
-static void neighbours_reclaim(tierpool *pool, size_t wanted)
+/* Whether anything was done. */
+static bool neighbours_reclaim(tierpool *pool, size_t wanted)
 {
 	struct tierpool_budget *budget = pool->budget;
 	uint64_t now = tp_clock_ms();
-	bool tick;
+	bool due;
 
 	if (tp_fault(TP_FAULT_NO_RECLAIM) || !tp_locked_try(&budget->reclaiming))
-		return;
-	if (budget->reclaimed_ms != now) {
+		return false;
+	due = budget->reclaimed_ms != now;
+	if (due) {
 		budget->reclaimed_ms = now;
-		tick = now - budget->pressed_ms >= PRESS_MS;
-		if (tick)
-			budget->pressed_ms = now;
-		neighbours_press(pool, wanted, tick);
+		neighbours_press(pool, wanted, now);
 	}
 	tp_locked_leave(&budget->reclaiming);
+	return due;
 }
 
 /* ---- idle buffers ---- */
@@ -230,13 +260,6 @@ tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier)
 
 	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
 	return b;
-}
-
-/* Something was kept; or freed, which is of account where its pages may have to be given back. */
-static void reaper_tell(tierpool *pool, bool kept)
-{
-	if (kept || pool->backing.give_back)
-		tp_decay_kept(&pool->tiers.decay);
 }
 
 void tp_pool_stow(tierpool *pool, tierpool_buf *b)
@@ -254,10 +277,9 @@ void tp_pool_stow(tierpool *pool, tierpool_buf *b)
 	}
 	tp_shadow_hide(b->data, b->cap);
 	kept = tp_idle_keep(&pool->tiers, b, &victims);
-	if (kept == TP_NO_BYTES && is_starved(pool, b->tp_tier)) {
-		neighbours_reclaim(pool, pool->tiers.tier[b->tp_tier].cost);
+	if (kept == TP_NO_BYTES && is_starved(pool, b->tp_tier) &&
+		neighbours_reclaim(pool, pool->tiers.tier[b->tp_tier].cost))
 		kept = tp_idle_keep(&pool->tiers, b, &victims);
-	}
 	if (kept == TP_NO_BYTES) {
 		tierpool_buf *victim = tp_drain_evict(&pool->tiers, b->tp_tier);
 

@@ -59,6 +59,7 @@ struct tierpool {
 			/* Of pages_settle: frees and time when it last did something; until when.
 			 */
 			uint64_t settled_frees, settled_ms, settling;
+			uint64_t pressed_ms; /* when a neighbour last had it tick */
 		};
 		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
 	};
@@ -80,8 +81,8 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 void tp_pool_start(void);
 
 /*
- * Registers fork's handlers, once: with the first pool, and so after jemalloc's own, since those that
- * prepare run in reverse order.
+ * Registers fork's handlers, once: with the first pool, and so after jemalloc's own, since those
+ * that prepare run in reverse order.
  */
 void tp_forks_start(void);
 
@@ -106,11 +107,16 @@ void tp_pool_stow(tierpool *pool, tierpool_buf *b);
 /* For slow calls and strikes: a piece of what is due of the pool's decay. Whether there is more. */
 bool tp_pool_attend(tierpool *pool);
 
-/* What a pool is among the registered; implemented in lifecycle.c, and for the reaper in upkeep.c. */
+/*
+ * What a pool is among the registered; implemented in lifecycle.c, and for the reaper in upkeep.c.
+ */
 extern const struct tp_kind tp_pool_kind;
 uint64_t tp_pool_due(struct tp_registered *entry);
 size_t tp_pool_tick_entry(struct tp_registered *entry);
 size_t tp_pool_empty(struct tp_registered *entry);
+
+/* Has the backing give back all pages of what was freed, and notes that there are none. */
+void tp_pool_settle(tierpool *pool);
 
 /* Whether nothing was freed of which the system might yet get the pages back. */
 bool tp_pool_is_settled(const tierpool *pool);

@@ -192,8 +192,8 @@ static int wait_until(uint64_t due)
 }
 
 /*
- * Sleeps until then, or until something happens; whether something did. Where it may not wait, since a
- * sandbox came up or fewer files are allowed than it has, it looks ten times a second.
+ * Sleeps until then, or until something happens; whether something did. Where it may not wait,
+ * since a sandbox came up or fewer files are allowed than it has, it looks ten times a second.
  */
 static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
 {
@@ -207,12 +207,17 @@ static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
 static void *reaper_run(void *context)
 {
 	struct watch *watch = context;
+	bool was_empty = false;
 
 	while (tp_load_acquire(&reaper.generation) == watch->generation) {
 		uint64_t due = reap(), wakes;
 		/* Where nothing is idle there is nothing to be had by pressure either. */
 		nfds_t files = due == TP_DUE_EMPTY ? PRESSURE : FILES;
 
+		/* What the kernel kept for us from a time when nobody asked is no news. */
+		if (was_empty && files == FILES)
+			(void)poll(watch->file + PRESSURE, PRESSURES, 0);
+		was_empty = files != FILES;
 		if (!sleep_until(due, watch, files))
 			continue;
 		/* Nothing there: another thread, which is about to end, has taken it. */

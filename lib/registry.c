@@ -12,6 +12,8 @@ static struct tp_registered *registry_first;
 void tp_registry_add(struct tp_registered *entry)
 {
 	entry->references = 1;
+	entry->visits = 0;
+	entry->closed = false;
 	pthread_mutex_lock(&registry_lock);
 	entry->next = registry_first;
 	entry->link = &registry_first;
@@ -47,6 +49,12 @@ bool tp_registry_hold(const void *candidate)
 	return held;
 }
 
+/* In the lock. Release: who closes the entry sees what was done on the visit. */
+static void visit_end(struct tp_registered *entry)
+{
+	tp_store_release(&entry->visits, entry->visits - 1);
+}
+
 struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
 	bool (*wanted)(const struct tp_registered *, void *context), void *context)
 {
@@ -54,12 +62,23 @@ struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
 
 	pthread_mutex_lock(&registry_lock);
 	next = entry ? entry->next : registry_first;
-	while (next && !((!wanted || wanted(next, context)) && retain_if_alive(next)))
+	/* One whose last reference is gone waits for the lock to leave the list. */
+	while (next && (next->closed || !tp_load_relaxed(&next->references) ||
+			       (wanted && !wanted(next, context))))
 		next = next->next;
-	pthread_mutex_unlock(&registry_lock);
+	if (next)
+		tp_store_relaxed(&next->visits, next->visits + 1);
 	if (entry)
-		tp_registry_drop(entry);
+		visit_end(entry);
+	pthread_mutex_unlock(&registry_lock);
 	return next;
+}
+
+void tp_registry_leave(struct tp_registered *entry)
+{
+	pthread_mutex_lock(&registry_lock);
+	visit_end(entry);
+	pthread_mutex_unlock(&registry_lock);
 }
 
 struct tp_registered *tp_registry_next(struct tp_registered *entry)
@@ -73,9 +92,11 @@ void tp_registry_retain(struct tp_registered *entry)
 	tp_add_relaxed(&entry->references, 1u);
 }
 
-/* When there is no reference any more, and so nobody who knows of it but the list. */
-static void leave(struct tp_registered *entry)
+void tp_registry_drop(struct tp_registered *entry)
 {
+	/* Acquire and release: what each dropper did to the pool comes before its end. */
+	if (tp_sub_acq_rel(&entry->references, 1u) != 1)
+		return;
 	pthread_mutex_lock(&registry_lock);
 	*entry->link = entry->next;
 	if (entry->next)
@@ -84,23 +105,13 @@ static void leave(struct tp_registered *entry)
 	entry->kind->dead(entry);
 }
 
-void tp_registry_drop(struct tp_registered *entry)
+void tp_registry_close(struct tp_registered *entry)
 {
-	/* Acquire and release: what each dropper did to the pool comes before its end. */
-	if (tp_sub_acq_rel(&entry->references, 1u) == 1)
-		leave(entry);
-}
-
-void tp_registry_end(struct tp_registered *entry)
-{
-	size_t handle = 1;
-
-	/* Acquire: what the walkers did to it comes before its end. */
-	for (unsigned looks = 1; !tp_publish(&entry->references, &handle, 0); looks++) {
-		handle = 1;
+	pthread_mutex_lock(&registry_lock);
+	entry->closed = true;
+	pthread_mutex_unlock(&registry_lock);
+	for (unsigned looks = 1; tp_load_acquire(&entry->visits); looks++)
 		tp_locked_wait(looks);
-	}
-	leave(entry);
 }
 
 void tp_registry_lock(void)

@@ -43,7 +43,8 @@ static void bytes_release(struct tp_tiers *tiers, size_t bytes)
 {
 	/*
 	 * The shared one last: what it gave to others was not leased here any more, so that the
-	 * pools' leased bytes, by which their idle bytes are told, never add up to more than it has.
+	 * pools' leased bytes, by which their idle bytes are told, never add up to more than it
+	 * has.
 	 */
 	tp_budget_release(&tiers->retain, bytes);
 	tp_point(TP_POINT_RELEASED);
@@ -226,7 +227,6 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 		return;
 	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_PAGE);
 	memset(slab, 0, tiers->slab_bytes);
-	tp_decay_join(&tiers->decay, cpu);
 	if (tp_doors_install(&tiers->doors, cpu, slab)) {
 		door->block = block;
 		tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
@@ -289,14 +289,16 @@ void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier)
 	}
 }
 
-void tp_tiers_room_drop(struct tp_tiers *tiers)
+void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned most)
 {
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++) {
+	for (unsigned i = 0; i < tiers->doors.count && most; i++) {
+		unsigned cpu = tp_add_relaxed(&tiers->room_cpu, 1u) % tiers->doors.count;
 		struct tp_door *door =
 			has_room(tiers, cpu) ? tp_doors_stop(&tiers->doors, cpu) : NULL;
 
 		if (!door)
 			continue;
+		most--;
 		tp_tiers_room_reclaim(tiers, door, SIZE_MAX);
 		tp_door_publish(door);
 	}

@@ -33,7 +33,7 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 			break;
 		idle = tp_tiers_bytes(&pool->tiers);
 	}
-	tp_backing_give_back(&pool->backing, true);
+	tp_pool_settle(pool);
 	return bytes;
 }
 
@@ -85,7 +85,9 @@ uint64_t tp_pool_due(struct tp_registered *entry)
 
 size_t tp_pool_tick_entry(struct tp_registered *entry)
 {
-	return tp_pool_tick(tp_pool_of(entry));
+	tierpool *pool = tp_pool_of(entry);
+
+	return tp_decay_claim(&pool->tiers.decay) ? tp_pool_tick(pool) : 0;
 }
 
 size_t tp_pool_empty(struct tp_registered *entry)

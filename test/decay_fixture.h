@@ -72,7 +72,6 @@ static inline void fill(unsigned i)
 
 static inline void join(unsigned i)
 {
-	tp_decay_join(&decay, own + i);
 	cr_assert(tp_doors_install(&doors, own + i, slab[i]));
 }
 

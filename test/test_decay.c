@@ -46,6 +46,7 @@ Test(decay, where_ticks_do_not_come_by_themselves_none_is_ever_due)
 	cr_assert_eq(decay.due, TP_DUE_NEVER);
 	cr_assert_not(tp_decay_begin_due(&decay));
 	tp_decay_begin(&decay);
+	tp_decay_begin_asked(&decay);
 	tp_decay_all(&decay, &ager);
 	cr_assert_eq(decay.ticks, 2, "but whoever asks for one gets it");
 	cr_assert_eq(decay.due, TP_DUE_NEVER);
@@ -66,6 +67,9 @@ static void *notice_and_age(void *nth)
 			tp_store_relaxed(&decay.due, 0u);
 		pthread_barrier_wait(&barrier);
 		tp_add_relaxed(&begun_by, (uint32_t)tp_decay_begin_due(&decay));
+		pthread_barrier_wait(&barrier);
+		/* However late the last one was done, as if this were no sooner after it. */
+		tp_store_relaxed(&decay.apart_ms, 0u);
 		pthread_barrier_wait(&barrier);
 		while (some())
 			sched_yield();
@@ -231,8 +235,9 @@ static void some_with_one_step_more(void)
 	happened = happened_before = false;
 	decay.ticks += 2;
 	door_of(0)->aged = (uint32_t)decay.ticks;
-	door_of(1)->moves_at_tick = tp_decay_moves(&decay, own + 1);
+	door_of(1)->uses_at_tick = tp_decay_moves(&decay, own + 1);
 	decay.swept = decay.ticks << 32 | (own + 1);
+	decay.next_cpu = own + 1;
 	step_through(some_stepped, happen_at_one_step);
 }
 
@@ -315,6 +320,7 @@ Test(decay, an_explicit_tick_does_all_at_once_and_puts_off_the_next)
 {
 	start(OTHERS, 1u << 30);
 	decay.due = 0;
+	tp_decay_begin_asked(&decay);
 	tp_decay_all(&decay, &ager);
 	cr_assert_eq(decay.ticks, 1);
 	for (unsigned i = 0; i <= OTHERS; i++)
@@ -389,6 +395,7 @@ Test(decay, what_is_to_follow_follows_when_the_cpu_has_its_slab_again)
 	while (tp_decay_some(&decay, &(struct tp_ager){age, after, &decay}))
 		;
 	pieces_more = 0;
+	tp_decay_begin_asked(&decay);
 	tp_decay_all(&decay, &(struct tp_ager){age, after, &decay});
 	cr_assert_eq(afters, 3 * (OTHERS + 1));
 }

@@ -266,7 +266,7 @@ Test(idle, dropping_room_leaves_leases_of_what_is_there)
 	for (unsigned i = 0; i < 20; i++)
 		take(&f, 0);
 	cr_assert_gt(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
-	tp_tiers_room_drop(&f.tiers);
+	tp_tiers_room_drop(&f.tiers, UINT_MAX);
 	cr_assert_eq(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
 	assert_leases(&f);
 	fixture_end(&f);
@@ -341,7 +341,7 @@ static void retain_any(struct fixture *x)
 	victims_take(x, NULL);
 	unlease_all(x);
 	if (x->tiers.retain.leased > bytes)
-		tp_tiers_room_drop(&x->tiers);
+		tp_tiers_room_drop(&x->tiers, UINT_MAX);
 	if (x->tiers.retain.leased > bytes)
 		strip_any(x, x->tiers.retain.leased - bytes);
 	victims_take(x, NULL);
@@ -363,7 +363,7 @@ static void operate(struct fixture *x)
 	else if (what < 240)
 		tp_drain_tick(&x->tiers, &x->victims);
 	else if (what < 242)
-		tp_tiers_room_drop(&x->tiers);
+		tp_tiers_room_drop(&x->tiers, UINT_MAX);
 	else if (what < 244)
 		retain_any(x);
 	else if (what < 246)

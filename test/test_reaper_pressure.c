@@ -35,7 +35,8 @@ static struct {
 	int ours[FILES], theirs[FILES];
 	bool no_memory, no_thread, no_poll;
 	unsigned polls;
-	sem_t *hold; /* the next poll waits for it */
+	bool listening; /* a poll waits for pressure as well */
+	sem_t *hold;    /* the next poll waits for it */
 } kernel = {.ours = {-1, -1}, .theirs = {-1, -1}};
 
 /* Whatever would be there without these. */
@@ -133,7 +134,9 @@ int poll(struct pollfd *file, nfds_t count, int timeout)
 	for (nfds_t i = 0; i < count; i++)
 		if (file[i].events == POLLPRI)
 			file[i].events = POLLIN;
+	tp_store_release(&kernel.listening, count > FILES && timeout);
 	ready = next(file, count, timeout);
+	tp_store_release(&kernel.listening, false);
 	for (nfds_t i = 0; i < count; i++)
 		if (file[i].fd >= 0 && (file[i].fd == kernel.theirs[OF_SYSTEM] ||
 					       file[i].fd == kernel.theirs[OF_CGROUP])) {
@@ -234,6 +237,7 @@ Test(reaper_pressure, empties_every_pool_and_cache)
 		fill(pool[0]);
 		fill(pool[1]);
 		objects_give(cache, 200);
+		cr_assert(comes_true(tp_load_acquire(&kernel.listening)));
 		send_news(round % FILES, 'p');
 		cr_assert(comes_true(!stats_of(pool[0]).idle));
 		cr_assert(comes_true(!stats_of(pool[1]).idle));
@@ -258,6 +262,23 @@ Test(reaper_pressure, files_are_closed_with_the_last_stop)
 		tierpool_reaper_stop();
 		cr_assert(is_closed(OF_SYSTEM) && is_closed(OF_CGROUP));
 	}
+}
+
+Test(reaper_pressure, what_was_told_while_nothing_was_idle_is_no_news)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
+
+	start();
+	cr_assert(falls_asleep());
+	send_news(OF_SYSTEM, 'p');
+	objects_give(cache, 100);
+	cr_assert(comes_true(tp_load_acquire(&kernel.listening)));
+	cr_assert(falls_asleep());
+	cr_assert_eq(objects.destroyed, 0);
+	send_news(OF_SYSTEM, 'p');
+	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 100));
+	tierpool_reaper_stop();
+	cache_end(cache);
 }
 
 Test(reaper_pressure, a_file_that_is_no_more_is_left_out_and_the_other_is_not)

@@ -90,13 +90,14 @@ Test(registry, only_what_is_listed_can_be_held)
 	cr_assert_eq(entry[0].deaths, 1);
 }
 
-Test(registry, a_walk_meets_each_once_and_leaves_no_reference)
+Test(registry, a_walk_meets_each_once_and_leaves_no_visit)
 {
 	for (unsigned i = 0; i < ENTRIES; i++)
 		add(&entry[i]);
 	for (unsigned i = 0; i < ENTRIES; i++) {
 		cr_assert_eq(met(&entry[i]), 1);
 		cr_assert_eq(entry[i].registered.references, 1);
+		cr_assert_eq(entry[i].registered.visits, 0);
 	}
 	/* Out of the middle, off either end. */
 	tp_registry_drop(&entry[2].registered);
@@ -112,24 +113,6 @@ Test(registry, a_walk_meets_each_once_and_leaves_no_reference)
 	for (unsigned i = 0; i < ENTRIES; i++)
 		cr_assert_eq(met(&entry[i]), i == 2, "entry %u", i);
 	cr_assert_eq(listed(), 1);
-}
-
-Test(registry, a_walk_goes_on_from_an_entry_whose_end_comes_meanwhile)
-{
-	struct tp_registered *at;
-	unsigned rest = 0;
-
-	for (unsigned i = 0; i < 3; i++)
-		add(&entry[i]);
-	at = tp_registry_next(NULL);
-	cr_assert_not_null(at);
-	/* The handle's reference: the walk's is the last now. */
-	tp_registry_drop(at);
-	cr_assert_eq(((struct entry *)at)->deaths, 0, "ended under the walk's feet");
-	for (struct tp_registered *first = at; (at = tp_registry_next(at)); rest++)
-		cr_assert_neq(at, first);
-	cr_assert_eq(rest, 2);
-	cr_assert_eq(entry[0].deaths + entry[1].deaths + entry[2].deaths, 1);
 }
 
 Test(registry, an_entry_that_waits_to_leave_the_list_is_neither_held_nor_met)
@@ -176,69 +159,78 @@ Test(registry, a_walk_of_those_that_are_wanted_meets_each_of_them_once_and_nobod
 			times[(struct entry *)at - entry]++;
 		for (unsigned i = 0; i < ENTRIES; i++) {
 			cr_assert_eq(times[i], wanted[i]);
-			cr_assert_eq(entry[i].registered.references, 1);
+			cr_assert_eq(entry[i].registered.visits, 0);
 		}
 	}
 }
 
-static bool is_met_with_others_kept_out(const struct tp_registered *at, void *context)
+static bool is_unvisited(const struct tp_registered *at, void *context)
 {
-	/* Nobody but the walk: an entry that is looked at cannot be about to go. */
-	*(bool *)context &= at->references == 1;
+	*(bool *)context &= at->visits == 0;
 	return false;
 }
 
-Test(registry, an_entry_is_asked_about_before_it_is_held)
+Test(registry, an_entry_is_asked_about_before_it_is_visited)
 {
-	bool unheld = true;
+	bool unvisited = true;
 
 	for (unsigned i = 0; i < ENTRIES; i++)
 		add(&entry[i]);
-	cr_assert_null(tp_registry_next_of(NULL, is_met_with_others_kept_out, &unheld));
-	cr_assert(unheld);
+	cr_assert_null(tp_registry_next_of(NULL, is_unvisited, &unvisited));
+	cr_assert(unvisited);
 }
 
-/* ---- the end of what only walks may hold ---- */
+/* ---- what is closed ---- */
 
-static uint32_t has_ended;
+static uint32_t has_closed;
 
 static void *end(void *e)
 {
-	tp_registry_end(&((struct entry *)e)->registered);
-	tp_store_release(&has_ended, 1u);
+	tp_registry_close(&((struct entry *)e)->registered);
+	tp_store_release(&has_closed, 1u);
+	tp_registry_drop(&((struct entry *)e)->registered);
 	return NULL;
 }
 
-Test(registry, an_end_comes_at_once_where_nobody_walks)
+Test(registry, what_is_closed_is_met_by_no_walk_and_can_be_held_still)
 {
 	add(&entry[0]);
 	add(&entry[1]);
-	tp_registry_end(&entry[0].registered);
-	cr_assert_eq(entry[0].deaths, 1);
+	tp_registry_close(&entry[0].registered);
+	cr_assert_eq(entry[0].deaths, 0);
 	cr_assert_eq(met(&entry[0]), 0);
 	cr_assert_eq(met(&entry[1]), 1);
+	cr_assert(tp_registry_hold(&entry[0]));
+	tp_registry_drop(&entry[0].registered);
+	tp_registry_drop(&entry[0].registered);
+	cr_assert_eq(entry[0].deaths, 1);
+	cr_assert_eq(listed(), 1);
 }
 
-Test(registry, an_end_waits_for_all_who_hold_it)
+Test(registry, a_close_waits_for_all_visits_and_a_walk_goes_on_from_there)
 {
-	struct tp_registered *at;
+	struct tp_registered *one, *other;
 	pthread_t thread;
 
-	add(&entry[0]);
-	at = tp_registry_next(NULL);
-	cr_assert_eq(at, &entry[0].registered);
-	cr_assert(tp_registry_hold(at));
-	pthread_create(&thread, NULL, end, &entry[0]);
-	for (unsigned holders = 2; holders; holders--) {
+	for (unsigned i = 0; i < 2; i++)
+		add(&entry[i]);
+	one = tp_registry_next(NULL);
+	other = tp_registry_next(NULL);
+	cr_assert_eq(one, other);
+	pthread_create(&thread, NULL, end, one);
+	for (unsigned visits = 2; visits; visits--) {
 		usleep(30000);
-		cr_assert_eq(tp_load_acquire(&has_ended), 0, "%u hold it", holders);
-		cr_assert_eq(tp_load_relaxed(&entry[0].deaths), 0, "%u hold it", holders);
-		/* A drop does not end it: its owner does. */
-		tp_registry_drop(at);
+		cr_assert_eq(tp_load_acquire(&has_closed), 0, "%u visits", visits);
+		cr_assert_eq(((struct entry *)one)->deaths, 0, "%u visits", visits);
+		if (visits == 2)
+			tp_registry_leave(other);
+		else
+			cr_assert_neq(other = tp_registry_next(one), one);
 	}
 	pthread_join(thread, NULL);
-	cr_assert_eq(entry[0].deaths, 1);
-	cr_assert_null(tp_registry_next(NULL));
+	cr_assert_not_null(other);
+	cr_assert_null(tp_registry_next(other));
+	cr_assert_eq(((struct entry *)one)->deaths, 1);
 }
 
 /* An entry on the heap: whoever reaches it after its end reaches freed or poisoned memory. */
@@ -279,11 +271,9 @@ static void *live(void *unused)
 		tp_registry_add(&m->registered);
 		if (i % 2 && tp_registry_hold(m))
 			tp_registry_drop(&m->registered);
-		/* Either way, walks are under way. */
-		if (i % 3)
-			tp_registry_drop(&m->registered);
-		else
-			tp_registry_end(&m->registered);
+		/* Walks are under way. */
+		tp_registry_close(&m->registered);
+		tp_registry_drop(&m->registered);
 	}
 	tp_sub_relaxed(&life.running, 1u);
 	return NULL;

@@ -24,7 +24,9 @@ typedef struct tierpool_cache tierpool_cache;
 
 /*
  * Both functions are called without a lock of the library held, from any thread, the reaper's
- * included; they may use other caches and pools, and this cache, but must not destroy it, nor fork.
+ * included; they may use other caches and pools, and this cache, but must neither destroy it
+ * nor fork, nor be left otherwise than by their return (by a cancelled thread, a jump, an
+ * exception).
  */
 struct tierpool_cache_options {
 	size_t size; /* sizeof(struct tierpool_cache_options); the macro below sets it */
@@ -59,8 +61,9 @@ TIERPOOL_API void *tierpool_cache_get(tierpool_cache *cache);
 
 /*
  * Gives an object to a cache, which may but need not have come from it, and which must not be put
- * twice: that is not found out. From here on it is the cache's. object NULL: nothing. cache must not
- * be NULL. Any thread. Where there is no memory for the cache's own tables the object is destroyed.
+ * twice: that is not found out. From here on it is the cache's. object NULL: nothing. cache must
+ * not be NULL. Any thread. Where there is no memory for the cache's own tables the object is
+ * destroyed.
  */
 TIERPOOL_API void tierpool_cache_put(tierpool_cache *cache, void *object);
 
@@ -74,9 +77,9 @@ TIERPOOL_API void tierpool_cache_put(tierpool_cache *cache, void *object);
 TIERPOOL_API size_t tierpool_cache_tick(tierpool_cache *cache);
 
 /*
- * Destroys a cache and what is idle in it; objects that are out are the program's. No call with this
- * cache may be under way or follow. Waits for the reaper where it is amid a tick of this cache. NULL:
- * nothing.
+ * Destroys a cache and what is idle in it; objects that are out are the program's. No call with
+ * this cache may be under way or follow. Waits for the reaper where it is amid a tick of this
+ * cache. NULL: nothing.
  */
 TIERPOOL_API void tierpool_cache_destroy(tierpool_cache *cache);
 

@@ -38,7 +38,9 @@ typedef struct tierpool_site {
 /*
  * Where blocks and a pool's own tables come from. Must be callable, from any thread, until the last
  * buffer of the last pool that uses it is put and that pool is destroyed. No lock of the library is
- * held while it is called; it may use other pools, but not the one it serves, and must not fork.
+ * held while it is called; it may use other pools, but neither the one it serves nor one that
+ * shares a budget with it, since a put there may free blocks here. It must not fork, and neither be
+ * a place where a thread is cancelled nor be left otherwise than by its return.
  */
 struct tierpool_backing {
 	size_t size; /* sizeof(struct tierpool_backing) */
@@ -97,9 +99,10 @@ TIERPOOL_API int tierpool_create(tierpool **out, const struct tierpool_options *
 /*
  * Destroys a pool: what is idle is freed at once. Buffers still borrowed stay good, may grow, and
  * must still be put; the last put frees the rest. No get may be under way or follow; puts, ticks,
- * trims and statistics may. On the default pool: trims it. What lies on a CPU that cannot be
- * stopped (see tierpool_retain_set) stays allocated, and the pool's tables with it.
- * The number of buffers still borrowed; 0 for NULL.
+ * trims and statistics may. Waits for the reaper, and for a neighbour on a budget, where they are
+ * amid work on this pool: then nothing but the program's own calls uses its backing any more. On
+ * the default pool: trims it. What lies on a CPU that cannot be stopped (see tierpool_retain_set)
+ * stays allocated, and the pool's tables with it. The number of buffers still borrowed; 0 for NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
 
@@ -161,9 +164,9 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
  *
  * While a pool is used it takes such steps by itself, one every decay_ms, in small pieces: a call
  * that is not served from its CPU's own stack looks at the clock, and so does one get in four
- * thousand, more often where gets are few; and such a call then frees up to 64 buffers or 2 MiB. A pool that
- * nobody touches does nothing by itself: it decays by this call, by tierpool_trim, or by the reaper
- * (tierpool_reaper_start).
+ * thousand, more often where gets are few; and such a call then frees up to 64 buffers or 2 MiB. A
+ * pool that nobody touches does nothing by itself: it decays by this call, by tierpool_trim, or by
+ * the reaper (tierpool_reaper_start).
  *
  * In rseq mode a CPU that is hard at work in this pool is not disturbed but takes its step itself,
  * within at most 8,191 gets of one size, or in its next call that is not served from its own stack.
@@ -185,21 +188,21 @@ TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
  * Sets the bound on idle bytes, which holds when the call returns; 0 is taken as
  * TIERPOOL_RETAIN_NONE. NULL: nothing.
  *
- * Here as in tick, trim and destroy other CPUs are stopped for a moment, by membarrier(2). Where
- * the system refuses it after the first pool was made, the caller goes there instead, by a change
- * of its affinity for some microseconds. Where that is refused too, what lies idle on another CPU
- * is out of reach: a lower bound then holds once that CPU has used it, and tierpool_stats.retain
- * tells what holds until then.
+ * Here as in tick, trim and destroy, and where a pool decays by itself, other CPUs are stopped for
+ * a moment, by membarrier(2). Where the system refuses it after the first pool was made, the caller
+ * goes there instead, by a change of its affinity for some microseconds. Where that is refused too,
+ * what lies idle on another CPU is out of reach: a lower bound then holds once that CPU has used
+ * it, and tierpool_stats.retain tells what holds until then.
  */
 TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 
 /*
- * Starts the reaper: one thread for the process, named tierpool-reaper, with all signals blocked. It
- * ticks each pool and each object cache at its decay_ms, also those that nobody touches, and gives
- * pages back to the system. While all of them are empty it sleeps and does not wake. When the system,
- * or the process's cgroup, reports memory pressure (PSI, /proc/pressure/memory: some task waited for
- * memory through a tenth of two seconds) it frees all that is idle; where that cannot be watched it
- * says so once on stderr, and only ticks.
+ * Starts the reaper: one thread for the process, named tierpool-reaper, with all signals blocked.
+ * It ticks each pool and each object cache at its decay_ms, also those that nobody touches, and
+ * gives pages back to the system. While all of them are empty it sleeps and does not wake. When the
+ * system, or the process's cgroup, reports memory pressure (PSI, /proc/pressure/memory: some task
+ * waited for memory through a tenth of two seconds) it frees all that is idle; where that cannot be
+ * watched it says so once on stderr, and only ticks.
  *
  * Starts are counted: the thread is there until there were as many stops. It does not run in the
  * child of a fork, where starts count from 0.
@@ -213,8 +216,8 @@ TIERPOOL_API void tierpool_reaper_stop(void);
 /*
  * A bound on idle bytes for several pools together, on top of each one's retain. A pool that it
  * keeps from keeping a buffer gets from the others what they have leased and do not use, and, while
- * that lasts, what lay idle there for 0.1 to 0.2 seconds: looked after by one of the calls that are
- * kept out, at most once a millisecond.
+ * that lasts, what lay idle there for 0.1 to 0.2 seconds: by one of the calls that are kept out, at
+ * most once a millisecond, which looks after up to eight of the others and frees some of theirs.
  * 0; -EINVAL: out is NULL or bytes is 0; -ENOMEM. *out is NULL on failure.
  */
 TIERPOOL_API int tierpool_budget_create(tierpool_budget **out, size_t bytes);
