@@ -5,6 +5,7 @@
  * a stack, what becomes of objects in hand while the reaper looks, and of the chunks' lock in a fork.
  */
 #include "cache_objects.h"
+#include "no_pressure.h"
 #include "reaper_checks.h"
 
 #include <dlfcn.h>

@@ -4,6 +4,7 @@
  * callbacks: test_reaper_threads.c; under memory pressure: test_reaper_pressure.c.
  */
 #include "cache_objects.h"
+#include "no_pressure.h"
 #include "pool_checks.h"
 #include "reaper_checks.h"
 

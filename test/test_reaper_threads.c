@@ -4,6 +4,7 @@
  * callbacks among them, and forks.
  */
 #include "cache_objects.h"
+#include "no_pressure.h"
 #include "pool_checks.h"
 #include "reaper_checks.h"
 
@@ -152,10 +153,9 @@ Test(reaper, pools_and_caches_come_and_go_while_it_ticks)
 
 static unsigned failures;
 
-/* The kernel takes milliseconds to close a file of pressure. */
 static void *start_and_stop(void *unused)
 {
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 300; i++) {
 		if (tierpool_reaper_start())
 			tp_add_relaxed(&failures, 1u);
 		if (i % 8 == 0)
