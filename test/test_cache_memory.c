@@ -25,6 +25,7 @@ static struct {
 	bool aligned_only;
 } memory;
 
+#if !SANITIZED
 /* Of one thread, as the tests here are. */
 static bool fails(bool aligned)
 {
@@ -39,7 +40,6 @@ static bool fails(bool aligned)
 	return now;
 }
 
-#if !SANITIZED
 /* Whatever malloc would be there without these: libc's, or jemalloc's. */
 #define NEXT(name)                     \
 	static __typeof__(name) *next; \
