@@ -36,7 +36,9 @@ LIB_SOURCES := $(wildcard lib/*.c)
 LIB_OBJECTS := $(LIB_SOURCES:lib/%.c=$(BUILD)/lib/%.o)
 STATIC := $(BUILD)/libtierpool.a
 SHARED := $(BUILD)/libtierpool.so.0
-UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/test_*.c))
+# Which of the unit tests.
+ONLY ?= test/test_*.c
+UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard $(ONLY)))
 STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress_*.c))
 PATHS := $(BUILD)/test/sequence_paths
 # The floor is a library of pair_latency's, not a program.
@@ -202,18 +204,20 @@ check-aarch64:
 check-controls:
 	$(Q)echo "== $@" && test/controls.sh
 check-jemalloc:
-	$(SUB) test-run VARIANT=jemalloc JEMALLOC=yes
+	$(SUB) test-run VARIANT=jemalloc JEMALLOC=yes SECONDS_EACH=2
 check-clang:
-	$(SUB) test-run VARIANT=clang CC=clang
+	$(SUB) test-run VARIANT=clang CC=clang SECONDS_EACH=2
 check-asan:
 	$(SUB) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
-# What the compiler makes of the sequences' surroundings. Without warnings: with all of the program before
+# What the compiler makes of the sequences' surroundings, in those tests that have most to do with them. Without warnings: with all of the program before
 # it, gcc complains of what tests do on purpose.
+LEVELS := ONLY='$(foreach t,cpucache* cache* pool_* traced decay* busy_cpus fence_lost,test/test_$(t).c)' \
+	MODES=rseq INSTALLED= SECONDS_EACH=2
 check-levels:
-	$(SUB) test-run VARIANT=gcc-O0 OPT=-O0 MODES=rseq INSTALLED=
-	$(SUB) test-run VARIANT=gcc-O3 AR=gcc-ar OPT='-O3 -flto' WARN=-w MODES=rseq INSTALLED=
-	$(SUB) test-run VARIANT=clang-O0 CC=clang OPT=-O0 MODES=rseq INSTALLED=
-	$(SUB) test-run VARIANT=clang-O3 CC=clang OPT='-O3 -flto' AR=llvm-ar WARN=-w MODES=rseq INSTALLED=
+	$(SUB) test-run VARIANT=gcc-O0 OPT=-O0 $(LEVELS)
+	$(SUB) test-run VARIANT=gcc-O3 AR=gcc-ar OPT='-O3 -flto' WARN=-w $(LEVELS)
+	$(SUB) test-run VARIANT=clang-O0 CC=clang OPT=-O0 $(LEVELS)
+	$(SUB) test-run VARIANT=clang-O3 CC=clang OPT='-O3 -flto' AR=llvm-ar WARN=-w $(LEVELS)
 # Nothing of rseq is there for these.
 check-tsan:
 	$(SUB) stress VARIANT=tsan OPT='-O1 -g' SANITIZE=thread MODES=locked

@@ -156,7 +156,7 @@ static size_t cache_tick(struct tp_registered *entry)
 {
 	struct tp_objects *idle = &cache_of(entry)->idle;
 
-	return tp_decay_claim(&idle->decay) ? tp_objects_tick(idle) : 0;
+	return tp_decay_claim(&idle->decay) ? tp_objects_tick(idle, false) : 0;
 }
 
 static size_t cache_empty(struct tp_registered *entry)
@@ -243,7 +243,7 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 	size_t destroyed = 0;
 
 	if (cache && tp_registry_hold(cache)) {
-		destroyed = tp_objects_tick(&cache->idle);
+		destroyed = tp_objects_tick(&cache->idle, true);
 		tp_registry_drop(&cache->registered);
 	}
 	return destroyed;

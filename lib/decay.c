@@ -55,29 +55,6 @@ static struct tp_door *own_door(const struct tp_decay *decay)
 
 /* ---- ticks ---- */
 
-static void begin(struct tp_decay *decay, unsigned swept)
-{
-	uint64_t now = tp_clock_ms(), tick;
-
-	tp_store_relaxed(
-		&decay->apart_ms, (uint32_t)(now - tp_exchange_relaxed(&decay->begun_ms, now)));
-	tick = tp_add_relaxed(&decay->ticks, 1u) + 1;
-	/* Release: who goes on with this tick sees that it has begun. */
-	tp_store_release(&decay->swept, tick << 32 | swept);
-}
-
-void tp_decay_begin(struct tp_decay *decay)
-{
-	begin(decay, 0);
-}
-
-void tp_decay_begin_asked(struct tp_decay *decay)
-{
-	if (decay->ms != UINT_MAX)
-		tp_store_relaxed(&decay->due, tp_clock_ms() + decay->ms);
-	begin(decay, decay->doors->count);
-}
-
 bool tp_decay_claim(struct tp_decay *decay)
 {
 	uint64_t due = tp_load_relaxed(&decay->due), now = tp_clock_ms();
@@ -85,17 +62,40 @@ bool tp_decay_claim(struct tp_decay *decay)
 	return tp_unlikely(now >= due) && tp_cas_relaxed(&decay->due, &due, now + decay->ms);
 }
 
-bool tp_decay_begin_due(struct tp_decay *decay)
+void tp_decay_turn(struct tp_decay *decay)
 {
-	if (tp_likely(!tp_decay_claim(decay)))
-		return false;
-	begin(decay, 0);
-	return true;
+	/* Acquire and release: seen by whoever finds the depots turned. */
+	(void)tp_add_acq_rel(&decay->turning, 1u);
 }
 
-bool tp_decay_owes(const struct tp_decay *decay)
+void tp_decay_begin(struct tp_decay *decay, bool whole)
 {
-	return tp_load_relaxed(&own_door(decay)->aged) != (uint32_t)tp_load_relaxed(&decay->ticks);
+	uint64_t now = tp_clock_ms(), tick;
+
+	tp_store_relaxed(
+		&decay->apart_ms, (uint32_t)(now - tp_exchange_relaxed(&decay->begun_ms, now)));
+	if (decay->ms != UINT_MAX)
+		tp_store_relaxed(&decay->due, now + decay->ms);
+	tick = tp_add_relaxed(&decay->ticks, 1u) + 1;
+	/* Release: who goes on with this tick sees that it has begun. */
+	tp_store_release(&decay->swept, tick << 32 | (whole ? decay->doors->count : 0));
+	tp_sub_acq_rel(&decay->turning, 1u);
+}
+
+/* Of 32 bits, as doors count ticks. */
+static uint32_t tick_now(const struct tp_decay *decay)
+{
+	return (uint32_t)tp_load_relaxed(&decay->ticks);
+}
+
+bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door)
+{
+	return tp_load_acquire(&decay->turning) || tp_load_relaxed(&door->aged) != tick_now(decay);
+}
+
+bool tp_decay_owes_here(const struct tp_decay *decay)
+{
+	return tp_decay_owes(decay, own_door(decay));
 }
 
 static void door_hurry(struct tp_decay *decay, struct tp_door *door)
@@ -117,24 +117,29 @@ static bool is_recent(const struct tp_decay *decay, uint32_t ms)
 	return apart >= 2 * CLOCK_MS && (uint32_t)tp_clock_ms() - ms < apart / 2;
 }
 
-/*
- * A stopped CPU's part. Whether it is done. One that was late with the tick before is not aged for
- * this one as well, unless somebody asked for it: else what was used just before the late one would
- * go right after it.
- */
-static bool door_age(struct tp_decay *decay, struct tp_door *door, unsigned ticks, bool asked,
-	const struct tp_ager *ager)
-{
-	uint32_t tick = (uint32_t)tp_load_relaxed(&decay->ticks);
+/* How a tick is done: to its end, waiting for other stoppers; and because the program asked. */
+struct manner {
+	bool whole, asked;
+};
 
-	if (tp_load_relaxed(&door->aged) == tick)
+/*
+ * A stopped CPU's part of a tick, which may be so many steps. Whether it is done. One that was late
+ * with the tick before is not aged for this one as well, unless the program asked for it: else what
+ * was used just before the late one would go right after it.
+ */
+static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick, unsigned steps,
+	struct manner manner, const struct tp_ager *ager)
+{
+	if ((int32_t)(tick - tp_load_relaxed(&door->aged)) <= 0)
 		return true;
 	/* It is seen in time that the next one is due, however few gets there are from now on. */
 	door_hurry(decay, door);
-	if (door->ager_tick != tick)
+	if (door->ager_tick != tick) {
+		door->ager_tick = tick;
+		door->ager_steps = !manner.asked && is_recent(decay, door->aged_ms) ? 0 : steps;
 		door->ager = 0;
-	door->ager_tick = tick;
-	if ((asked || !is_recent(decay, door->aged_ms)) && !ager->age(ager->context, door, ticks))
+	}
+	if (door->ager_steps && !ager->age(ager->context, door, door->ager_steps))
 		return false;
 	door->aged_ms = (uint32_t)tp_clock_ms();
 	tp_store_relaxed(&door->aged, tick);
@@ -171,15 +176,16 @@ static uint64_t look(struct tp_door *door, uint64_t now)
 static bool own_age(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	struct tp_door *door = own_door(decay);
+	uint32_t tick = tick_now(decay);
 	bool done;
 
-	if (tp_likely(!tp_decay_owes(decay)) || !tp_load_relaxed(&door->home))
+	if (tp_likely(tp_load_relaxed(&door->aged) == tick) || !tp_load_relaxed(&door->home))
 		return true;
 	door = tp_doors_stop_own(decay->doors);
 	if (!door)
 		return false;
 	look(door, uses(decay, (unsigned)(door - decay->doors->door)));
-	done = door_age(decay, door, 1, false, ager);
+	done = door_age(decay, door, tick, 1, (struct manner){false, false}, ager);
 	door_publish(door, ager);
 	return done;
 }
@@ -196,15 +202,22 @@ static bool is_empty(const struct tp_decay *decay, unsigned cpu)
 /* What came of a look at a CPU: a part is left; it was stopped; or it need not be, or cannot. */
 enum aged { AGED_PARTLY, AGED_STOPPED, AGED_UNSTOPPED };
 
-/*
- * Any CPU's part, or it is left to the CPU itself. Who asked for the tick waits for other stoppers.
- */
+/* Whether a CPU is to be stopped for a tick; where not, it ages itself, or another time. */
+static bool may_be_aged(
+	struct tp_decay *decay, unsigned cpu, uint32_t owed, uint64_t used, struct manner manner)
+{
+	if (tp_percpu_rseq && used >= BUSY && owed < 2 && cpu != tp_percpu_id())
+		return false;
+	/* No get or put goes to another CPU, where fences are refused, of its own accord. */
+	return manner.whole || !tp_load_relaxed(&decay->doors->fence_lost);
+}
+
+/* Any CPU's part of a tick, or it is left to the CPU itself. */
 static enum aged cpu_age(
-	struct tp_decay *decay, unsigned cpu, bool asked, const struct tp_ager *ager)
+	struct tp_decay *decay, unsigned cpu, struct manner manner, const struct tp_ager *ager)
 {
 	struct tp_door *door = &decay->doors->door[cpu];
-	uint32_t tick = (uint32_t)tp_load_relaxed(&decay->ticks);
-	uint32_t aged = tp_load_relaxed(&door->aged);
+	uint32_t tick = tick_now(decay), aged = tp_load_relaxed(&door->aged);
 	bool owes_two, done;
 	uint64_t now, used;
 
@@ -216,20 +229,18 @@ static enum aged cpu_age(
 		return AGED_UNSTOPPED;
 	}
 	now = uses(decay, cpu);
-	owes_two =
-		tick - aged >= 2 && (asked || !is_recent(decay, tp_load_relaxed(&door->tick_ms)));
+	owes_two = tick - aged >= 2 &&
+		   (manner.asked || !is_recent(decay, tp_load_relaxed(&door->tick_ms)));
 	used = look(door, now);
-	if (tp_percpu_rseq && used >= BUSY && tick - aged < 2 && cpu != tp_percpu_id())
+	if (!may_be_aged(decay, cpu, tick - aged, used, manner))
 		return AGED_UNSTOPPED;
-	/* No get or put goes to another CPU, where fences are refused, of its own accord. */
-	if (!asked && tp_load_relaxed(&decay->doors->fence_lost))
-		return AGED_UNSTOPPED;
-	door = asked ? tp_doors_stop(decay->doors, cpu) : tp_doors_try_stop(decay->doors, cpu);
+	door = manner.whole ? tp_doors_stop(decay->doors, cpu)
+			    : tp_doors_try_stop(decay->doors, cpu);
 	if (!door)
 		return AGED_UNSTOPPED;
 	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
 	owes_two = owes_two && !used && uses(decay, cpu) == now;
-	done = door_age(decay, door, 1 + owes_two, asked, ager);
+	done = door_age(decay, door, tick, 1 + owes_two, manner, ager);
 	door_publish(door, ager);
 	return done ? AGED_STOPPED : AGED_PARTLY;
 }
@@ -239,8 +250,7 @@ static bool owes(const struct tp_decay *decay, unsigned cpu)
 {
 	const struct tp_door *door = &decay->doors->door[cpu];
 
-	return tp_load_relaxed(&door->home) &&
-	       tp_load_relaxed(&door->aged) != (uint32_t)tp_load_relaxed(&decay->ticks);
+	return tp_load_relaxed(&door->home) && tp_load_relaxed(&door->aged) != tick_now(decay);
 }
 
 /*
@@ -257,14 +267,17 @@ static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 
 		if (looks == PIECE_LOOKS || stops == PIECE_STOPS)
 			return false;
-		if (!tp_cas_relaxed(&decay->swept, &swept, swept + 1))
+		if (!tp_cas_relaxed(&decay->swept, &swept, swept + 1)) {
+			/* Acquire: of another tick, perhaps, which then is seen to have begun. */
+			swept = tp_load_acquire(&decay->swept);
 			continue;
+		}
 		swept++;
 		cpu = tp_add_relaxed(&decay->next_cpu, 1u) % count;
 		if (!owes(decay, cpu))
 			continue;
 		looks++;
-		switch (cpu_age(decay, cpu, false, ager)) {
+		switch (cpu_age(decay, cpu, (struct manner){false, false}, ager)) {
 		case AGED_PARTLY:
 			/* Once more from here; if nobody went on meanwhile. */
 			if (tp_publish(&decay->swept, &swept, swept - 1))
@@ -288,11 +301,11 @@ bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager)
 	return !own || !others;
 }
 
-void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
+void tp_decay_all(struct tp_decay *decay, bool asked, const struct tp_ager *ager)
 {
 	for (unsigned cpu = 0; cpu < decay->doors->count; cpu++)
 		if (owes(decay, cpu))
-			cpu_age(decay, cpu, true, ager);
+			cpu_age(decay, cpu, (struct manner){true, asked}, ager);
 }
 
 /* ---- looking at the clock ---- */

@@ -36,6 +36,7 @@ struct tp_decay {
 	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
 	uint64_t ticks;        /* begun so far; read by anyone */
 	uint64_t swept;        /* of which tick, 32 bits, how many CPUs were looked at, 32 bits */
+	uint32_t turning;      /* ticks that are about to begin */
 	uint64_t begun_ms;     /* when the last tick began */
 	uint32_t apart_ms;     /* from the one before */
 	uint32_t next_cpu;     /* where the next look goes, from tick to tick */
@@ -59,29 +60,29 @@ struct tp_ager {
 	void *context;
 };
 
-/*
- * Begins a tick, if one is due, to be done in pieces; or in any case; or, for tp_decay_all, by who
- * asks for one. The caller has to do what is not on CPUs, and that first: else what goes from there
- * to a CPU, or from a CPU there, might be aged twice.
- */
-bool tp_decay_begin_due(struct tp_decay *decay);
-void tp_decay_begin(struct tp_decay *decay);
-void tp_decay_begin_asked(struct tp_decay *decay);
-
-/* For the reaper: whether a tick is due, which then is the caller's to ask for. */
+/* Whether a tick is due, which then is the caller's to begin. */
 bool tp_decay_claim(struct tp_decay *decay);
+
+/*
+ * Begins a tick: to be done in pieces, or whole, by tp_decay_all of the same caller. Before that,
+ * between the two, the caller does what is not on CPUs; what goes from there to a CPU meanwhile is
+ * told to be young (tp_decay_owes). Else it might be aged twice for one tick.
+ */
+void tp_decay_turn(struct tp_decay *decay);
+void tp_decay_begin(struct tp_decay *decay, bool whole);
 
 /* A piece of the ticks that have begun. Whether there is more to do. */
 bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager);
 
 /*
  * Does all of a tick that the caller has begun, but what is left to busy CPUs. ager must not leave
- * any.
+ * any. asked: by the program, and so even where the last one was done late.
  */
-void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
+void tp_decay_all(struct tp_decay *decay, bool asked, const struct tp_ager *ager);
 
-/* Whether the caller's CPU has yet to be aged: what comes to it now will be, whatever its age. */
-bool tp_decay_owes(const struct tp_decay *decay);
+/* Whether a CPU has yet to be aged: what comes to it now will be, whatever its age. */
+bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door);
+bool tp_decay_owes_here(const struct tp_decay *decay);
 
 /* When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. */
 unsigned tp_decay_gap(struct tp_decay *decay);

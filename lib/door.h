@@ -53,9 +53,12 @@ struct tp_door {
 	uint64_t moves_at_look __attribute__((aligned(TP_LINE))); /* pops and pushes, by anyone */
 	uint64_t uses_at_tick; /* what was in use there, as of the last tick, by anyone */
 	uint32_t tick_ms;      /* when that was */
-	/* Ticks that have been done here, and when the last; how far which one has come beyond. */
-	uint32_t aged, aged_ms, ager,
-		ager_tick; /* by whoever stopped the CPU; aged read by anyone */
+	/*
+	 * Ticks that have been done here, read by anyone, and when the last; and of the one that is
+	 */
+	/* done piece by piece, how far, and in how many steps. By whoever stopped the CPU. */
+	uint32_t aged, aged_ms;
+	uint32_t ager, ager_tick, ager_steps;
 	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
 	uint32_t gap, struck_ms, hurried_ms;
 	void *block; /* that the slab lies in; by who installed it, read by who ends the pool */

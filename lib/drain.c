@@ -231,8 +231,9 @@ static void depots_age(struct tp_tiers *tiers)
 
 void tp_drain_begin(struct tp_tiers *tiers)
 {
-	tp_decay_begin(&tiers->decay);
+	tp_decay_turn(&tiers->decay);
 	depots_age(tiers);
+	tp_decay_begin(&tiers->decay, false);
 }
 
 bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims)
@@ -241,22 +242,23 @@ bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims)
 	struct tp_ager ager = {.age = slab_age, .context = &ageing};
 	bool more;
 
-	if (tp_decay_begin_due(&tiers->decay))
-		depots_age(tiers);
+	if (tp_decay_claim(&tiers->decay))
+		tp_drain_begin(tiers);
 	more = tp_decay_some(&tiers->decay, &ager);
 	bury(tiers, &ageing.gone, victims);
 	dying_take(tiers, victims);
 	return more || tp_load_relaxed(&tiers->dying);
 }
 
-void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims)
+void tp_drain_tick(struct tp_tiers *tiers, bool asked, struct tp_list *victims)
 {
 	struct ageing ageing = {.tiers = tiers, .piece = SIZE_MAX};
 
-	tp_decay_begin_asked(&tiers->decay);
+	tp_decay_turn(&tiers->decay);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_rotate(&tiers->tier[tier].depot, victims);
-	tp_decay_all(&tiers->decay, &(struct tp_ager){.age = slab_age, .context = &ageing});
+	tp_decay_begin(&tiers->decay, true);
+	tp_decay_all(&tiers->decay, asked, &(struct tp_ager){.age = slab_age, .context = &ageing});
 	tp_list_move(&ageing.gone, victims);
 }
 

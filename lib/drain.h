@@ -18,8 +18,8 @@
 /* Takes one buffer of a larger tier, aged ones first, to be freed; with its lease. NULL: none. */
 tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier);
 
-/* One decay step: buffers that age out go to victims; room is halved (decay.h). */
-void tp_drain_tick(struct tp_tiers *tiers, struct tp_list *victims);
+/* One decay step: buffers that age out go to victims; room is halved. asked: see decay.h. */
+void tp_drain_tick(struct tp_tiers *tiers, bool asked, struct tp_list *victims);
 
 /* Begins a tick before it is due, to be done in pieces. */
 void tp_drain_begin(struct tp_tiers *tiers);

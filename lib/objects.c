@@ -174,7 +174,7 @@ static void stack_refill(
 
 	if (door) {
 		/* What was aged as a chunk for a tick is not to be aged here for the same one. */
-		uint8_t age = tp_decay_owes(&objects->decay) ? 0 : (uint8_t)generation;
+		uint8_t age = tp_decay_owes(&objects->decay, door) ? 0 : (uint8_t)generation;
 
 		while (chunk->count && tp_word_depth(*door->home) < TP_AGES_SLOTS)
 			stack_give(door, chunk->object[--chunk->count], age);
@@ -302,8 +302,11 @@ bool tp_objects_some(struct tp_objects *objects)
 	struct tp_ager ager = {stack_age, stack_aged, &ageing};
 	bool more;
 
-	if (tp_decay_begin_due(&objects->decay))
+	if (tp_decay_claim(&objects->decay)) {
+		tp_decay_turn(&objects->decay);
 		tp_chunks_age(&objects->chunks);
+		tp_decay_begin(&objects->decay, false);
+	}
 	more = tp_decay_some(&objects->decay, &ager);
 	dying_destroy_some(objects);
 	if (!tp_chunks_have(&objects->chunks, TP_DYING))
@@ -312,16 +315,17 @@ bool tp_objects_some(struct tp_objects *objects)
 	return true;
 }
 
-size_t tp_objects_tick(struct tp_objects *objects)
+size_t tp_objects_tick(struct tp_objects *objects, bool asked)
 {
 	struct ageing ageing = {.objects = objects};
 	struct tp_chunk *first[2];
 	size_t destroyed;
 
-	tp_decay_begin_asked(&objects->decay);
+	tp_decay_turn(&objects->decay);
 	tp_chunks_rotate(&objects->chunks, first);
+	tp_decay_begin(&objects->decay, true);
 	destroyed = chunks_destroy(objects, first[0]) + chunks_destroy(objects, first[1]);
-	tp_decay_all(&objects->decay, &(struct tp_ager){stack_age, stack_aged, &ageing});
+	tp_decay_all(&objects->decay, asked, &(struct tp_ager){stack_age, stack_aged, &ageing});
 	destroyed += chunks_destroy(objects, tp_chunks_take(&objects->chunks, TP_DYING));
 	return destroyed + ageing.destroyed;
 }

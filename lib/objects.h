@@ -51,8 +51,8 @@ void tp_objects_keep(struct tp_objects *objects, void *object);
 /* For slow calls and strikes: a piece of what is due. Whether there is more. */
 bool tp_objects_some(struct tp_objects *objects);
 
-/* One decay step, to its end; or all that is idle. How many objects were destroyed. */
-size_t tp_objects_tick(struct tp_objects *objects);
+/* One decay step, to its end (asked: see decay.h); or all that is idle. How many were destroyed. */
+size_t tp_objects_tick(struct tp_objects *objects, bool asked);
 size_t tp_objects_empty(struct tp_objects *objects);
 
 /* Whether anything is idle, or may come without a slow call. As of some moment. */

@@ -146,12 +146,12 @@ bool tp_pool_attend(tierpool *pool)
 	return more;
 }
 
-size_t tp_pool_tick(tierpool *pool)
+size_t tp_pool_tick(tierpool *pool, bool asked)
 {
 	struct tp_list victims = {NULL, 0};
 	size_t bytes;
 
-	tp_drain_tick(&pool->tiers, &victims);
+	tp_drain_tick(&pool->tiers, asked, &victims);
 	bytes = tp_pool_release(pool, &victims, TP_DROP_DECAY);
 	pages_settle(pool, true);
 	return bytes;
@@ -178,7 +178,7 @@ static bool is_starved(const tierpool *pool, unsigned tier)
 	size_t cost = tiers->tier[tier].cost;
 
 	/* Relaxed: of numbers that go on changing, one look is as good as another. */
-	return tiers->shared && tp_tiers_may_fit(tiers, tier) &&
+	return tiers->shared && !tp_load_relaxed(&pool->closing) && tp_tiers_may_fit(tiers, tier) &&
 	       tp_load_relaxed(&tiers->shared->free) < (int64_t)cost &&
 	       tp_load_relaxed(&tiers->retain.free) >= (int64_t)cost &&
 	       tp_load_relaxed(&tiers->shared->leased) > tp_load_relaxed(&tiers->retain.leased);
@@ -204,10 +204,9 @@ static void neighbour_press(tierpool *pool, uint64_t now)
 	if (!tp_load_relaxed(&pool->tiers.retain.leased))
 		return;
 	tp_tiers_room_drop(&pool->tiers, NEIGHBOUR_CPUS);
-	if (now - pool->pressed_ms >= PRESS_MS) {
-		pool->pressed_ms = now;
+	/* Or of itself: what lies there has the same time in either case. */
+	if (now >= tp_load_relaxed(&pool->tiers.decay.begun_ms) + PRESS_MS)
 		tp_drain_begin(&pool->tiers);
-	}
 	tp_pool_attend(pool);
 }
 
@@ -237,11 +236,12 @@ static void neighbours_press(tierpool *pool, size_t wanted, uint64_t now)
 static bool neighbours_reclaim(tierpool *pool, size_t wanted)
 {
 	struct tierpool_budget *budget = pool->budget;
-	uint64_t now = tp_clock_ms();
+	uint64_t now;
 	bool due;
 
 	if (tp_fault(TP_FAULT_NO_RECLAIM) || !tp_locked_try(&budget->reclaiming))
 		return false;
+	now = tp_clock_ms();
 	due = budget->reclaimed_ms != now;
 	if (due) {
 		budget->reclaimed_ms = now;

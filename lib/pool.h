@@ -59,7 +59,6 @@ struct tierpool {
 			/* Of pages_settle: frees and time when it last did something; until when.
 			 */
 			uint64_t settled_frees, settled_ms, settling;
-			uint64_t pressed_ms; /* when a neighbour last had it tick */
 		};
 		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
 	};
@@ -90,7 +89,7 @@ void tp_forks_start(void);
 uint64_t tp_pool_lines(const tierpool *pool);
 
 /*
- * Calls step for a pool, if it exists still, or, for NULL, for every one; with a reference held.
+ * Calls step for a pool, if it exists still, with a reference held; for NULL, visiting every one.
  * The sum of what step gives.
  */
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument);
@@ -122,7 +121,7 @@ void tp_pool_settle(tierpool *pool);
 bool tp_pool_is_settled(const tierpool *pool);
 
 /* As tierpool_tick and tierpool_trim, for a pool that the caller knows to exist. */
-size_t tp_pool_tick(tierpool *pool);
+size_t tp_pool_tick(tierpool *pool, bool asked);
 size_t tp_pool_trim(tierpool *pool, size_t keep);
 
 /* Frees all of a list of victims, which come with their leases. The bytes that were theirs. */

@@ -191,17 +191,34 @@ static int wait_until(uint64_t due)
 	return due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
 }
 
+/* Milliseconds between two looks where nobody can wake us. */
+#define UNWOKEN_MS 100
+
 /*
  * Sleeps until then, or until something happens; whether something did. Where it may not wait,
- * since a sandbox came up or fewer files are allowed than it has, it looks ten times a second.
+ * since a sandbox came up or fewer files are allowed than it has, or cannot be woken, since the
+ * program has closed its files, it looks ten times a second.
  */
 static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
 {
-	int ready = poll(watch->file, files, wait_until(due));
+	int wait = wait_until(due), ready;
 
+	if (watch->file[WAKE].fd < 0 || watch->file[END].fd < 0)
+		wait = wait < 0 || wait > UNWOKEN_MS ? UNWOKEN_MS : wait;
+	ready = poll(watch->file, files, wait);
 	if (ready < 0 && errno != EINTR)
-		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 100000000}, NULL);
+		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = UNWOKEN_MS * 1000000}, NULL);
 	return ready > 0;
+}
+
+/*
+ * Leaves out what the program has closed of our files, which would make each poll return at once.
+ */
+static void files_lost(struct watch *watch)
+{
+	for (unsigned i = 0; i < FILES; i++)
+		if (watch->file[i].revents & POLLNVAL)
+			watch->file[i].fd = -1;
 }
 
 static void *reaper_run(void *context)
@@ -220,10 +237,10 @@ static void *reaper_run(void *context)
 		was_empty = files != FILES;
 		if (!sleep_until(due, watch, files))
 			continue;
-		/* Nothing there: another thread, which is about to end, has taken it. */
-		if (watch->file[WAKE].revents &&
-			read(watch->file[WAKE].fd, &wakes, sizeof wakes) < 0)
-			watch->file[WAKE].revents = 0;
+		files_lost(watch);
+		/* Or nothing: another thread, which is about to end, has taken it. */
+		if (watch->file[WAKE].revents & POLLIN)
+			(void)!read(watch->file[WAKE].fd, &wakes, sizeof wakes);
 		if (files > PRESSURE && is_pressed(watch->file + PRESSURE))
 			empty_all();
 	}

@@ -11,7 +11,7 @@
 static size_t tick(tierpool *pool, size_t unused)
 {
 	(void)unused;
-	return tp_pool_tick(pool);
+	return tp_pool_tick(pool, true);
 }
 
 size_t tp_pool_trim(tierpool *pool, size_t keep)
@@ -87,7 +87,7 @@ size_t tp_pool_tick_entry(struct tp_registered *entry)
 {
 	tierpool *pool = tp_pool_of(entry);
 
-	return tp_decay_claim(&pool->tiers.decay) ? tp_pool_tick(pool) : 0;
+	return tp_decay_claim(&pool->tiers.decay) ? tp_pool_tick(pool, false) : 0;
 }
 
 size_t tp_pool_empty(struct tp_registered *entry)

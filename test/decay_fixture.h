@@ -62,6 +62,22 @@ static inline unsigned owed(unsigned i)
 	return (uint32_t)decay.ticks - door_of(i)->aged;
 }
 
+/* As what uses it begins a tick, with nothing to turn. */
+static inline void begin(bool whole)
+{
+	tp_decay_turn(&decay);
+	tp_decay_begin(&decay, whole);
+}
+
+static inline bool begin_due(void)
+{
+	bool due = tp_decay_claim(&decay);
+
+	if (due)
+		begin(false);
+	return due;
+}
+
 /* One buffer and room for two, in each of its stacks. */
 static inline void fill(unsigned i)
 {

@@ -28,7 +28,7 @@ Test(decay, a_tick_is_due_when_the_clock_has_come_to_it_and_again_a_period_later
 		bool begun;
 
 		before = tp_clock_ms();
-		begun = tp_decay_begin_due(&decay);
+		begun = begin_due();
 		after = tp_clock_ms();
 		if (begun) {
 			cr_assert_geq(after, due, "before its time");
@@ -44,10 +44,10 @@ Test(decay, where_ticks_do_not_come_by_themselves_none_is_ever_due)
 {
 	start(0, UINT_MAX);
 	cr_assert_eq(decay.due, TP_DUE_NEVER);
-	cr_assert_not(tp_decay_begin_due(&decay));
-	tp_decay_begin(&decay);
-	tp_decay_begin_asked(&decay);
-	tp_decay_all(&decay, &ager);
+	cr_assert_not(begin_due());
+	begin(false);
+	begin(true);
+	tp_decay_all(&decay, true, &ager);
 	cr_assert_eq(decay.ticks, 2, "but whoever asks for one gets it");
 	cr_assert_eq(decay.due, TP_DUE_NEVER);
 }
@@ -66,7 +66,7 @@ static void *notice_and_age(void *nth)
 		if (!nth)
 			tp_store_relaxed(&decay.due, 0u);
 		pthread_barrier_wait(&barrier);
-		tp_add_relaxed(&begun_by, (uint32_t)tp_decay_begin_due(&decay));
+		tp_add_relaxed(&begun_by, (uint32_t)begin_due());
 		pthread_barrier_wait(&barrier);
 		/* However late the last one was done, as if this were no sooner after it. */
 		tp_store_relaxed(&decay.apart_ms, 0u);
@@ -101,7 +101,7 @@ Test(decay, the_own_cpu_ages_by_one_tick_whatever_was_missed)
 	cr_assert_not(some(), "no tick has begun");
 	cr_assert_eq(aged[0].pieces, 0);
 	for (unsigned missed = 0; missed < 5; missed++)
-		tp_decay_begin(&decay);
+		begin(false);
 	cr_assert_not(some());
 	cr_assert_eq(aged[0].ticks, 1, "it is in use, and what is not shows at the next tick");
 	cr_assert_eq(owed(0), 0);
@@ -125,7 +125,7 @@ Test(decay, idle_cpus_are_aged_by_who_passes_by_a_few_at_a_time_and_in_the_end_a
 	bool more;
 
 	start(OTHERS, UINT_MAX);
-	tp_decay_begin(&decay);
+	begin(false);
 	do {
 		more = some();
 		cr_assert_leq(others_aged() - before, PIECE);
@@ -141,11 +141,11 @@ Test(decay, idle_cpus_are_aged_by_who_passes_by_a_few_at_a_time_and_in_the_end_a
 Test(decay, one_that_lay_idle_through_several_owes_the_two_that_there_are_to_owe)
 {
 	start(1, UINT_MAX);
-	tp_decay_begin(&decay);
+	begin(false);
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].ticks, 1);
 	for (unsigned missed = 0; missed < 5; missed++)
-		tp_decay_begin(&decay);
+		begin(false);
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].ticks, 1 + 2, "nothing moved there since it was aged");
 }
@@ -154,7 +154,7 @@ Test(decay, one_hard_at_work_is_left_to_itself_and_stopped_by_the_next_tick)
 {
 	start(1, UINT_MAX);
 	work(1, BUSILY);
-	tp_decay_begin(&decay);
+	begin(false);
 	cr_assert_not(some(), "what is left to another is nothing to wait for");
 	if (!tp_percpu_rseq) {
 		cr_assert_eq(aged[1].ticks, 1, "a lock costs it nothing");
@@ -164,7 +164,7 @@ Test(decay, one_hard_at_work_is_left_to_itself_and_stopped_by_the_next_tick)
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].pieces, 0, "looked at again within one tick");
 	work(1, BUSILY);
-	tp_decay_begin(&decay);
+	begin(false);
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].ticks, 1, "what it uses must not go for a tick that it missed");
 	cr_assert(owed(1) == 0 && doors.fences == 1);
@@ -177,10 +177,10 @@ Test(decay, one_that_fell_quiet_owes_what_was_left_to_it)
 		skip("in locked mode nothing is left to those at work");
 	work(1, BUSILY);
 	work(2, BUSILY);
-	tp_decay_begin(&decay);
+	begin(false);
 	some();
 	work(2, 1);
-	tp_decay_begin(&decay);
+	begin(false);
 	some();
 	cr_assert_eq(aged[1].ticks, 2);
 	cr_assert_eq(aged[2].ticks, 1, "it put a buffer meanwhile, which is to live");
@@ -190,11 +190,11 @@ Test(decay, one_that_fell_quiet_owes_what_was_left_to_it)
 Test(decay, one_to_which_something_came_by_a_slow_put_owes_one_tick_only)
 {
 	start(1, UINT_MAX);
-	tp_decay_begin(&decay);
+	begin(false);
 	some();
 	hold(1, 2, 0);
-	tp_decay_begin(&decay);
-	tp_decay_begin(&decay);
+	begin(false);
+	begin(false);
 	some();
 	cr_assert_eq(
 		aged[1].ticks, 1 + 1, "what came was not pushed, and is to live as if it were");
@@ -284,16 +284,16 @@ Test(decay, an_empty_cpu_is_not_stopped_and_owes_nothing_afterwards)
 	start(1, UINT_MAX);
 	hold(1, 0, 0);
 	for (unsigned tick = 0; tick < 3; tick++) {
-		tp_decay_begin(&decay);
+		begin(false);
 		cr_assert_not(some());
 		cr_assert(!aged[1].pieces && !doors.fences && !owed(1));
 	}
 	hold(1, 1, 0);
-	tp_decay_begin(&decay);
+	begin(false);
 	some();
 	cr_assert_eq(aged[1].ticks, 1, "the only one since it was filled");
 	hold(1, 0, 1);
-	tp_decay_begin(&decay);
+	begin(false);
 	some();
 	cr_assert_eq(aged[1].pieces, 2, "room is something as well: ticks halve it");
 }
@@ -302,14 +302,14 @@ Test(decay, a_cpu_that_gets_its_slab_late_owes_nothing_of_earlier_ticks)
 {
 	start_with(1, 1, UINT_MAX);
 	for (unsigned tick = 0; tick < 3; tick++)
-		tp_decay_begin(&decay);
+		begin(false);
 	some();
 	fill(1);
 	join(1);
 	decay.swept = decay.ticks << 32; /* as if the last of them went on */
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].pieces, 0);
-	tp_decay_begin(&decay);
+	begin(false);
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].ticks, 1);
 }
@@ -320,13 +320,13 @@ Test(decay, an_explicit_tick_does_all_at_once_and_puts_off_the_next)
 {
 	start(OTHERS, 1u << 30);
 	decay.due = 0;
-	tp_decay_begin_asked(&decay);
-	tp_decay_all(&decay, &ager);
+	begin(true);
+	tp_decay_all(&decay, true, &ager);
 	cr_assert_eq(decay.ticks, 1);
 	for (unsigned i = 0; i <= OTHERS; i++)
 		cr_assert_eq(aged[i].ticks, 1);
 	cr_assert_geq(decay.due, (uint64_t)1 << 30);
-	cr_assert_not(tp_decay_begin_due(&decay));
+	cr_assert_not(begin_due());
 	cr_assert_not(some(), "nothing of it is left");
 	cr_assert_eq(others_aged(), OTHERS);
 }
@@ -336,7 +336,7 @@ Test(decay, what_a_piece_leaves_of_a_cpu_is_gone_on_with)
 	unsigned calls = 0;
 
 	start(OTHERS, UINT_MAX);
-	tp_decay_begin(&decay);
+	begin(false);
 	pieces_more = 2;
 	while (some()) {
 		cr_assert_lt(calls++, 6u * OTHERS, "it comes to no end");
@@ -346,7 +346,7 @@ Test(decay, what_a_piece_leaves_of_a_cpu_is_gone_on_with)
 	for (unsigned i = 0; i <= OTHERS; i++)
 		cr_assert(aged[i].pieces == 3 && !owed(i), "CPU %u: %u pieces", i, aged[i].pieces);
 	/* Where nobody else is to do it, what is left of the own one is. */
-	tp_decay_begin(&decay);
+	begin(false);
 	decay.swept += OTHERS + 1 + own;
 	cr_assert(some() && some());
 	cr_assert_not(some());
@@ -358,7 +358,7 @@ Test(decay, cpus_out_of_reach_do_not_hold_up_the_others)
 	start(OTHERS, UINT_MAX);
 	for (unsigned i = 2; i <= OTHERS; i += 2)
 		door_of(i)->closed = 1;
-	tp_decay_begin(&decay);
+	begin(false);
 	for (unsigned calls = 0; some(); calls++)
 		cr_assert_lt(calls, 2u * OTHERS, "it comes to no end");
 	for (unsigned i = 0; i <= OTHERS; i++)
@@ -369,7 +369,7 @@ Test(decay, cpus_out_of_reach_do_not_hold_up_the_others)
 	if (syscall_refuse(SYS_membarrier, UINT32_MAX, 128, EPERM) ||
 		syscall_refuse(SYS_sched_setaffinity, 0, 0, EPERM))
 		skip("the system takes no filter");
-	tp_decay_begin(&decay);
+	begin(false);
 	for (unsigned calls = 0; some(); calls++)
 		cr_assert_lt(calls, 2u * OTHERS, "it comes to no end");
 	cr_assert_eq(aged[0].ticks, 2, "the own one needs no fence");
@@ -390,12 +390,12 @@ static void after(void *context)
 Test(decay, what_is_to_follow_follows_when_the_cpu_has_its_slab_again)
 {
 	start(OTHERS, UINT_MAX);
-	tp_decay_begin(&decay);
+	begin(false);
 	pieces_more = 1;
 	while (tp_decay_some(&decay, &(struct tp_ager){age, after, &decay}))
 		;
 	pieces_more = 0;
-	tp_decay_begin_asked(&decay);
-	tp_decay_all(&decay, &(struct tp_ager){age, after, &decay});
+	begin(true);
+	tp_decay_all(&decay, true, &(struct tp_ager){age, after, &decay});
 	cr_assert_eq(afters, 3 * (OTHERS + 1));
 }

@@ -92,7 +92,7 @@ Test(decay, on_a_cpu_that_was_aged_strikes_come_soon_and_nothing_is_miscounted)
 	work(1, 10);
 	gap_grow();
 	before = tp_cpucache_count(&doors, at, STACKS);
-	tp_decay_begin(&decay);
+	begin(false);
 	cr_assert_not(some());
 	for (unsigned i = 0; i < 2; i++)
 		cr_assert(strikes_soon(i), "CPU %u goes on for %lld gets", i,

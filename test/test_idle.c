@@ -274,7 +274,7 @@ Test(idle, after_close_nothing_is_kept_or_found)
 	cr_assert_eq(f.tiers.retain.leased, 0);
 	cr_assert_null(take(&f, 0));
 	cr_assert_null(evict(&f, 0));
-	tp_drain_tick(&f.tiers, &f.victims);
+	tp_drain_tick(&f.tiers, true, &f.victims);
 	tp_drain_strip(&f.tiers, SIZE_MAX, &f.victims);
 	cr_assert_eq(victims_take(&f, NULL), 0);
 	fixture_end(&f);

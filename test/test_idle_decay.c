@@ -13,7 +13,7 @@ static struct fixture f, g; /* one a process, and each test is one */
 
 static void tick(void)
 {
-	tp_drain_tick(&f.tiers, &f.victims);
+	tp_drain_tick(&f.tiers, true, &f.victims);
 }
 
 static size_t victims(void)
@@ -361,7 +361,7 @@ static void operate(struct fixture *x)
 	else if (what < 236)
 		strip_any(x, random_below(65536));
 	else if (what < 240)
-		tp_drain_tick(&x->tiers, &x->victims);
+		tp_drain_tick(&x->tiers, true, &x->victims);
 	else if (what < 242)
 		tp_tiers_room_drop(&x->tiers, UINT_MAX);
 	else if (what < 244)

@@ -78,8 +78,8 @@ TIERPOOL_API size_t tierpool_cache_tick(tierpool_cache *cache);
 
 /*
  * Destroys a cache and what is idle in it; objects that are out are the program's. No call with
- * this cache may be under way or follow. Waits for the reaper where it is amid a tick of this
- * cache. NULL: nothing.
+ * this cache may be under way or follow. Waits for the reaper where it is amid work on
+ * this cache; so the caller must not hold a lock that destroy takes. NULL: nothing.
  */
 TIERPOOL_API void tierpool_cache_destroy(tierpool_cache *cache);
 

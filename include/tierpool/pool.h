@@ -99,10 +99,14 @@ TIERPOOL_API int tierpool_create(tierpool **out, const struct tierpool_options *
 /*
  * Destroys a pool: what is idle is freed at once. Buffers still borrowed stay good, may grow, and
  * must still be put; the last put frees the rest. No get may be under way or follow; puts, ticks,
- * trims and statistics may. Waits for the reaper, and for a neighbour on a budget, where they are
- * amid work on this pool: then nothing but the program's own calls uses its backing any more. On
- * the default pool: trims it. What lies on a CPU that cannot be stopped (see tierpool_retain_set)
- * stays allocated, and the pool's tables with it. The number of buffers still borrowed; 0 for NULL.
+ * trims and statistics may. On the default pool: trims it.
+ *
+ * Waits for whoever is amid work on this pool without having been given it: the reaper, a neighbour
+ * on a budget, a tick or trim of every pool. So then nothing but calls with this pool and its
+ * buffers uses its backing any more; and the caller must not hold a lock that the backing takes.
+ * What lies on a CPU that cannot be stopped (see tierpool_retain_set) stays allocated, and the
+ * pool's tables with it.
+ * The number of buffers still borrowed; 0 for NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
 
@@ -204,6 +208,7 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  * waited for memory through a tenth of two seconds) it frees all that is idle; where that cannot be
  * watched it says so once on stderr, and only ticks.
  *
+ * It has up to four files open, which the program must not close: else it looks ten times a second.
  * Starts are counted: the thread is there until there were as many stops. It does not run in the
  * child of a fork, where starts count from 0.
  * 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had, and nothing is counted.
@@ -216,8 +221,9 @@ TIERPOOL_API void tierpool_reaper_stop(void);
 /*
  * A bound on idle bytes for several pools together, on top of each one's retain. A pool that it
  * keeps from keeping a buffer gets from the others what they have leased and do not use, and, while
- * that lasts, what lay idle there for 0.1 to 0.2 seconds: by one of the calls that are kept out, at
- * most once a millisecond, which looks after up to eight of the others and frees some of theirs.
+ * that lasts, what lay idle there for 0.1 to 0.2 seconds, whatever their decay_ms: by one of the
+ * calls that are kept out, at most once a millisecond, which looks after up to eight of the others,
+ * stops up to eight CPUs of each, and frees up to 64 buffers or 2 MiB of each until there is room.
  * 0; -EINVAL: out is NULL or bytes is 0; -ENOMEM. *out is NULL on failure.
  */
 TIERPOOL_API int tierpool_budget_create(tierpool_budget **out, size_t bytes);
