@@ -15,11 +15,6 @@
 #include "pool.h"
 #include "shadow.h"
 
-static void count(uint64_t *counter)
-{
-	tp_add_relaxed(counter, 1u);
-}
-
 /* There is a fast path in rseq mode, where nobody watches idle blocks. */
 static struct tp_fast fast;
 
@@ -87,7 +82,7 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 			errno = ENOMEM;
 			return NULL;
 		}
-		count(&pool->counters.misses);
+		tp_pool_count(&pool->counters.misses);
 	}
 	/* Release: whoever sees this get sees its miss. Partner: hits in stats.c. */
 	tp_add_release(&pool->counters.slow_gets, 1u);
@@ -205,7 +200,7 @@ static tp_cold void put_slow(tierpool_buf *b)
 
 	/* Once b is kept, another thread may destroy the pool and free it: not under our feet. */
 	tp_registry_retain(&pool->registered);
-	count(&pool->counters.slow_puts);
+	tp_pool_count(&pool->counters.slow_puts);
 	/* Before b is kept, which owes nothing of what fell due earlier. */
 	attend(pool);
 	tp_pool_stow(pool, b);
@@ -287,7 +282,7 @@ static tierpool_buf *buffer_obtain(tierpool *pool, size_t n)
 	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : tp_pool_take(pool, tier);
 
 	if (b)
-		count(&pool->counters.grows_pooled);
+		tp_pool_count(&pool->counters.grows_pooled);
 	else
 		b = tp_pool_alloc(pool, tier, n);
 	return b;
@@ -315,7 +310,7 @@ tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
 		other = buffer_obtain(pool, need);
 	if (!other)
 		return NULL;
-	count(&pool->counters.grows);
+	tp_pool_count(&pool->counters.grows);
 	tp_shadow_show(other->data, other->cap);
 	blocks_swap(b, other);
 	if (b->tp_tier == TP_TIER_NONE)

@@ -68,17 +68,19 @@ void tp_decay_turn(struct tp_decay *decay)
 	(void)tp_add_acq_rel(&decay->turning, 1u);
 }
 
-void tp_decay_begin(struct tp_decay *decay, bool whole)
+void tp_decay_begin(struct tp_decay *decay, enum tp_tick tick)
 {
-	uint64_t now = tp_clock_ms(), tick;
+	uint64_t now = tp_clock_ms(), number;
 
 	tp_store_relaxed(
 		&decay->apart_ms, (uint32_t)(now - tp_exchange_relaxed(&decay->begun_ms, now)));
 	if (decay->ms != UINT_MAX)
 		tp_store_relaxed(&decay->due, now + decay->ms);
-	tick = tp_add_relaxed(&decay->ticks, 1u) + 1;
+	tp_store_relaxed(&decay->asked, tick == TP_TICK_ASKED);
+	number = tp_add_relaxed(&decay->ticks, 1u) + 1;
 	/* Release: who goes on with this tick sees that it has begun. */
-	tp_store_release(&decay->swept, tick << 32 | (whole ? decay->doors->count : 0));
+	tp_store_release(
+		&decay->swept, number << 32 | (tick == TP_TICK_PIECES ? 0 : decay->doors->count));
 	tp_sub_acq_rel(&decay->turning, 1u);
 }
 
@@ -107,20 +109,17 @@ static void door_hurry(struct tp_decay *decay, struct tp_door *door)
 }
 
 /*
- * Whether so little time has passed since then that it is no tick's distance. Where ticks are as
+ * Whether so little time has passed since then that it is no tick's distance; never for a tick that
+ * was asked for. Where ticks are as
  * close as the clock's own, it cannot be told.
  */
 static bool is_recent(const struct tp_decay *decay, uint32_t ms)
 {
 	uint32_t apart = tp_load_relaxed(&decay->apart_ms);
 
-	return apart >= 2 * CLOCK_MS && (uint32_t)tp_clock_ms() - ms < apart / 2;
+	return !tp_load_relaxed(&decay->asked) && apart >= 2 * CLOCK_MS &&
+	       (uint32_t)tp_clock_ms() - ms < apart / 2;
 }
-
-/* How a tick is done: to its end, waiting for other stoppers; and because the program asked. */
-struct manner {
-	bool whole, asked;
-};
 
 /*
  * A stopped CPU's part of a tick, which may be so many steps. Whether it is done. One that was late
@@ -128,7 +127,7 @@ struct manner {
  * was used just before the late one would go right after it.
  */
 static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick, unsigned steps,
-	struct manner manner, const struct tp_ager *ager)
+	const struct tp_ager *ager)
 {
 	if ((int32_t)(tick - tp_load_relaxed(&door->aged)) <= 0)
 		return true;
@@ -136,7 +135,7 @@ static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick
 	door_hurry(decay, door);
 	if (door->ager_tick != tick) {
 		door->ager_tick = tick;
-		door->ager_steps = !manner.asked && is_recent(decay, door->aged_ms) ? 0 : steps;
+		door->ager_steps = is_recent(decay, door->aged_ms) ? 0 : steps;
 		door->ager = 0;
 	}
 	if (door->ager_steps && !ager->age(ager->context, door, door->ager_steps))
@@ -185,7 +184,7 @@ static bool own_age(struct tp_decay *decay, const struct tp_ager *ager)
 	if (!door)
 		return false;
 	look(door, uses(decay, (unsigned)(door - decay->doors->door)));
-	done = door_age(decay, door, tick, 1, (struct manner){false, false}, ager);
+	done = door_age(decay, door, tick, 1, ager);
 	door_publish(door, ager);
 	return done;
 }
@@ -204,17 +203,17 @@ enum aged { AGED_PARTLY, AGED_STOPPED, AGED_UNSTOPPED };
 
 /* Whether a CPU is to be stopped for a tick; where not, it ages itself, or another time. */
 static bool may_be_aged(
-	struct tp_decay *decay, unsigned cpu, uint32_t owed, uint64_t used, struct manner manner)
+	struct tp_decay *decay, unsigned cpu, uint32_t owed, uint64_t used, bool whole)
 {
 	if (tp_percpu_rseq && used >= BUSY && owed < 2 && cpu != tp_percpu_id())
 		return false;
 	/* No get or put goes to another CPU, where fences are refused, of its own accord. */
-	return manner.whole || !tp_load_relaxed(&decay->doors->fence_lost);
+	return whole || !tp_load_relaxed(&decay->doors->fence_lost);
 }
 
 /* Any CPU's part of a tick, or it is left to the CPU itself. */
 static enum aged cpu_age(
-	struct tp_decay *decay, unsigned cpu, struct manner manner, const struct tp_ager *ager)
+	struct tp_decay *decay, unsigned cpu, bool whole, const struct tp_ager *ager)
 {
 	struct tp_door *door = &decay->doors->door[cpu];
 	uint32_t tick = tick_now(decay), aged = tp_load_relaxed(&door->aged);
@@ -229,18 +228,16 @@ static enum aged cpu_age(
 		return AGED_UNSTOPPED;
 	}
 	now = uses(decay, cpu);
-	owes_two = tick - aged >= 2 &&
-		   (manner.asked || !is_recent(decay, tp_load_relaxed(&door->tick_ms)));
+	owes_two = tick - aged >= 2 && !is_recent(decay, tp_load_relaxed(&door->tick_ms));
 	used = look(door, now);
-	if (!may_be_aged(decay, cpu, tick - aged, used, manner))
+	if (!may_be_aged(decay, cpu, tick - aged, used, whole))
 		return AGED_UNSTOPPED;
-	door = manner.whole ? tp_doors_stop(decay->doors, cpu)
-			    : tp_doors_try_stop(decay->doors, cpu);
+	door = whole ? tp_doors_stop(decay->doors, cpu) : tp_doors_try_stop(decay->doors, cpu);
 	if (!door)
 		return AGED_UNSTOPPED;
 	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
 	owes_two = owes_two && !used && uses(decay, cpu) == now;
-	done = door_age(decay, door, tick, 1 + owes_two, manner, ager);
+	done = door_age(decay, door, tick, 1 + owes_two, ager);
 	door_publish(door, ager);
 	return done ? AGED_STOPPED : AGED_PARTLY;
 }
@@ -277,7 +274,7 @@ static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 		if (!owes(decay, cpu))
 			continue;
 		looks++;
-		switch (cpu_age(decay, cpu, (struct manner){false, false}, ager)) {
+		switch (cpu_age(decay, cpu, false, ager)) {
 		case AGED_PARTLY:
 			/* Once more from here; if nobody went on meanwhile. */
 			if (tp_publish(&decay->swept, &swept, swept - 1))
@@ -301,11 +298,11 @@ bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager)
 	return !own || !others;
 }
 
-void tp_decay_all(struct tp_decay *decay, bool asked, const struct tp_ager *ager)
+void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	for (unsigned cpu = 0; cpu < decay->doors->count; cpu++)
 		if (owes(decay, cpu))
-			cpu_age(decay, cpu, (struct manner){true, asked}, ager);
+			cpu_age(decay, cpu, true, ager);
 }
 
 /* ---- looking at the clock ---- */

@@ -36,6 +36,7 @@ struct tp_decay {
 	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
 	uint64_t ticks;        /* begun so far; read by anyone */
 	uint64_t swept;        /* of which tick, 32 bits, how many CPUs were looked at, 32 bits */
+	uint32_t asked;        /* the last one that began was asked for */
 	uint32_t turning;      /* ticks that are about to begin */
 	uint64_t begun_ms;     /* when the last tick began */
 	uint32_t apart_ms;     /* from the one before */
@@ -64,21 +65,24 @@ struct tp_ager {
 bool tp_decay_claim(struct tp_decay *decay);
 
 /*
- * Begins a tick: to be done in pieces, or whole, by tp_decay_all of the same caller. Before that,
- * between the two, the caller does what is not on CPUs; what goes from there to a CPU meanwhile is
- * told to be young (tp_decay_owes). Else it might be aged twice for one tick.
+ * How a tick is done: in pieces, by all who come; or whole, by tp_decay_all of who has begun it; or
+ * whole because the program asked for it, and so everywhere, even where the last one was done late.
+ */
+enum tp_tick { TP_TICK_PIECES, TP_TICK_WHOLE, TP_TICK_ASKED };
+
+/*
+ * Begins a tick. Before that, between the two, the caller does what is not on CPUs; what goes from
+ * there to a CPU meanwhile is told to be young (tp_decay_owes). Else it might be aged twice for one
+ * tick.
  */
 void tp_decay_turn(struct tp_decay *decay);
-void tp_decay_begin(struct tp_decay *decay, bool whole);
+void tp_decay_begin(struct tp_decay *decay, enum tp_tick tick);
 
 /* A piece of the ticks that have begun. Whether there is more to do. */
 bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager);
 
-/*
- * Does all of a tick that the caller has begun, but what is left to busy CPUs. ager must not leave
- * any. asked: by the program, and so even where the last one was done late.
- */
-void tp_decay_all(struct tp_decay *decay, bool asked, const struct tp_ager *ager);
+/* Does all of a tick that was begun so, but what is left to busy CPUs. ager must not leave any. */
+void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
 
 /* Whether a CPU has yet to be aged: what comes to it now will be, whatever its age. */
 bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door);

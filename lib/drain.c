@@ -233,7 +233,7 @@ void tp_drain_begin(struct tp_tiers *tiers)
 {
 	tp_decay_turn(&tiers->decay);
 	depots_age(tiers);
-	tp_decay_begin(&tiers->decay, false);
+	tp_decay_begin(&tiers->decay, TP_TICK_PIECES);
 }
 
 bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims)
@@ -257,8 +257,8 @@ void tp_drain_tick(struct tp_tiers *tiers, bool asked, struct tp_list *victims)
 	tp_decay_turn(&tiers->decay);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_rotate(&tiers->tier[tier].depot, victims);
-	tp_decay_begin(&tiers->decay, true);
-	tp_decay_all(&tiers->decay, asked, &(struct tp_ager){.age = slab_age, .context = &ageing});
+	tp_decay_begin(&tiers->decay, asked ? TP_TICK_ASKED : TP_TICK_WHOLE);
+	tp_decay_all(&tiers->decay, &(struct tp_ager){.age = slab_age, .context = &ageing});
 	tp_list_move(&ageing.gone, victims);
 }
 

@@ -305,7 +305,7 @@ bool tp_objects_some(struct tp_objects *objects)
 	if (tp_decay_claim(&objects->decay)) {
 		tp_decay_turn(&objects->decay);
 		tp_chunks_age(&objects->chunks);
-		tp_decay_begin(&objects->decay, false);
+		tp_decay_begin(&objects->decay, TP_TICK_PIECES);
 	}
 	more = tp_decay_some(&objects->decay, &ager);
 	dying_destroy_some(objects);
@@ -323,9 +323,9 @@ size_t tp_objects_tick(struct tp_objects *objects, bool asked)
 
 	tp_decay_turn(&objects->decay);
 	tp_chunks_rotate(&objects->chunks, first);
-	tp_decay_begin(&objects->decay, true);
+	tp_decay_begin(&objects->decay, asked ? TP_TICK_ASKED : TP_TICK_WHOLE);
 	destroyed = chunks_destroy(objects, first[0]) + chunks_destroy(objects, first[1]);
-	tp_decay_all(&objects->decay, asked, &(struct tp_ager){stack_age, stack_aged, &ageing});
+	tp_decay_all(&objects->decay, &(struct tp_ager){stack_age, stack_aged, &ageing});
 	destroyed += chunks_destroy(objects, tp_chunks_take(&objects->chunks, TP_DYING));
 	return destroyed + ageing.destroyed;
 }
@@ -350,36 +350,22 @@ static size_t chunks_empty(struct tp_objects *objects)
 	return destroyed;
 }
 
-size_t tp_objects_empty(struct tp_objects *objects)
+/* All that is idle; stopping each CPU for it, or at rest, when nobody is left to be stopped. */
+static size_t empty(struct tp_objects *objects, bool at_rest)
 {
 	size_t destroyed = chunks_empty(objects);
 
 	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++) {
-		struct tp_door *door = tp_doors_stop(&objects->doors, cpu);
+		struct tp_door *door =
+			at_rest ? &objects->doors.door[cpu] : tp_doors_stop(&objects->doors, cpu);
 		void *object[TP_AGES_SLOTS];
 		unsigned count;
 
-		if (!door)
+		if (!door || !door->home)
 			continue;
 		count = stack_empty(door, object);
-		tp_door_publish(door);
-		for (unsigned i = 0; i < count; i++)
-			object_destroy(objects, object[i]);
-		destroyed += count;
-	}
-	return destroyed;
-}
-
-/* The same, where nobody is left who would have to be stopped. */
-static size_t empty_at_rest(struct tp_objects *objects)
-{
-	size_t destroyed = chunks_empty(objects);
-
-	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++) {
-		struct tp_door *door = &objects->doors.door[cpu];
-		void *object[TP_AGES_SLOTS];
-		unsigned count = door->home ? stack_empty(door, object) : 0;
-
+		if (!at_rest)
+			tp_door_publish(door);
 		destroyed += count;
 		while (count)
 			object_destroy(objects, object[--count]);
@@ -387,10 +373,15 @@ static size_t empty_at_rest(struct tp_objects *objects)
 	return destroyed;
 }
 
+size_t tp_objects_empty(struct tp_objects *objects)
+{
+	return empty(objects, false);
+}
+
 void tp_objects_fini(struct tp_objects *objects)
 {
 	/* Until callbacks put nothing more here. */
-	while (empty_at_rest(objects))
+	while (empty(objects, true))
 		;
 	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++)
 		free(objects->doors.door[cpu].block);

@@ -15,11 +15,6 @@
 /* How often in the time between two ticks jemalloc is asked for pages. */
 #define SETTLE_PARTS 16
 
-static void count(uint64_t *counter)
-{
-	tp_add_relaxed(counter, 1u);
-}
-
 /* ---- buffers: from the backing and back to it ---- */
 
 tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
@@ -38,7 +33,7 @@ tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
 		return NULL;
 	}
 	tp_registry_retain(&pool->registered);
-	count(&pool->counters.allocs);
+	tp_pool_count(&pool->counters.allocs);
 	*b = (tierpool_buf){.data = block,
 		.cap = cap,
 		.tp_pool = pool,
@@ -59,11 +54,11 @@ static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bo
 	/*
 	 * Before the lease ends: a pool without leases whose frees are settled has no more to do.
 	 */
-	count(&pool->counters.frees);
+	tp_pool_count(&pool->counters.frees);
 	/* Not before the block is free: the bound counts memory, not intentions. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
 		tp_tiers_unlease(&pool->tiers, tier, 1);
-	count(&pool->counters.drops[why]);
+	tp_pool_count(&pool->counters.drops[why]);
 	tp_header_free(&pool->headers, b);
 	tp_registry_drop(&pool->registered);
 }

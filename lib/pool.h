@@ -8,6 +8,7 @@
 
 #include <tierpool/pool.h>
 
+#include "atomic.h"
 #include "backing.h"
 #include "header.h"
 #include "registry.h"
@@ -70,6 +71,11 @@ struct tierpool {
 };
 
 _Static_assert(sizeof(struct tierpool) == TP_SLABS_AT, "else TP_SLABS_AT is too small");
+
+static inline void tp_pool_count(uint64_t *counter)
+{
+	tp_add_relaxed(counter, 1u);
+}
 
 static inline tierpool *tp_pool_of(struct tp_registered *entry)
 {

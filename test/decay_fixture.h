@@ -66,7 +66,7 @@ static inline unsigned owed(unsigned i)
 static inline void begin(bool whole)
 {
 	tp_decay_turn(&decay);
-	tp_decay_begin(&decay, whole);
+	tp_decay_begin(&decay, whole ? TP_TICK_ASKED : TP_TICK_PIECES);
 }
 
 static inline bool begin_due(void)

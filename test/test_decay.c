@@ -47,7 +47,7 @@ Test(decay, where_ticks_do_not_come_by_themselves_none_is_ever_due)
 	cr_assert_not(begin_due());
 	begin(false);
 	begin(true);
-	tp_decay_all(&decay, true, &ager);
+	tp_decay_all(&decay, &ager);
 	cr_assert_eq(decay.ticks, 2, "but whoever asks for one gets it");
 	cr_assert_eq(decay.due, TP_DUE_NEVER);
 }
@@ -321,7 +321,7 @@ Test(decay, an_explicit_tick_does_all_at_once_and_puts_off_the_next)
 	start(OTHERS, 1u << 30);
 	decay.due = 0;
 	begin(true);
-	tp_decay_all(&decay, true, &ager);
+	tp_decay_all(&decay, &ager);
 	cr_assert_eq(decay.ticks, 1);
 	for (unsigned i = 0; i <= OTHERS; i++)
 		cr_assert_eq(aged[i].ticks, 1);
@@ -396,6 +396,6 @@ Test(decay, what_is_to_follow_follows_when_the_cpu_has_its_slab_again)
 		;
 	pieces_more = 0;
 	begin(true);
-	tp_decay_all(&decay, true, &(struct tp_ager){age, after, &decay});
+	tp_decay_all(&decay, &(struct tp_ager){age, after, &decay});
 	cr_assert_eq(afters, 3 * (OTHERS + 1));
 }
