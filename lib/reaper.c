@@ -201,11 +201,12 @@ static int wait_until(uint64_t due)
  */
 static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
 {
+	struct pollfd *file = watch->file;
 	int wait = wait_until(due), ready;
 
-	if (watch->file[WAKE].fd < 0 || watch->file[END].fd < 0)
+	if (file[WAKE].fd < 0 || file[END].fd < 0)
 		wait = wait < 0 || wait > UNWOKEN_MS ? UNWOKEN_MS : wait;
-	ready = poll(watch->file, files, wait);
+	ready = poll(file, files, wait);
 	if (ready < 0 && errno != EINTR)
 		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = UNWOKEN_MS * 1000000}, NULL);
 	return ready > 0;
