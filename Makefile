@@ -149,7 +149,7 @@ demo:
 	@.ci/deps demo
 	$(Q)$(MAKE) --no-print-directory demo-run VARIANT=jemalloc JEMALLOC=yes
 
-.PHONY: demo-run test-run
+.PHONY: demo-run test-run test-build
 demo-run: $(BUILD)/benchmarks/encode_control
 	$(Q)$(BUILD)/benchmarks/encode_control
 
@@ -157,7 +157,9 @@ test:
 	@.ci/deps test
 	$(Q)$(MAKE) --no-print-directory test-run
 
-test-run: all $(UNIT) $(STRESS) $(PATHS) $(BENCH)
+test-build: all $(UNIT) $(STRESS) $(PATHS) $(BENCH)
+
+test-run: test-build
 	$(Q)CC='$(CC)' test/run.sh $(UNIT) $(STRESS) $(PATHS) $(INSTALLED)
 
 stress: all $(STRESS)
@@ -190,8 +192,9 @@ $(addprefix check-,$(filter-out environments fastpath valgrind,$(CHECKS))): chec
 check-environments check-fastpath check-valgrind: check-gcc
 
 SUB = +$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none
+# TESTED: by who has just run these, and wants the others.
 check-gcc:
-	$(SUB) test-run
+	$(SUB) $(if $(TESTED),test-build,test-run)
 check-environments:
 	$(Q)echo "== $@" && test/environments.sh $(UNIT) $(STRESS)
 check-fastpath:
