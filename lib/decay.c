@@ -201,16 +201,6 @@ static bool is_empty(const struct tp_decay *decay, unsigned cpu)
 /* What came of a look at a CPU: a part is left; it was stopped; or it need not be, or cannot. */
 enum aged { AGED_PARTLY, AGED_STOPPED, AGED_UNSTOPPED };
 
-/* Whether a CPU is to be stopped for a tick; where not, it ages itself, or another time. */
-static bool may_be_aged(
-	struct tp_decay *decay, unsigned cpu, uint32_t owed, uint64_t used, bool whole)
-{
-	if (tp_percpu_rseq && used >= BUSY && owed < 2 && cpu != tp_percpu_id())
-		return false;
-	/* No get or put goes to another CPU, where fences are refused, of its own accord. */
-	return whole || !tp_load_relaxed(&decay->doors->fence_lost);
-}
-
 /* Any CPU's part of a tick, or it is left to the CPU itself. */
 static enum aged cpu_age(
 	struct tp_decay *decay, unsigned cpu, bool whole, const struct tp_ager *ager)
@@ -230,7 +220,7 @@ static enum aged cpu_age(
 	now = uses(decay, cpu);
 	owes_two = tick - aged >= 2 && !is_recent(decay, tp_load_relaxed(&door->tick_ms));
 	used = look(door, now);
-	if (!may_be_aged(decay, cpu, tick - aged, used, whole))
+	if (tp_percpu_rseq && used >= BUSY && tick - aged < 2 && cpu != tp_percpu_id())
 		return AGED_UNSTOPPED;
 	door = whole ? tp_doors_stop(decay->doors, cpu) : tp_doors_try_stop(decay->doors, cpu);
 	if (!door)
