@@ -107,8 +107,9 @@ void tp_decay_kept(struct tp_decay *decay);
 void tp_decay_unwatch(struct tp_decay *decay);
 void tp_decay_watch(struct tp_decay *decay);
 
-/* Of the reaper: calls upwards, to reaper.c. */
+/* Of the reaper, calls upwards to reaper.c: wakes it; and registers its handlers of fork. */
 void tp_reaper_wake(void);
+void tp_reaper_forks(void);
 
 /* Pops and pushes of a CPU so far, as of some moment: the same as before only where it is idle. */
 uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu);

@@ -316,6 +316,8 @@ __attribute__((constructor)) static void stay_loaded(void)
 static void forks_register(void)
 {
 	pthread_atfork(fork_prepare, fork_release, fork_child);
+	/* After ours, so that a fork takes its lock first: it may be waited for with ours. */
+	tp_reaper_forks();
 }
 
 void tp_forks_start(void)

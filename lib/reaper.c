@@ -278,7 +278,7 @@ static void fork_child(void)
 	pthread_mutex_unlock(&reaper.lock);
 }
 
-static void forks_register(void)
+void tp_reaper_forks(void)
 {
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
@@ -348,10 +348,9 @@ static int thread_start(void)
 
 int tierpool_reaper_start(void)
 {
-	static pthread_once_t forks = PTHREAD_ONCE_INIT;
 	int error = 0, cancel;
 
-	pthread_once(&forks, forks_register);
+	tp_forks_start();
 	/* To open a file is a place where a thread may be cancelled: not with the lock. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);
