@@ -92,13 +92,10 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	return b;
 }
 
-/*
- * What a CPU does at its strikes: a piece of what is due, and arms the next one. While something is
- * left to do each get does a piece: however few they are, it comes to its end.
- */
+/* What a CPU does at its strikes: a piece of what is due, and arms the next one. */
 static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
 {
-	unsigned mean = tp_pool_attend(pool) ? 1 : tp_decay_gap(&pool->tiers.decay);
+	unsigned mean = tp_decay_gap(&pool->tiers.decay, tp_pool_attend(pool));
 
 	tp_cpucache_arm(&pool->tiers.doors, b->tp_word, mean);
 	return lend_in_any_mode(b);

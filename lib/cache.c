@@ -17,8 +17,6 @@
 #include "pool.h"
 #include "registry.h"
 
-#define DEFAULT_DECAY_MS 10000
-
 struct tierpool_cache {
 	struct tp_registered registered; /* first: found as one of these */
 	void *(*create)(void *context);
@@ -65,7 +63,7 @@ static tp_cold void *get_slow(tierpool_cache *cache)
 /* As a pool's (borrow.c). */
 static tp_cold void *get_struck(tierpool_cache *cache, void *object)
 {
-	unsigned mean = tp_objects_some(&cache->idle) ? 1 : tp_decay_gap(&cache->idle.decay);
+	unsigned mean = tp_decay_gap(&cache->idle.decay, tp_objects_some(&cache->idle));
 
 	tp_cpucache_arm(&cache->idle.doors, TP_OBJECTS_AT, mean);
 	return object;
@@ -143,13 +141,10 @@ static void cache_free(struct tp_registered *entry)
 
 static uint64_t cache_due(struct tp_registered *entry)
 {
-	tierpool_cache *cache = cache_of(entry);
+	struct tp_objects *idle = &cache_of(entry)->idle;
 
-	tp_decay_unwatch(&cache->idle.decay);
-	if (!tp_objects_have(&cache->idle))
-		return TP_DUE_EMPTY;
-	tp_decay_watch(&cache->idle.decay);
-	return tp_load_relaxed(&cache->idle.decay.due);
+	tp_decay_unwatch(&idle->decay);
+	return tp_decay_due(&idle->decay, tp_objects_have(idle));
 }
 
 static size_t cache_tick(struct tp_registered *entry)
@@ -205,7 +200,7 @@ static tierpool_cache *cache_make(const struct tierpool_cache_options *chosen)
 		return NULL;
 	memset(cache, 0, bytes);
 	if (tp_objects_init(&cache->idle, cache->cpus, tp_page_line((uintptr_t)&fast),
-		    chosen->decay_ms ? chosen->decay_ms : DEFAULT_DECAY_MS, chosen->destroy,
+		    chosen->decay_ms ? chosen->decay_ms : TP_DECAY_MS, chosen->destroy,
 		    chosen->context)) {
 		free(cache);
 		return NULL;

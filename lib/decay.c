@@ -42,8 +42,7 @@ void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_
 		.due = ms == UINT_MAX ? TP_DUE_NEVER : tp_clock_ms() + ms};
 }
 
-/* The time between two strikes that is aimed at, in milliseconds. */
-static uint32_t part_of(const struct tp_decay *decay)
+uint32_t tp_decay_part(const struct tp_decay *decay)
 {
 	return (uint32_t)tp_max(decay->ms / PARTS, 1);
 }
@@ -110,8 +109,7 @@ static void door_hurry(struct tp_decay *decay, struct tp_door *door)
 
 /*
  * Whether so little time has passed since then that it is no tick's distance; never for a tick that
- * was asked for. Where ticks are as
- * close as the clock's own, it cannot be told.
+ * was asked for. Where ticks are as close as the clock's own, it cannot be told.
  */
 static bool is_recent(const struct tp_decay *decay, uint32_t ms)
 {
@@ -210,9 +208,7 @@ static enum aged cpu_age(
 	bool owes_two, done;
 	uint64_t now, used;
 
-	/*
-	 * What is put there from now on was put after the tick. Else another one did it just now.
-	 */
+	/* What is put there from now on was put after the tick. Else another did it just now. */
 	if (is_empty(decay, cpu)) {
 		(void)tp_publish(&door->aged, &aged, tick);
 		return AGED_UNSTOPPED;
@@ -250,6 +246,7 @@ static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 	unsigned count = decay->doors->count, looks = 0, stops = 0;
 
 	while ((uint32_t)swept < count) {
+		enum aged result;
 		unsigned cpu;
 
 		if (looks == PIECE_LOOKS || stops == PIECE_STOPS)
@@ -264,17 +261,13 @@ static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 		if (!owes(decay, cpu))
 			continue;
 		looks++;
-		switch (cpu_age(decay, cpu, false, ager)) {
-		case AGED_PARTLY:
+		result = cpu_age(decay, cpu, false, ager);
+		stops += result == AGED_STOPPED;
+		if (result == AGED_PARTLY) {
 			/* Once more from here; if nobody went on meanwhile. */
 			if (tp_publish(&decay->swept, &swept, swept - 1))
 				tp_sub_relaxed(&decay->next_cpu, 1u);
 			return false;
-		case AGED_STOPPED:
-			stops++;
-			break;
-		case AGED_UNSTOPPED:
-			break;
 		}
 	}
 	return true;
@@ -297,13 +290,15 @@ void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
 
 /* ---- looking at the clock ---- */
 
-unsigned tp_decay_gap(struct tp_decay *decay)
+unsigned tp_decay_gap(struct tp_decay *decay, bool more)
 {
 	struct tp_door *door = own_door(decay);
-	uint32_t now = (uint32_t)tp_clock_ms(), part = part_of(decay);
+	uint32_t now = (uint32_t)tp_clock_ms(), part = tp_decay_part(decay);
 	uint32_t took = now - tp_load_relaxed(&door->struck_ms);
 	uint64_t gap = tp_max(tp_load_relaxed(&door->gap), 1);
 
+	if (more)
+		return 1;
 	if (took < part)
 		gap = tp_min(2 * gap, GAP_MOST);
 	else if (took / 2 >= part)
@@ -320,7 +315,7 @@ void tp_decay_hurry(struct tp_decay *decay)
 
 	/* Seldom, so that slow calls among many gets do not make strikes of all of them. */
 	if (tp_likely(tp_load_relaxed(&door->gap) <= 2 * GAP_SOON) ||
-		(uint32_t)tp_clock_ms() - tp_load_relaxed(&door->hurried_ms) < part_of(decay))
+		(uint32_t)tp_clock_ms() - tp_load_relaxed(&door->hurried_ms) < tp_decay_part(decay))
 		return;
 	door = tp_doors_stop_own(decay->doors);
 	if (!door)
@@ -346,9 +341,12 @@ void tp_decay_unwatch(struct tp_decay *decay)
 	(void)tp_exchange_acq_rel(&decay->unwatched, 1u);
 }
 
-void tp_decay_watch(struct tp_decay *decay)
+uint64_t tp_decay_due(struct tp_decay *decay, bool any)
 {
+	if (!any)
+		return TP_DUE_EMPTY;
 	tp_store_relaxed(&decay->unwatched, 0u);
+	return tp_load_relaxed(&decay->due);
 }
 
 /* ---- whom a stop may cost ---- */

@@ -24,6 +24,9 @@
 
 #include "cpucache.h"
 
+/* As decay_ms, where none is given. */
+#define TP_DECAY_MS 10000
+
 /* As a due time: never; and, to the reaper, that nothing is there that could decay. */
 #define TP_DUE_NEVER (UINT64_MAX - 1)
 #define TP_DUE_EMPTY UINT64_MAX
@@ -61,6 +64,9 @@ struct tp_ager {
 	void *context;
 };
 
+/* A sixteenth of the time between two ticks, in milliseconds: how finely what is due is noticed. */
+uint32_t tp_decay_part(const struct tp_decay *decay);
+
 /* Whether a tick is due, which then is the caller's to begin. */
 bool tp_decay_claim(struct tp_decay *decay);
 
@@ -88,8 +94,11 @@ void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
 bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door);
 bool tp_decay_owes_here(const struct tp_decay *decay);
 
-/* When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. */
-unsigned tp_decay_gap(struct tp_decay *decay);
+/*
+ * When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. While
+ * there is more to do, at the next get: so however few they are, it comes to its end.
+ */
+unsigned tp_decay_gap(struct tp_decay *decay, bool more);
 
 /*
  * After a slow call, by which most surplus comes: looks at the clock soon again, since from now on
@@ -101,11 +110,12 @@ void tp_decay_hurry(struct tp_decay *decay);
 void tp_decay_kept(struct tp_decay *decay);
 
 /*
- * For the reaper, before it looks whether there is anything: from now on it is told if something
- * is kept. And: it need not be told.
+ * For the reaper, before it looks whether there is anything: from now on it is told if something is
+ * kept. And what it makes of the look: when the next tick is due; where there is anything it need
+ * not be told.
  */
 void tp_decay_unwatch(struct tp_decay *decay);
-void tp_decay_watch(struct tp_decay *decay);
+uint64_t tp_decay_due(struct tp_decay *decay, bool any);
 
 /* Of the reaper, calls upwards to reaper.c: wakes it; and registers its handlers of fork. */
 void tp_reaper_wake(void);

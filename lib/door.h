@@ -55,8 +55,8 @@ struct tp_door {
 	uint32_t tick_ms;      /* when that was */
 	/*
 	 * Ticks that have been done here, read by anyone, and when the last; and of the one that is
+	 * done piece by piece, how far, and in how many steps. By whoever stopped the CPU.
 	 */
-	/* done piece by piece, how far, and in how many steps. By whoever stopped the CPU. */
 	uint32_t aged, aged_ms;
 	uint32_t ager, ager_tick, ager_steps;
 	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */

@@ -178,7 +178,7 @@ static bool slab_age(void *context, struct tp_door *door, unsigned ticks)
 		for (unsigned i = 0; i < ticks; i++)
 			stack_age(ageing, door, tier);
 	}
-	door->ager = tier < tiers ? tier : 0;
+	door->ager = tier;
 	return tier == tiers;
 }
 

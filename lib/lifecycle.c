@@ -21,7 +21,6 @@
 #define DEFAULT_MIN_SIZE ((size_t)64)
 #define DEFAULT_MAX_SIZE ((size_t)1 << 20)
 #define DEFAULT_RETAIN ((size_t)64 << 20)
-#define DEFAULT_DECAY_MS 10000
 #define DEFAULT_SIZE ((size_t)1 << 10) /* what get lends, until a place has been calibrated */
 
 static void pool_free(struct tp_registered *entry)
@@ -78,7 +77,7 @@ static int options_read(const struct tierpool_options *options, struct tierpool_
 	if (!chosen->max_idle)
 		chosen->max_idle = SIZE_MAX;
 	if (!chosen->decay_ms)
-		chosen->decay_ms = DEFAULT_DECAY_MS;
+		chosen->decay_ms = TP_DECAY_MS;
 	return tp_backing_init(backing, chosen->backing, chosen->decay_ms);
 }
 

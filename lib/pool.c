@@ -12,9 +12,6 @@
 #include "inject.h"
 #include "shadow.h"
 
-/* How often in the time between two ticks jemalloc is asked for pages. */
-#define SETTLE_PARTS 16
-
 /* ---- buffers: from the backing and back to it ---- */
 
 tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
@@ -51,9 +48,7 @@ static void buffer_release(tierpool *pool, tierpool_buf *b, enum tp_drop why, bo
 
 	tp_shadow_show(b->data, b->cap);
 	tp_backing_free(&pool->backing, b->data, b->cap);
-	/*
-	 * Before the lease ends: a pool without leases whose frees are settled has no more to do.
-	 */
+	/* Before the lease ends: a pool without leases whose frees are settled has come to rest. */
 	tp_pool_count(&pool->counters.frees);
 	/* Not before the block is free: the bound counts memory, not intentions. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
@@ -107,19 +102,19 @@ void tp_pool_settle(tierpool *pool)
 static void pages_settle(tierpool *pool, bool asked)
 {
 	uint64_t frees = tp_load_relaxed(&pool->counters.frees), now;
-	unsigned ms = pool->tiers.decay.ms;
+	const struct tp_decay *decay = &pool->tiers.decay;
 	bool all;
 
 	/* Relaxed, all of it: where two come at once jemalloc is asked once more. */
 	if (tp_likely(tp_pool_is_settled(pool)))
 		return;
 	now = tp_clock_ms();
-	if (!asked && now - tp_load_relaxed(&pool->settled_ms) < ms / SETTLE_PARTS + 1)
+	if (!asked && now - tp_load_relaxed(&pool->settled_ms) < tp_decay_part(decay))
 		return;
 	all = asked && !tp_tiers_bytes(&pool->tiers);
 	tp_store_relaxed(&pool->settled_ms, now);
 	if (tp_exchange_relaxed(&pool->settled_frees, frees) != frees)
-		tp_store_relaxed(&pool->settling, now + 2 * (uint64_t)ms);
+		tp_store_relaxed(&pool->settling, now + 2 * (uint64_t)decay->ms);
 	if (all) {
 		tp_pool_settle(pool);
 		return;

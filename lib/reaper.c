@@ -96,23 +96,33 @@ static int pressure_open(const char *path)
 	return file;
 }
 
-/* That of the process's cgroup, where there is one of the second version. */
+/* The process's cgroup of the second version, behind "0::". False: it is in none. */
+static bool cgroup_read(char line[PATH_MAX])
+{
+	FILE *cgroups = fopen("/proc/self/cgroup", "re");
+	bool found = false;
+
+	if (!cgroups)
+		return false;
+	while (!found && fgets(line, PATH_MAX, cgroups))
+		found = !strncmp(line, "0::", 3);
+	fclose(cgroups);
+	line[strcspn(line, "\n")] = 0;
+	return found;
+}
+
 static int cgroup_pressure_open(void)
 {
 	static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
-	FILE *cgroups = fopen("/proc/self/cgroup", "re");
-	char line[PATH_MAX], path[PATH_MAX + 64];
+	char line[PATH_MAX] = "", path[PATH_MAX + 64];
 	int file = -1;
 
-	while (cgroups && fgets(line, sizeof line, cgroups)) {
-		line[strcspn(line, "\n")] = 0;
-		for (unsigned i = 0; !strncmp(line, "0::", 3) && i < 2 && file < 0; i++) {
-			snprintf(path, sizeof path, "%s%s/memory.pressure", mounts[i], line + 3);
-			file = pressure_open(path);
-		}
+	if (!cgroup_read(line))
+		return -1;
+	for (unsigned i = 0; i < 2 && file < 0; i++) {
+		snprintf(path, sizeof path, "%s%s/memory.pressure", mounts[i], line + 3);
+		file = pressure_open(path);
 	}
-	if (cgroups)
-		fclose(cgroups);
 	return file;
 }
 

@@ -77,10 +77,8 @@ uint64_t tp_pool_due(struct tp_registered *entry)
 	struct tp_tiers *tiers = &tp_pool_of(entry)->tiers;
 
 	tp_decay_unwatch(&tiers->decay);
-	if (!tp_load_relaxed(&tiers->retain.leased) && tp_pool_is_settled(tp_pool_of(entry)))
-		return TP_DUE_EMPTY;
-	tp_decay_watch(&tiers->decay);
-	return tp_load_relaxed(&tiers->decay.due);
+	return tp_decay_due(&tiers->decay,
+		tp_load_relaxed(&tiers->retain.leased) || !tp_pool_is_settled(tp_pool_of(entry)));
 }
 
 size_t tp_pool_tick_entry(struct tp_registered *entry)

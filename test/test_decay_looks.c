@@ -21,7 +21,7 @@
 static unsigned gap_after(uint32_t ms)
 {
 	door_of(0)->struck_ms = (uint32_t)tp_clock_ms() - ms;
-	return tp_decay_gap(&decay);
+	return tp_decay_gap(&decay, false);
 }
 
 static unsigned gap_grow(void)
@@ -81,7 +81,7 @@ Test(decay, strikes_that_come_late_come_as_much_more_often_and_those_in_time_as_
 	}
 	cr_assert_eq(gap_after(100 * PART), 1, "at each get at the most");
 	cr_assert_eq(gap_after(100 * PART), 1);
-	cr_assert_eq(tp_decay_gap(&decay), 2, "this one came early, behind the last");
+	cr_assert_eq(tp_decay_gap(&decay, false), 2, "this one came early, behind the last");
 }
 
 Test(decay, on_a_cpu_that_was_aged_strikes_come_soon_and_nothing_is_miscounted)
@@ -183,7 +183,7 @@ Test(decay, who_keeps_something_wakes_the_reaper_once_after_each_of_its_looks)
 	tp_decay_kept(&decay);
 	cr_assert_eq(wakes, 2);
 	tp_decay_unwatch(&decay);
-	tp_decay_watch(&decay);
+	tp_decay_due(&decay, true);
 	tp_decay_kept(&decay);
 	cr_assert_eq(wakes, 2, "it saw that something was there and need not be told");
 }
@@ -223,7 +223,7 @@ Test(decay, of_a_keeper_and_a_reaper_that_looks_at_once_one_sees_the_other)
 	pthread_t keeper;
 
 	start(0, UINT_MAX);
-	tp_decay_watch(&decay);
+	tp_decay_due(&decay, true);
 	cr_assert_eq(pthread_create(&keeper, NULL, keep_in_rounds, NULL), 0);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		bool saw;
@@ -234,7 +234,7 @@ Test(decay, of_a_keeper_and_a_reaper_that_looks_at_once_one_sees_the_other)
 		saw = tp_load_relaxed(&round_of.kept) == round + 1;
 		both_arrive(2 * round + 2, 0);
 		cr_assert(saw || wakes == 1, "round %u: neither saw the other", round);
-		tp_decay_watch(&decay);
+		tp_decay_due(&decay, true);
 		seen += saw;
 		woken += wakes;
 	}
