@@ -36,19 +36,26 @@ static inline bool child_begin(struct child *child)
 	return false;
 }
 
+/* Waits for one that was forked in whatever way: its status, as waitpid(2) gives it. */
+static inline int child_await(pid_t pid)
+{
+	int status = -1;
+
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
 /* Waits for it: its status, as waitpid(2) gives it, and in report what it wrote, with a NUL. */
 static inline int child_end(struct child *child, char *report, size_t size)
 {
 	size_t length = 0;
-	int status;
 	ssize_t n;
 
 	while (length < size - 1 && (n = read(child->told, report + length, size - 1 - length)) > 0)
 		length += (size_t)n;
 	report[length] = '\0';
 	close(child->told);
-	cr_assert_eq(waitpid(child->pid, &status, 0), child->pid);
-	return status;
+	return child_await(child->pid);
 }
 
 #endif

@@ -5,6 +5,7 @@
  * a stack, what becomes of objects in hand while the reaper looks, and of the chunks' lock in a fork.
  */
 #include "cache_objects.h"
+#include "child.h"
 #include "no_pressure.h"
 #include "reaper_checks.h"
 
@@ -275,9 +276,9 @@ static void *put_slowly(void *cache)
 Test(cache_memory, a_fork_waits_for_whoever_is_inside_of_the_lock_of_the_chunks)
 {
 	tierpool_cache *cache = cache_without_stacks();
-	int status = -1;
 	pthread_t thread;
 	pid_t child;
+	int status;
 
 	objects_give(cache, 1);
 	pthread_barrier_init(&inside, NULL, 2);
@@ -291,7 +292,7 @@ Test(cache_memory, a_fork_waits_for_whoever_is_inside_of_the_lock_of_the_chunks)
 		_exit(objects.destroyed != 2);
 	}
 	pthread_join(thread, NULL);
-	cr_assert_eq(waitpid(child, &status, 0), child);
+	status = child_await(child);
 	cr_assert_eq(status, 0, "exit %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));
 	memory_comes_back();
 	cache_end(cache);

@@ -4,6 +4,7 @@
  * At full load: stress_cache.c.
  */
 #include "cache_objects.h"
+#include "child.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -253,7 +254,7 @@ Test(cache, a_child_forked_amid_calls_uses_every_cache)
 
 		if (!child)
 			_exit(child_use(crew.cache));
-		cr_assert_eq(waitpid(child, &status[i], 0), child);
+		status[i] = child_await(child);
 	}
 	for (unsigned i = 0; i < FORKS; i++)
 		cr_assert_eq(status[i], 0, "child %u: exit %d, signal %d", i,
@@ -297,9 +298,9 @@ static void *tick_slowly(void *cache)
 Test(cache, a_fork_waits_for_whoever_is_stopping_a_cpu)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy);
-	int status = -1;
 	pthread_t thread;
 	pid_t child;
+	int status;
 
 	if (!tp_percpu_rseq)
 		skip("only rseq mode makes system calls when it stops a CPU");
@@ -320,7 +321,7 @@ Test(cache, a_fork_waits_for_whoever_is_stopping_a_cpu)
 		_exit(objects.destroyed != 10);
 	}
 	pthread_join(thread, NULL);
-	cr_assert_eq(waitpid(child, &status, 0), child);
+	status = child_await(child);
 	cr_assert_eq(status, 0, "exit %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));
 	cache_end(cache);
 }

@@ -3,6 +3,7 @@
  * The pool through its public interface, in several threads: puts against a destroy, forks,
  * signals.
  */
+#include "child.h"
 #include "pool_checks.h"
 
 #include <errno.h>
@@ -346,9 +347,9 @@ Test(lifecycle, a_fork_waits_for_whoever_is_inside_of_a_lock)
 {
 	for (unsigned which = 0; which < LOCKS; which++) {
 		struct inside in = {.which = which};
-		int status = -1;
 		pthread_t thread;
 		pid_t child;
+		int status;
 
 		in.pool = pool_new(.name = "inside");
 		cycle(in.pool, KIB, 1);
@@ -359,7 +360,7 @@ Test(lifecycle, a_fork_waits_for_whoever_is_inside_of_a_lock)
 		if (!child)
 			_exit(child_borrow(in.pool));
 		pthread_join(thread, NULL);
-		cr_assert_eq(waitpid(child, &status, 0), child);
+		status = child_await(child);
 		cr_assert_eq(status, 0, "lock %u: exit %d, signal %d", which, WEXITSTATUS(status),
 			WTERMSIG(status));
 		tierpool_destroy(in.pool);

@@ -4,6 +4,7 @@
  * callbacks: test_reaper_threads.c; under memory pressure: test_reaper_pressure.c.
  */
 #include "cache_objects.h"
+#include "child.h"
 #include "no_pressure.h"
 #include "pool_checks.h"
 #include "reaper_checks.h"
@@ -287,12 +288,12 @@ static int child_without_threads(void)
 
 Test(reaper, without_threads_it_does_not_start_and_counts_nothing)
 {
-	int status = -1;
 	pid_t child = fork();
+	int status;
 
 	if (!child)
 		_exit(child_without_threads());
-	cr_assert_eq(waitpid(child, &status, 0), child);
+	status = child_await(child);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		skip("there are no seccomp filters");
 	cr_assert_eq(status, 0, "exit %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));

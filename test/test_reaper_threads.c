@@ -4,6 +4,7 @@
  * callbacks among them, and forks.
  */
 #include "cache_objects.h"
+#include "child.h"
 #include "no_pressure.h"
 #include "pool_checks.h"
 #include "reaper_checks.h"
@@ -60,29 +61,49 @@ static void destroy_at_gate(void *context, void *object)
 	object_destroy(context, object);
 }
 
-static uint32_t ended;
+/* Something that is ended, by a call, while the reaper is amid it. */
+struct end {
+	void (*call)(void *what);
+	void *what;
+	uint32_t returned;
+};
 
-static void *end_cache(void *cache)
+static void *end_run(void *context)
+{
+	struct end *end = context;
+
+	end->call(end->what);
+	tp_store_release(&end->returned, 1u);
+	return NULL;
+}
+
+/* With the gate shut, and something that the reaper will bring there. */
+static void end_waits_for_the_reaper(void (*call)(void *what), void *what)
+{
+	struct end end = {call, what, 0};
+	pthread_t thread;
+
+	start();
+	gate_wait();
+	pthread_create(&thread, NULL, end_run, &end);
+	usleep(50000);
+	cr_assert_eq(tp_load_acquire(&end.returned), 0, "it is gone under the reaper's feet");
+	sem_post(&gate.go);
+	pthread_join(thread, NULL);
+}
+
+static void cache_destroy(void *cache)
 {
 	tierpool_cache_destroy(cache);
-	tp_store_release(&ended, 1u);
-	return NULL;
 }
 
 Test(reaper, a_cache_s_destroy_waits_for_the_reaper_amid_its_callback)
 {
 	tierpool_cache *cache = cache_new(.destroy = destroy_at_gate, .decay_ms = SOON);
-	pthread_t thread;
 
 	gate_shut();
 	objects_give(cache, 100);
-	start();
-	gate_wait();
-	pthread_create(&thread, NULL, end_cache, cache);
-	usleep(50000);
-	cr_assert_eq(tp_load_acquire(&ended), 0, "its cache is gone under the reaper's feet");
-	sem_post(&gate.go);
-	pthread_join(thread, NULL);
+	end_waits_for_the_reaper(cache_destroy, cache);
 	cr_assert_eq(objects.destroyed, 100);
 	cr_assert_eq(objects_in(IDLE), 0);
 	cr_assert_eq(objects.faults, 0);
@@ -98,17 +119,14 @@ static void free_at_gate(void *context, void *block, size_t n)
 	counting_backing_free(context, block, n);
 }
 
-static void *end_pool(void *pool)
+static void pool_destroy(void *pool)
 {
 	tierpool_destroy(pool);
-	tp_store_release(&ended, 1u);
-	return NULL;
 }
 
 Test(reaper, a_pool_s_destroy_waits_for_the_reaper_amid_its_backing)
 {
 	struct tierpool_backing calls;
-	pthread_t thread;
 	tierpool *pool;
 
 	counting_backing_init(&counting);
@@ -118,13 +136,7 @@ Test(reaper, a_pool_s_destroy_waits_for_the_reaper_amid_its_backing)
 		.decay_ms = SOON);
 	gate_shut();
 	cycle(pool, 20 * KIB, 30);
-	start();
-	gate_wait();
-	pthread_create(&thread, NULL, end_pool, pool);
-	usleep(50000);
-	cr_assert_eq(tp_load_acquire(&ended), 0, "its backing may be gone under the reaper's feet");
-	sem_post(&gate.go);
-	pthread_join(thread, NULL);
+	end_waits_for_the_reaper(pool_destroy, pool);
 	cr_assert_eq(counting_backing_blocks(&counting), 0);
 	cr_assert_eq(counting_backing_live(&counting), 0);
 	tierpool_reaper_stop();
@@ -296,14 +308,6 @@ Test(reaper, no_call_is_a_place_where_a_thread_is_cancelled)
 
 /* ---- fork ---- */
 
-static int child_end(pid_t child)
-{
-	int status = -1;
-
-	cr_assert_eq(waitpid(child, &status, 0), child);
-	return status;
-}
-
 /* In a child: a reaper of its own, which does what one does. */
 static int child_reap(tierpool_cache *cache)
 {
@@ -340,7 +344,7 @@ Test(reaper, does_not_run_in_a_child_which_may_start_its_own)
 		child = fork();
 		if (!child)
 			_exit(child_reap(cache));
-		cr_assert_eq(child_end(child), 0);
+		cr_assert_eq(child_await(child), 0);
 		if (!(i % 3))
 			continue;
 		/* The parent's own is where it was. */
@@ -370,7 +374,7 @@ Test(reaper, a_child_forked_amid_its_callback_can_use_and_destroy_the_cache)
 		_exit(child_reap(cache));
 	}
 	sem_post(&gate.go);
-	cr_assert_eq(child_end(child), 0);
+	cr_assert_eq(child_await(child), 0);
 	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 10));
 	tierpool_reaper_stop();
 	cache_end(cache);
@@ -404,7 +408,7 @@ Test(reaper, a_child_forked_amid_starts_and_stops_may_start_its_own)
 
 		if (!child)
 			_exit(child_reap(cache));
-		cr_assert_eq(child_end(child), 0);
+		cr_assert_eq(child_await(child), 0);
 	}
 	tp_store_relaxed(&forking, 0u);
 	for (unsigned i = 0; i < 2; i++)
