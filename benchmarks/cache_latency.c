@@ -40,7 +40,7 @@ static int measure(struct bench *b, double seconds)
 	double end = now_ns() + seconds * 1e9;
 
 	do {
-		for (unsigned t = 0; t < b->threads; t++) {
+		for (unsigned t = 0; t < b->team.threads; t++) {
 			int error;
 
 			cells[t].threads = t + 1;
@@ -159,28 +159,27 @@ static int compare(const char *partner, double seconds, const char *csv)
 	static struct result results[THREADS_MOST];
 	int error;
 
-	b.threads = cpus_choose(b.cpu);
-	error = b.threads ? bench_begin(&b, partner) : -EINVAL;
+	error = bench_begin(&b, partner);
 	if (error)
 		return error;
 	printf("cache_latency: %g s; tierpool %s, percpu %s; compiler %s; %s\n", seconds,
 		tierpool_version(), percpu(), __VERSION__, b.partner[0].version);
-	if (b.threads > 1)
-		printf("Threads on CPU %u and %u.\n", b.cpu[0], b.cpu[1]);
+	if (b.team.threads > 1)
+		printf("Threads on CPU %u and %u.\n", b.team.cpu[0], b.team.cpu[1]);
 	else
 		printf("One thread on CPU %u; two threads skipped: only one CPU is allowed.\n",
-			b.cpu[0]);
+			b.team.cpu[0]);
 	fflush(stdout);
 	error = measure(&b, seconds);
 	if (error)
 		return error;
 	bench_end(&b);
-	for (unsigned t = 0; t < b.threads; t++) {
+	for (unsigned t = 0; t < b.team.threads; t++) {
 		result_make(&results[t], &cells[t]);
 		result_print(&results[t]);
 	}
 	if (csv)
-		error = csv_write(csv, results, b.threads);
+		error = csv_write(csv, results, b.team.threads);
 	if (!error && fflush(stdout))
 		error = -errno;
 	return error;

@@ -37,11 +37,11 @@ static struct cell cells[THREADS_MOST][SIZES];
 static struct result results[THREADS_MOST][SIZES];
 
 /* A round of each cell, again and again, so that the rounds of a cell are spread over the time. */
-static void measure(struct team *team, double seconds)
+static void measure(struct bench *bench, double seconds)
 {
 	double end = now_ns() + seconds * 1e9;
 
-	for (unsigned t = 0; t < team->threads; t++) {
+	for (unsigned t = 0; t < bench->team.threads; t++) {
 		for (unsigned i = 0; i < SIZES; i++) {
 			cells[t][i].size = FLOOR_LEAST << i;
 			cells[t][i].threads = t + 1;
@@ -49,8 +49,8 @@ static void measure(struct team *team, double seconds)
 	}
 	do {
 		for (unsigned i = 0; i < SIZES; i++) {
-			for (unsigned t = 0; t < team->threads; t++)
-				round_run(team, &cells[t][i]);
+			for (unsigned t = 0; t < bench->team.threads; t++)
+				round_run(bench, &cells[t][i]);
 		}
 	} while (!cells[0][0].rounds || (now_ns() < end && cells[0][0].rounds < ROUNDS_MOST));
 }
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
 	const char *csv = NULL; /* not given */
 	const struct choice choices[] = {
 		{"seconds", .number = &seconds, 1, SECONDS_MOST}, {"csv", .text = &csv}};
-	static struct team team;
+	static struct bench bench;
 	int status = options_read("pair_latency", usage, choices, 2, argc, argv);
 	int error;
 
@@ -105,15 +105,16 @@ int main(int argc, char **argv)
 	error = tierpool_create(&contenders[TIERPOOL].pool, NULL);
 	if (error)
 		goto failed;
-	error = team_begin(&team);
+	bench.team.threads = cpus_choose(bench.team.cpu);
+	error = team_begin(&bench.team, batches_run, &bench);
 	if (error)
 		goto no_team;
-	setting_print(&team, seconds);
-	measure(&team, seconds);
-	team_end(&team);
-	report(&team);
+	setting_print(&bench.team, seconds);
+	measure(&bench, seconds);
+	team_end(&bench.team);
+	report(&bench.team);
 	if (csv)
-		error = csv_write(csv, results[0], team.threads * SIZES);
+		error = csv_write(csv, results[0], bench.team.threads * SIZES);
 	if (!error && fflush(stdout))
 		error = -errno;
 no_team:

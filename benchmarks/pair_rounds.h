@@ -8,14 +8,11 @@
 #ifndef PAIR_ROUNDS_H
 #define PAIR_ROUNDS_H
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdint.h>
 
-#include "measure.h"
 #include "pair_contenders.h"
+#include "team.h"
 
-#define THREADS_MOST 2
 #define SIZES 15
 #define ROUNDS_MOST 2048 /* of a cell */
 
@@ -44,28 +41,17 @@ struct sample {
 	double before, after; /* the floor's */
 };
 
-/*
- * The second thread waits at the gate, asleep, for rounds that need it. The first one writes
- * everything here before it opens the gate; each writes its own samples and no others, and they are
- * read after the last meeting of the round.
- */
-struct team {
-	unsigned threads; /* 2 where there are two CPUs */
-	unsigned cpu[THREADS_MOST];
-	pthread_t second;
-	pthread_barrier_t gate;
-	int error; /* the second thread's, at the first gate */
-	bool stop;
+struct bench {
+	struct team team;
 	const struct cell *cell;
 	struct sample samples[THREADS_MOST][CONTENDERS];
-	struct meeting meeting;
 };
 
 /* Both threads leave together; one by itself at once. */
-static void batch_meet(struct team *team)
+static void batch_meet(struct bench *bench)
 {
-	if (team->cell->threads > 1)
-		meet(&team->meeting);
+	if (bench->cell->threads > 1)
+		meet(&bench->team.meeting);
 }
 
 static uint64_t batch_pairs(const struct cell *cell, unsigned contender)
@@ -89,39 +75,40 @@ static size_t stack_shift(const struct cell *cell)
 }
 
 /* ns a pair. Where two threads run, both begin at once. */
-static __attribute__((__noinline__)) double batch_run(struct team *team, unsigned contender)
+static __attribute__((__noinline__)) double batch_run(struct bench *bench, unsigned contender)
 {
 	const struct contender *c = &contenders[contender];
-	uint64_t pairs = batch_pairs(team->cell, contender);
-	char shift[stack_shift(team->cell)];
+	uint64_t pairs = batch_pairs(bench->cell, contender);
+	char shift[stack_shift(bench->cell)];
 	double start;
 
 	__asm__ volatile("" : : "r"(shift) : "memory"); /* keep it */
-	c->pairs(c, team->cell->size, pairs / WARM_UP + 1);
-	batch_meet(team);
+	c->pairs(c, bench->cell->size, pairs / WARM_UP + 1);
+	batch_meet(bench);
 	start = now_ns();
-	c->pairs(c, team->cell->size, pairs);
+	c->pairs(c, bench->cell->size, pairs);
 	return (now_ns() - start) / (double)pairs;
 }
 
 /* One thread's part of a round. */
-static void batches_run(struct team *team, unsigned who)
+static void batches_run(void *context, unsigned who)
 {
-	unsigned first = team->cell->trials + team->cell->rounds;
-	double floor = batch_run(team, FLOOR);
+	struct bench *bench = context;
+	unsigned first = bench->cell->trials + bench->cell->rounds;
+	double floor = batch_run(bench, FLOOR);
 
-	team->samples[who][FLOOR] = (struct sample){floor, floor, floor};
+	bench->samples[who][FLOOR] = (struct sample){floor, floor, floor};
 	for (unsigned turn = 0; turn < CONTENDERS - 1; turn++) {
 		unsigned i = TIERPOOL + (first + turn) % (CONTENDERS - 1);
-		struct sample *s = &team->samples[who][i];
+		struct sample *s = &bench->samples[who][i];
 
 		if (*contenders[i].absent)
 			continue;
 		s->before = floor;
-		s->ns = batch_run(team, i);
-		s->after = floor = batch_run(team, FLOOR);
+		s->ns = batch_run(bench, i);
+		s->after = floor = batch_run(bench, FLOOR);
 	}
-	batch_meet(team);
+	batch_meet(bench);
 }
 
 /* Where two threads ran, their mean; but the longer of their disturbances. */
@@ -143,79 +130,16 @@ static void sample_keep(
 }
 
 /* One round of a cell, which must have room for it. */
-static void round_run(struct team *team, struct cell *cell)
+static void round_run(struct bench *bench, struct cell *cell)
 {
-	team->cell = cell;
-	if (cell->threads > 1)
-		pthread_barrier_wait(&team->gate);
-	batches_run(team, 0);
+	bench->cell = cell;
+	team_run(&bench->team, cell->threads);
 	for (unsigned i = 0; i < CONTENDERS; i++)
-		sample_keep(cell, i, &team->samples[0][i], &team->samples[cell->threads - 1][i]);
+		sample_keep(cell, i, &bench->samples[0][i], &bench->samples[cell->threads - 1][i]);
 	if (cell->trials < TRIALS)
 		cell->trials++;
 	else
 		cell->rounds++;
-}
-
-/* ---- the threads ---- */
-
-static void *second_main(void *argument)
-{
-	struct team *team = argument;
-	int error = pin(team->cpu[1]);
-
-	if (!error)
-		error = floor_prepare();
-	team->error = error;
-	pthread_barrier_wait(&team->gate);
-	while (!error) {
-		pthread_barrier_wait(&team->gate);
-		if (team->stop)
-			break;
-		batches_run(team, 1);
-	}
-	floor_release();
-	return NULL;
-}
-
-/* 0; -errno, and then there is nothing to end. */
-static int team_begin(struct team *team)
-{
-	int error;
-
-	team->threads = cpus_choose(team->cpu);
-	error = team->threads ? pin(team->cpu[0]) : -EINVAL;
-	if (!error)
-		error = floor_prepare();
-	if (error || team->threads == 1)
-		return error;
-	error = -pthread_barrier_init(&team->gate, NULL, THREADS_MOST);
-	if (error)
-		goto no_gate;
-	error = -pthread_create(&team->second, NULL, second_main, team);
-	if (error)
-		goto no_second;
-	pthread_barrier_wait(&team->gate);
-	if (!team->error)
-		return 0;
-	error = team->error;
-	pthread_join(team->second, NULL);
-no_second:
-	pthread_barrier_destroy(&team->gate);
-no_gate:
-	floor_release();
-	return error;
-}
-
-static void team_end(struct team *team)
-{
-	if (team->threads > 1) {
-		team->stop = true;
-		pthread_barrier_wait(&team->gate);
-		pthread_join(team->second, NULL);
-		pthread_barrier_destroy(&team->gate);
-	}
-	floor_release();
 }
 
 #endif
