@@ -3,8 +3,8 @@
  * One or two pinned threads that measure together, each with a floor of its own (floor_stack.h).
  *
  * The second thread waits at the gate, asleep, for what needs it. The first one writes everything
- * that the other reads before it opens the gate; each writes its own results and no others, and they
- * are read after the last meeting of what both have done.
+ * that the other reads before it opens the gate; each writes its own results and no others, and
+ * they are read after the last meeting of what both have done.
  */
 #ifndef TEAM_H
 #define TEAM_H

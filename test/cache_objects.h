@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Objects for tests of object caches, each of which knows where it is: one that a cache gives twice,
- * or destroys while it is out or a second time, is a fault. They come from an array, so that one
- * that is destroyed can still be looked at.
+ * Objects for tests of object caches, each of which knows where it is: one that a cache gives
+ * twice, or destroys while it is out or a second time, is a fault. They come from an array, so that
+ * one that is destroyed can still be looked at.
  */
 #ifndef CACHE_OBJECTS_H
 #define CACHE_OBJECTS_H
@@ -38,7 +38,9 @@ static inline void object_goes(struct object *o, enum place from, enum place to)
 		tp_add_relaxed(&objects.faults, 1u);
 }
 
-/* One that no cache has seen, or, when all have been, one that was destroyed. NULL: there is none. */
+/*
+ * One that no cache has seen, or, when all have been, one that was destroyed. NULL: there is none.
+ */
 static inline struct object *object_make(enum place place)
 {
 	unsigned n = tp_add_relaxed(&objects.made, 1u);

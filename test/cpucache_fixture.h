@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the per-CPU stacks by themselves: two of them, on the one CPU that the test stays on.
+ * For tests of the per-CPU stacks by themselves: two of them, on the one CPU that the test stays
+ * on.
  */
 #ifndef CPUCACHE_FIXTURE_H
 #define CPUCACHE_FIXTURE_H

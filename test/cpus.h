@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests to which it matters where they run: on which CPUs, under Valgrind, in a sanitizer; and what they do
- * where it is not to be had.
+ * For tests to which it matters where they run: on which CPUs, under Valgrind, in a sanitizer; and
+ * what they do where it is not to be had.
  */
 #ifndef CPUS_H
 #define CPUS_H
@@ -31,7 +31,9 @@ static inline void skip(const char *why)
 	cr_skip_test("%s", why);
 }
 
-/* By what it preloads; its headers are not everywhere. It has malloc for itself, and does not step. */
+/*
+ * By what it preloads; its headers are not everywhere. It has malloc for itself, and does not step.
+ */
 static inline bool under_valgrind(void)
 {
 	const char *preloaded = getenv("LD_PRELOAD");

@@ -91,7 +91,9 @@ static inline void join(unsigned i)
 	cr_assert(tp_doors_install(&doors, own + i, slab[i]));
 }
 
-/* What lies in each of its stacks from now on, and room: it came and went otherwise than by pops. */
+/*
+ * What lies in each of its stacks from now on, and room: it came and went otherwise than by pops.
+ */
 static inline void hold(unsigned i, unsigned depth, unsigned room)
 {
 	for (unsigned stack = 0; stack < STACKS; stack++) {
@@ -110,8 +112,8 @@ static inline void work(unsigned i, unsigned pairs)
 }
 
 /*
- * The own CPU, on which the test stays, and so many others behind it; in_use of all these have slabs,
- * beginning with the own one.
+ * The own CPU, on which the test stays, and so many others behind it; in_use of all these have
+ * slabs, beginning with the own one.
  */
 static inline void start_with(unsigned others, unsigned in_use, unsigned ms)
 {

@@ -11,7 +11,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* In place of the C library's: what tells of pressure takes what is written, and tells of nothing. */
+/*
+ * In place of the C library's: what tells of pressure takes what is written, and tells of nothing.
+ */
 int open(const char *path, int flags, ...)
 {
 	static int (*next)(const char *, int, ...);

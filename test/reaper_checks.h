@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the reaper: which threads of this process are one, what the kernel tells of them, and
- * patience. How soon anything happens is the scheduler's affair, that it happens at all the test's.
+ * For tests of the reaper: which threads of this process are one, what the kernel tells of them,
+ * and patience. How soon anything happens is the scheduler's affair, that it happens at all the
+ * test's.
  */
 #ifndef REAPER_CHECKS_H
 #define REAPER_CHECKS_H

@@ -18,7 +18,9 @@
 extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
 	__attribute__((weak));
 
-/* Whether resident() tells of the pool. Where not, the reason is said once, and the rest goes on. */
+/*
+ * Whether resident() tells of the pool. Where not, the reason is said once, and the rest goes on.
+ */
 static inline bool resident_tells(void)
 {
 	static bool said;

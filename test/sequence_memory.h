@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For sequence_paths: an rseq area and all memory that sequences may touch, filled with what is there
- * only once, and a copy of it as it ought to be after a call.
+ * For sequence_paths: an rseq area and all memory that sequences may touch, filled with what is
+ * there only once, and a copy of it as it ought to be after a call.
  */
 #ifndef SEQUENCE_MEMORY_H
 #define SEQUENCE_MEMORY_H
@@ -157,8 +157,8 @@ static inline union area area_of(uint32_t cpu)
 }
 
 /*
- * Fills all with what is there only once, and has no byte of an age's; all stacks have this word, but
- * for the closed one.
+ * Fills all with what is there only once, and has no byte of an age's; all stacks have this word,
+ * but for the closed one.
  */
 static inline void begin(const char *name, uint32_t cpu, uint64_t word)
 {

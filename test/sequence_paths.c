@@ -269,8 +269,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 }
 
 /*
- * Where it is aborted: at the first access to the slab pointers, a stack's word, its slots; or at the
- * first store, to an age, a slot, the word.
+ * Where it is aborted: at the first access to the slab pointers, a stack's word, its slots; or at
+ * the first store, to an age, a slot, the word.
  */
 enum place {
 	AT_POINTER,

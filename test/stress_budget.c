@@ -8,8 +8,8 @@
  * whose neighbour has fallen quiet gets nine tenths of the budget. When it has is told, and a
  * finding only where it takes 20 seconds.
  *
- * Cycles: a neighbour that has fallen quiet had the whole budget; 16 threads get and put 1 MiB each.
- * They miss no more often than the budget makes them (stress_replay.h).
+ * Cycles: a neighbour that has fallen quiet had the whole budget; 16 threads get and put 1 MiB
+ * each. They miss no more often than the budget makes them (stress_replay.h).
  *
  * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this
  * with faults in the library and requires that.

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Object caches under everything at once, for argv[1] seconds: more threads than CPUs that get, put,
- * hand objects to each other and tick; a timer's signals for each; random migrations; and the reaper,
- * which is stopped and started now and then. In rounds, each on a cache of its own that ticks every
- * millisecond.
+ * Object caches under everything at once, for argv[1] seconds: more threads than CPUs that get,
+ * put, hand objects to each other and tick; a timer's signals for each; random migrations; and the
+ * reaper, which is stopped and started now and then. In rounds, each on a cache of its own that
+ * ticks every millisecond.
  *
- * Holds: an object has one owner, a thread or the cache, which gives and destroys nothing but what it
- * owns; what one owner wrote into it the next one reads; and at the end of a round what was created
- * and not destroyed is in the hands of threads, once.
+ * Holds: an object has one owner, a thread or the cache, which gives and destroys nothing but what
+ * it owns; what one owner wrote into it the next one reads; and at the end of a round what was
+ * created and not destroyed is in the hands of threads, once.
  *
  * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this
  * with faults in the library and requires that.

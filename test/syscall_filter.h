@@ -16,9 +16,9 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "an argument begins with its low half");
 
 /*
- * All threads' calls of this kind fail with error from now on, where their first argument is command
- * in the bits of mask; to the end of the process, and of what it executes. Of several filters the one
- * that refuses decides. 0, or -1 with errno.
+ * All threads' calls of this kind fail with error from now on, where their first argument is
+ * command in the bits of mask; to the end of the process, and of what it executes. Of several
+ * filters the one that refuses decides. 0, or -1 with errno.
  */
 static inline int syscall_refuse(uint32_t call, uint32_t mask, uint32_t command, uint32_t error)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The object cache when memory runs out: a program that makes it put, get and tick, again and again,
- * each time with another allocation failing, once or from then on. And, where there is no memory for
- * a stack, what becomes of objects in hand while the reaper looks, and of the chunks' lock in a fork.
+ * The object cache when memory runs out: a program that makes it put, get and tick, again and
+ * again, each time with another allocation failing, once or from then on. And, where there is no
+ * memory for a stack, what becomes of objects in hand while the reaper looks, and of the chunks'
+ * lock in a fork.
  */
 #include "cache_objects.h"
 #include "child.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done to the stacks of a stopped CPU: moved, leased, hurried, closed; and that the counts are
- * exact at rest whatever was done.
+ * What is done to the stacks of a stopped CPU: moved, leased, hurried, closed; and that the counts
+ * are exact at rest whatever was done.
  */
 #include <signal.h>
 

@@ -57,7 +57,9 @@ static uint32_t begun_by;
 
 #define ROUNDS 300
 
-/* In each round a tick is due, and all notice. Afterwards each does pieces of it until it is done. */
+/*
+ * In each round a tick is due, and all notice. Afterwards each does pieces of it until it is done.
+ */
 static void *notice_and_age(void *nth)
 {
 	pin((unsigned)(uintptr_t)nth);
@@ -365,7 +367,9 @@ Test(decay, cpus_out_of_reach_do_not_hold_up_the_others)
 		cr_assert_eq(aged[i].pieces, i == 0 || i % 2);
 	if (!tp_percpu_rseq)
 		return;
-	/* And where the system lets us stop none of them: 128 is membarrier's fence, see percpu.c. */
+	/*
+	 * And where the system lets us stop none of them: 128 is membarrier's fence, see percpu.c.
+	 */
 	if (syscall_refuse(SYS_membarrier, UINT32_MAX, 128, EPERM) ||
 		syscall_refuse(SYS_sched_setaffinity, 0, 0, EPERM))
 		skip("the system takes no filter");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * By what is noticed that a tick is due: strikes, which come soon after a tick and after a slow call,
- * and then sixteen times in a period, whatever the rate of gets. And that the reaper, which sleeps while
- * nothing is kept, hears of the first thing that is. Ticks themselves: test_decay.c.
+ * By what is noticed that a tick is due: strikes, which come soon after a tick and after a slow
+ * call, and then sixteen times in a period, whatever the rate of gets. And that the reaper, which
+ * sleeps while nothing is kept, hears of the first thing that is. Ticks themselves: test_decay.c.
  */
 #include <pthread.h>
 #include <sched.h>

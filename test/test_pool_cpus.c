@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is kept belongs to CPUs, not to threads: threads that come and go leave no more than one
- * that stays, and a CPU that nobody runs on any more, or may run on, keeps nothing beyond two ticks.
+ * that stays, and a CPU that nobody runs on any more, or may run on, keeps nothing beyond two
+ * ticks.
  */
 #include "pool_checks.h"
 

@@ -156,7 +156,10 @@ static void crowd_puts_all(const char *backing, size_t block)
 		above(c.put, c.start) / KIB, above(c.ticked, c.start) / KIB,
 		above(c.trimmed, c.start) / KIB, crowd.readings);
 	cr_assert_geq(c.peak, c.start + THREADS * HELD, "all pages were touched");
-	/* A mapping is gone with its buffer; jemalloc keeps pages until the tick that leaves nothing. */
+	/*
+	 * A mapping is gone with its buffer; jemalloc keeps pages until the tick that leaves
+	 * nothing.
+	 */
 	if (mapped)
 		cr_assert_leq(above(c.put, c.start), RETAIN + NEAR);
 	cr_assert_leq(above(c.ticked, c.start), NEAR);

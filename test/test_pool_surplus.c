@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a pool sheds unasked: after a burst, and from then on nothing but hits, all that is not used is
- * gone by the third tick, at whatever rate, and in pieces that no get or put is long for. Periods are
- * counted by the pool's own ticks, since a machine that is slow is not wrong. And what it does not
- * shed: what is used, and anything while nobody calls.
+ * What a pool sheds unasked: after a burst, and from then on nothing but hits, all that is not used
+ * is gone by the third tick, at whatever rate, and in pieces that no get or put is long for.
+ * Periods are counted by the pool's own ticks, since a machine that is slow is not wrong. And what
+ * it does not shed: what is used, and anything while nobody calls.
  */
 #include <time.h>
 
@@ -253,7 +253,9 @@ Test(pool, hits_notice_it_soon_after_the_last_and_in_any_case_within_8191)
 		for (unsigned i = 0; i < hits_before; i++)
 			pair(pool, SIZE);
 		hits = hits_to_notice(pool);
-		/* The strike that noticed the last was a fast one, and so the next gap is doubled. */
+		/*
+		 * The strike that noticed the last was a fast one, and so the next gap is doubled.
+		 */
 		cr_assert(hits_before || hits <= 63, "%u", hits);
 	}
 	pool_end(pool, &counting);

@@ -264,7 +264,10 @@ static void fork_under_load(bool counted)
 	tierpool_budget *budget;
 	int status[FORKS];
 
-	/* A child that finds it taken waits for ever: LLVM took it over a fork in 2023 only (PR 75290). */
+	/*
+	 * A child that finds it taken waits for ever: LLVM took it over a fork in 2023 only (PR
+	 * 75290).
+	 */
 	if (SANITIZED)
 		skip("the sanitizer's malloc leaves its lock taken in a fork's child");
 	cr_assert_eq(tierpool_budget_create(&budget, BUDGET), 0);

@@ -205,7 +205,10 @@ Test(reaper, wakes_for_a_block_that_growth_displaces)
 	tierpool_destroy(pool);
 }
 
-/* What lies on one CPU only can also go by a get there; the rest, and what comes back, must not stay. */
+/*
+ * What lies on one CPU only can also go by a get there; the rest, and what comes back, must not
+ * stay.
+ */
 Test(reaper, a_get_from_an_empty_cpu_leaves_nothing_behind)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);

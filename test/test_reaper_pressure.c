@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reaper and memory pressure: what it does when it hears of it, and when there is no news of it.
+ * The reaper and memory pressure: what it does when it hears of it, and when there is no news of
+ * it.
  */
 #include "child.h"
 #include "reaper_system.h"

@@ -369,7 +369,9 @@ Test(reaper, a_child_forked_amid_its_callback_can_use_and_destroy_the_cache)
 	gate_wait();
 	child = fork();
 	if (!child) {
-		/* What the reaper had in hand is lost to the child, and so is nothing of its own. */
+		/*
+		 * What the reaper had in hand is lost to the child, and so is nothing of its own.
+		 */
 		memset(&objects, 0, sizeof objects);
 		_exit(child_reap(cache));
 	}

@@ -11,8 +11,8 @@
  * plain b reaches 128 MiB, or the linker leads it on through x16 and x17, which are scratch here
  * anyway.
  *
- * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 5 not done; 7 a delay that is injected, 8 and 9 the
- * copying of a store.
+ * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 5 not done; 7 a delay that is injected, 8 and 9
+ * the copying of a store.
  */
 #ifndef TP_ARCH_AARCH64_H
 #define TP_ARCH_AARCH64_H

@@ -117,8 +117,8 @@ struct tp_store {
 	[n] "i"(offsetof(struct tp_store, count))
 
 /*
- * The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. Labels: 1 start,
- * 2 after the commit, 3 the descriptor, 4 the abort handler.
+ * The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. Labels: 1
+ * start, 2 after the commit, 3 the descriptor, 4 the abort handler.
  */
 #define TP_SEQUENCE_DESCRIPTOR                         \
 	".pushsection __rseq_cs, \"aw\"\n\t"           \
