@@ -38,8 +38,8 @@ static struct {
 	int ours[FILES], theirs[FILES];
 	bool no_memory, no_thread, no_poll;
 	unsigned polls;
-	bool listening;         /* a poll waits for pressure as well */
-	int polled[FILES_MOST]; /* by the reaper's last poll that waited for anything */
+	bool listening;          /* a poll waits for pressure as well */
+	int polled[FILES_MOST];  /* by the reaper's last poll that waited for anything */
 	sem_t *hold, *hold_open; /* the next poll waits for it; the next file of pressure */
 } kernel = {.ours = {-1, -1}, .theirs = {-1, -1}};
 
