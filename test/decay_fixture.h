@@ -44,6 +44,16 @@ static inline bool age(void *context, struct tp_door *door, unsigned ticks)
 	return aged[i].pieces % (pieces_more + 1) == 0;
 }
 
+/* Pieces that CPUs other than the own one were aged by. */
+static inline unsigned others_aged(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 1; i <= OTHERS; i++)
+		n += aged[i].pieces;
+	return n;
+}
+
 static const struct tp_ager ager = {.age = age, .context = &decay};
 
 static inline bool some(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ticks by themselves: when one is due, who ages which CPU by how much, and how much of it in one
- * piece. How soon a CPU looks at the clock, and whom the reaper hears: test_decay_looks.c.
+ * Ticks by themselves: when one is due, and who ages which CPU by how much. In what pieces:
+ * test_decay_pieces.c. How soon a CPU looks at the clock, and whom the reaper hears:
+ * test_decay_looks.c.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -9,9 +10,7 @@
 #include "clock.h"
 #include "decay_fixture.h"
 #include "step_through.h"
-#include "syscall_filter.h"
 
-#define PIECE 4 /* as many other CPUs a call may look at */
 #define THREADS 3
 
 /* ---- when ---- */
@@ -112,34 +111,6 @@ Test(decay, the_own_cpu_ages_by_one_tick_whatever_was_missed)
 	cr_assert_eq(doors.fences, 0);
 }
 
-static unsigned others_aged(void)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 1; i <= OTHERS; i++)
-		n += aged[i].pieces;
-	return n;
-}
-
-Test(decay, idle_cpus_are_aged_by_who_passes_by_a_few_at_a_time_and_in_the_end_all)
-{
-	unsigned before = 0;
-	bool more;
-
-	start(OTHERS, UINT_MAX);
-	begin(false);
-	do {
-		more = some();
-		cr_assert_leq(others_aged() - before, PIECE);
-		cr_assert(!more || others_aged() > before, "a piece of nothing");
-		before = others_aged();
-	} while (more);
-	for (unsigned i = 0; i <= OTHERS; i++)
-		cr_assert(aged[i].ticks == 1 && !owed(i), "CPU %u was aged by %u ticks", i,
-			aged[i].ticks);
-	cr_assert_eq(doors.fences, tp_percpu_rseq ? OTHERS : 0);
-}
-
 Test(decay, one_that_lay_idle_through_several_owes_the_two_that_there_are_to_owe)
 {
 	start(1, UINT_MAX);
@@ -200,6 +171,51 @@ Test(decay, one_to_which_something_came_by_a_slow_put_owes_one_tick_only)
 	some();
 	cr_assert_eq(
 		aged[1].ticks, 1 + 1, "what came was not pushed, and is to live as if it were");
+}
+
+/* As if the ticks came that far apart, and the last was done everywhere so long ago. */
+static void ticks_apart(uint32_t apart_ms, uint32_t done_ms)
+{
+	decay.apart_ms = apart_ms;
+	for (unsigned i = 0; i <= OTHERS; i++)
+		door_of(i)->aged_ms = (uint32_t)tp_clock_ms() - done_ms;
+}
+
+Test(decay, whoever_was_late_with_a_tick_is_spared_by_the_next_unless_it_was_asked_for)
+{
+	start(OTHERS, UINT_MAX);
+	begin(true);
+	tp_decay_all(&decay, &ager);
+	begin(false);
+	ticks_apart(1u << 20, 1000);
+	while (some())
+		;
+	for (unsigned i = 0; i <= OTHERS; i++)
+		cr_assert(aged[i].ticks == 1 && !owed(i), "CPU %u: %u ticks", i, aged[i].ticks);
+	begin(true);
+	ticks_apart(1u << 20, 1000);
+	tp_decay_all(&decay, &ager);
+	for (unsigned i = 0; i <= OTHERS; i++)
+		cr_assert_eq(aged[i].ticks, 2, "whoever asks means all that is there");
+	begin(false);
+	ticks_apart(1u << 20, 1u << 19);
+	while (some())
+		;
+	for (unsigned i = 0; i <= OTHERS; i++)
+		cr_assert_eq(aged[i].ticks, 3, "that was long ago");
+}
+
+Test(decay, a_tick_that_is_about_to_begin_is_owed_everywhere)
+{
+	start(1, UINT_MAX);
+	cr_assert(!tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes_here(&decay));
+	tp_decay_turn(&decay);
+	cr_assert(tp_decay_owes(&decay, door_of(0)) && tp_decay_owes_here(&decay));
+	cr_assert(tp_decay_owes(&decay, door_of(1)));
+	tp_decay_begin(&decay, TP_TICK_PIECES);
+	cr_assert(tp_decay_owes(&decay, door_of(0)) && tp_decay_owes(&decay, door_of(1)));
+	cr_assert_not(some());
+	cr_assert(!tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes(&decay, door_of(1)));
 }
 
 /* ---- what comes in between ---- */
@@ -314,92 +330,4 @@ Test(decay, a_cpu_that_gets_its_slab_late_owes_nothing_of_earlier_ticks)
 	begin(false);
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].ticks, 1);
-}
-
-/* ---- in what pieces ---- */
-
-Test(decay, an_explicit_tick_does_all_at_once_and_puts_off_the_next)
-{
-	start(OTHERS, 1u << 30);
-	decay.due = 0;
-	begin(true);
-	tp_decay_all(&decay, &ager);
-	cr_assert_eq(decay.ticks, 1);
-	for (unsigned i = 0; i <= OTHERS; i++)
-		cr_assert_eq(aged[i].ticks, 1);
-	cr_assert_geq(decay.due, (uint64_t)1 << 30);
-	cr_assert_not(begin_due());
-	cr_assert_not(some(), "nothing of it is left");
-	cr_assert_eq(others_aged(), OTHERS);
-}
-
-Test(decay, what_a_piece_leaves_of_a_cpu_is_gone_on_with)
-{
-	unsigned calls = 0;
-
-	start(OTHERS, UINT_MAX);
-	begin(false);
-	pieces_more = 2;
-	while (some()) {
-		cr_assert_lt(calls++, 6u * OTHERS, "it comes to no end");
-		for (unsigned i = 0; i <= OTHERS; i++)
-			cr_assert_eq(owed(i), aged[i].pieces < 3);
-	}
-	for (unsigned i = 0; i <= OTHERS; i++)
-		cr_assert(aged[i].pieces == 3 && !owed(i), "CPU %u: %u pieces", i, aged[i].pieces);
-	/* Where nobody else is to do it, what is left of the own one is. */
-	begin(false);
-	decay.swept += OTHERS + 1 + own;
-	cr_assert(some() && some());
-	cr_assert_not(some());
-	cr_assert(aged[0].pieces == 6 && !owed(0));
-}
-
-Test(decay, cpus_out_of_reach_do_not_hold_up_the_others)
-{
-	start(OTHERS, UINT_MAX);
-	for (unsigned i = 2; i <= OTHERS; i += 2)
-		door_of(i)->closed = 1;
-	begin(false);
-	for (unsigned calls = 0; some(); calls++)
-		cr_assert_lt(calls, 2u * OTHERS, "it comes to no end");
-	for (unsigned i = 0; i <= OTHERS; i++)
-		cr_assert_eq(aged[i].pieces, i == 0 || i % 2);
-	if (!tp_percpu_rseq)
-		return;
-	/*
-	 * And where the system lets us stop none of them: 128 is membarrier's fence, see percpu.c.
-	 */
-	if (syscall_refuse(SYS_membarrier, UINT32_MAX, 128, EPERM) ||
-		syscall_refuse(SYS_sched_setaffinity, 0, 0, EPERM))
-		skip("the system takes no filter");
-	begin(false);
-	for (unsigned calls = 0; some(); calls++)
-		cr_assert_lt(calls, 2u * OTHERS, "it comes to no end");
-	cr_assert_eq(aged[0].ticks, 2, "the own one needs no fence");
-	cr_assert_eq(others_aged(), OTHERS / 2);
-}
-
-static unsigned afters;
-
-static void after(void *context)
-{
-	cr_assert_eq(context, &decay);
-	for (unsigned i = 0; i <= OTHERS; i++)
-		cr_assert(!tp_door_is_stopped(door_of(i)) && !door_of(i)->lock);
-	afters++;
-	cr_assert_eq(afters, others_aged() + aged[0].pieces);
-}
-
-Test(decay, what_is_to_follow_follows_when_the_cpu_has_its_slab_again)
-{
-	start(OTHERS, UINT_MAX);
-	begin(false);
-	pieces_more = 1;
-	while (tp_decay_some(&decay, &(struct tp_ager){age, after, &decay}))
-		;
-	pieces_more = 0;
-	begin(true);
-	tp_decay_all(&decay, &(struct tp_ager){age, after, &decay});
-	cr_assert_eq(afters, 3 * (OTHERS + 1));
 }
