@@ -180,6 +180,7 @@ static void cache_forked(struct tp_registered *entry)
 	if (entry->references)
 		entry->references = 1;
 	cache_of(entry)->idle.destroying = 0;
+	tp_decay_forked(&cache_of(entry)->idle.decay);
 }
 
 static const struct tp_kind cache_kind = {.dead = cache_free,

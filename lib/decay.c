@@ -69,10 +69,10 @@ void tp_decay_turn(struct tp_decay *decay)
 
 void tp_decay_begin(struct tp_decay *decay, enum tp_tick tick)
 {
-	uint64_t now = tp_clock_ms(), number;
+	uint64_t now = tp_clock_ms(), before = tp_exchange_relaxed(&decay->begun_ms, now), number;
 
-	tp_store_relaxed(
-		&decay->apart_ms, (uint32_t)(now - tp_exchange_relaxed(&decay->begun_ms, now)));
+	/* Of two that begin at once the earlier one may come later. */
+	tp_store_relaxed(&decay->apart_ms, now > before ? (uint32_t)(now - before) : 0);
 	if (decay->ms != UINT_MAX)
 		tp_store_relaxed(&decay->due, now + decay->ms);
 	tp_store_relaxed(&decay->asked, tick == TP_TICK_ASKED);
@@ -89,9 +89,23 @@ static uint32_t tick_now(const struct tp_decay *decay)
 	return (uint32_t)tp_load_relaxed(&decay->ticks);
 }
 
+bool tp_decay_is_past(const struct tp_decay *decay, unsigned ms)
+{
+	return !tp_load_relaxed(&decay->turning) &&
+	       tp_clock_ms() >= tp_load_relaxed(&decay->begun_ms) + ms;
+}
+
+void tp_decay_forked(struct tp_decay *decay)
+{
+	decay->turning = 0;
+}
+
+/* Where it has no slab nothing comes to it. */
 bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door)
 {
-	return tp_load_acquire(&decay->turning) || tp_load_relaxed(&door->aged) != tick_now(decay);
+	return tp_load_relaxed(&door->home) &&
+	       (tp_load_acquire(&decay->turning) ||
+		       tp_load_relaxed(&door->aged) != tick_now(decay));
 }
 
 bool tp_decay_owes_here(const struct tp_decay *decay)
@@ -120,25 +134,51 @@ static bool is_recent(const struct tp_decay *decay, uint32_t ms)
 }
 
 /*
+ * What was in use there so far: also what came otherwise than by a push, by a slow put or a growth,
+ * and owes no more than if it were pushed.
+ */
+static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
+{
+	return tp_decay_moves(decay, cpu) + tp_load_relaxed(&decay->doors->door[cpu].moved_in);
+}
+
+/*
+ * Whether the tick before came to its end there, or only to door->ager; then that is what this one
+ * leaves out, where it is recent.
+ */
+static bool is_unfinished(const struct tp_decay *decay, const struct tp_door *door)
+{
+	return (int32_t)(door->ager_tick - tp_load_relaxed(&door->aged)) > 0 &&
+	       is_recent(decay, door->ager_ms);
+}
+
+/*
  * A stopped CPU's part of a tick, which may be so many steps. Whether it is done. One that was late
  * with the tick before is not aged for this one as well, unless the program asked for it: else what
- * was used just before the late one would go right after it.
+ * was used just before the late one would go right after it. One that was used since the first
+ * piece owes one step for the rest.
  */
 static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick, unsigned steps,
 	const struct tp_ager *ager)
 {
+	uint32_t used;
+
 	if ((int32_t)(tick - tp_load_relaxed(&door->aged)) <= 0)
 		return true;
 	/* It is seen in time that the next one is due, however few gets there are from now on. */
 	door_hurry(decay, door);
+	used = (uint32_t)uses(decay, (unsigned)(door - decay->doors->door));
 	if (door->ager_tick != tick) {
-		door->ager_tick = tick;
-		door->ager_steps = is_recent(decay, door->aged_ms) ? 0 : steps;
-		door->ager = 0;
-	}
+		door->ager_steps = is_recent(decay, door->aged_ms) ? 0 : (uint16_t)steps;
+		door->ager = is_unfinished(decay, door) ? door->ager : 0;
+		tp_store_relaxed(&door->ager_tick, tick);
+	} else if (used != door->ager_uses)
+		door->ager_steps = (uint16_t)tp_min(door->ager_steps, 1);
+	door->ager_uses = used;
+	door->ager_ms = (uint32_t)tp_clock_ms();
 	if (door->ager_steps && !ager->age(ager->context, door, door->ager_steps))
 		return false;
-	door->aged_ms = (uint32_t)tp_clock_ms();
+	door->aged_ms = door->ager_ms;
 	tp_store_relaxed(&door->aged, tick);
 	return true;
 }
@@ -148,15 +188,6 @@ static void door_publish(struct tp_door *door, const struct tp_ager *ager)
 	tp_door_publish(door);
 	if (ager->after)
 		ager->after(ager->context);
-}
-
-/*
- * What was in use there so far: also what came otherwise than by a push, by a slow put or a growth,
- * and owes no more than if it were pushed.
- */
-static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
-{
-	return tp_decay_moves(decay, cpu) + tp_load_relaxed(&decay->doors->door[cpu].moved_in);
 }
 
 /* Looks at a CPU for a tick: what was in use there since the last such look. */
@@ -236,41 +267,65 @@ static bool owes(const struct tp_decay *decay, unsigned cpu)
 	return tp_load_relaxed(&door->home) && tp_load_relaxed(&door->aged) != tick_now(decay);
 }
 
+/* In swept: this is another round, for what was done in part. */
+#define AGAIN 0x80000000u
+
+/* Whether the last piece of the tick left something there. */
+static bool is_partly_done(const struct tp_decay *decay, unsigned cpu)
+{
+	return owes(decay, cpu) &&
+	       tp_load_relaxed(&decay->doors->door[cpu].ager_tick) == tick_now(decay);
+}
+
 /*
- * Other CPUs, each once in a tick, but a few in a call, and from where the last call came to: so
- * that where few calls are made in a period each CPU's turn comes. Whether that was all.
+ * Where the next look goes: each CPU has one in a tick; and where some were done in part all have
+ * another one, for the sake of these, in as many rounds as it takes. False: all had theirs.
+ */
+static bool sweep_next(struct tp_decay *decay, unsigned *cpu, bool *again)
+{
+	uint64_t swept = tp_load_acquire(&decay->swept), next;
+
+	do {
+		next = swept;
+		if (((uint32_t)swept & ~AGAIN) >= decay->doors->count) {
+			if (!tp_load_relaxed(&decay->left) ||
+				!tp_exchange_acq_rel(&decay->left, 0u))
+				return false;
+			next = (swept & ~(uint64_t)UINT32_MAX) | AGAIN;
+		}
+		/* Acquire: of another tick, perhaps, which then is seen to have begun. */
+	} while (!tp_publish(&decay->swept, &swept, next + 1));
+	*again = next & AGAIN;
+	*cpu = tp_add_relaxed(&decay->next_cpu, 1u) % decay->doors->count;
+	return true;
+}
+
+/*
+ * Other CPUs, a few in a call, and from where the last call came to: so that where few calls are
+ * made in a period each CPU's turn comes. Whether that was all.
  */
 static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	uint64_t swept = tp_load_acquire(&decay->swept);
-	unsigned count = decay->doors->count, looks = 0, stops = 0;
+	unsigned looks = 0, stops = 0, cpu;
+	bool again;
 
-	while ((uint32_t)swept < count) {
+	while (looks < PIECE_LOOKS && stops < PIECE_STOPS) {
 		enum aged result;
-		unsigned cpu;
 
-		if (looks == PIECE_LOOKS || stops == PIECE_STOPS)
-			return false;
-		if (!tp_cas_relaxed(&decay->swept, &swept, swept + 1)) {
-			/* Acquire: of another tick, perhaps, which then is seen to have begun. */
-			swept = tp_load_acquire(&decay->swept);
-			continue;
-		}
-		swept++;
-		cpu = tp_add_relaxed(&decay->next_cpu, 1u) % count;
-		if (!owes(decay, cpu))
+		if (!sweep_next(decay, &cpu, &again))
+			return true;
+		if (again ? !is_partly_done(decay, cpu) : !owes(decay, cpu))
 			continue;
 		looks++;
 		result = cpu_age(decay, cpu, false, ager);
 		stops += result == AGED_STOPPED;
 		if (result == AGED_PARTLY) {
-			/* Once more from here; if nobody went on meanwhile. */
-			if (tp_publish(&decay->swept, &swept, swept - 1))
-				tp_sub_relaxed(&decay->next_cpu, 1u);
+			/* Release: who goes on finds how far it is. */
+			tp_store_release(&decay->left, 1u);
 			return false;
 		}
 	}
-	return true;
+	return false;
 }
 
 bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager)

@@ -45,6 +45,7 @@ struct tp_decay {
 	uint32_t apart_ms;     /* from the one before */
 	uint32_t next_cpu;     /* where the next look goes, from tick to tick */
 	uint64_t last_stop_ms; /* when busy CPUs were last stopped for what can be done without */
+	uint32_t left;         /* a CPU that was looked at was done in part only */
 	/* The reaper sleeps until it is told that this is not empty. */
 	uint32_t unwatched;
 };
@@ -89,6 +90,12 @@ bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager);
 
 /* Does all of a tick that was begun so, but what is left to busy CPUs. ager must not leave any. */
 void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
+
+/* Whether the last tick began so long ago, and none is about to. */
+bool tp_decay_is_past(const struct tp_decay *decay, unsigned ms);
+
+/* In the child of a fork: ticks that other threads were about to begin do not. */
+void tp_decay_forked(struct tp_decay *decay);
 
 /* Whether a CPU has yet to be aged: what comes to it now will be, whatever its age. */
 bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door);

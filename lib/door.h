@@ -55,10 +55,12 @@ struct tp_door {
 	uint32_t tick_ms;      /* when that was */
 	/*
 	 * Ticks that have been done here, read by anyone, and when the last; and of the one that is
-	 * done piece by piece, how far, and in how many steps. By whoever stopped the CPU.
+	 * done piece by piece: which it is, read by anyone; how far, in how many steps, when the
+	 * last piece was, and what was in use then, its low bits. By whoever stopped the CPU.
 	 */
 	uint32_t aged, aged_ms;
-	uint32_t ager, ager_tick, ager_steps;
+	uint32_t ager_tick, ager_ms, ager_uses;
+	uint16_t ager, ager_steps;
 	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
 	uint32_t gap, struck_ms, hurried_ms;
 	void *block; /* that the slab lies in; by who installed it, read by who ends the pool */

@@ -4,8 +4,12 @@
 #include "atomic.h"
 #include "control.h"
 
-/* Buffers that leave a depot under one hold of its lock. */
+/* Buffers that leave a depot under one hold of its lock; and all of them while CPUs are stopped. */
 #define STRIP 64
+#define STRIP_STOPPED 1024
+
+/* CPUs that a put looks at for something larger to go in its place. */
+#define EVICT_CPUS 16
 
 /*
  * A piece of a tick that nobody asked for: slots that are looked at on one CPU, but for the end of
@@ -47,54 +51,67 @@ static size_t depot_strip(struct tp_tiers *tiers, unsigned tier, size_t n, enum 
 	return victims->count - before;
 }
 
+static bool has_larger(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+{
+	for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
+		if (tp_word_depth(tp_tiers_word(tiers, cpu, larger)))
+			return true;
+	return false;
+}
+
+/*
+ * The caller's CPU and the next ones, another time others, as far as something larger lies there
+ * and they may be stopped for it: how many.
+ */
+static unsigned evictable(struct tp_tiers *tiers, unsigned tier, unsigned cpus[EVICT_CPUS])
+{
+	unsigned count = tiers->doors.count, own = tp_percpu_current(count), n = 0;
+	bool due = tp_decay_stop_due(&tiers->decay);
+
+	if (has_larger(tiers, own, tier))
+		cpus[n++] = own;
+	for (unsigned i = 1; i < EVICT_CPUS && i < count; i++) {
+		unsigned cpu =
+			(own + 1 + tp_add_relaxed(&tiers->next_cpu, 1u) % (count - 1)) % count;
+
+		if (has_larger(tiers, cpu, tier) && tp_decay_may_stop(&tiers->decay, cpu, due))
+			cpus[n++] = cpu;
+	}
+	return n;
+}
+
 /* One buffer of a tier above this one, out of a CPU's stacks, largest first. */
 static bool cpu_evict(struct tp_tiers *tiers, unsigned cpu, unsigned tier, enum tp_depot_age age,
 	struct tp_list *victim)
 {
-	struct tp_door *door = NULL;
+	struct tp_door *door = tp_doors_stop(&tiers->doors, cpu);
 	size_t found = 0;
 
-	for (unsigned larger = tiers->sizes->count - 1; larger > tier && !found; larger--) {
-		if (!tp_word_depth(tp_tiers_word(tiers, cpu, larger)))
-			continue;
-		if (!door)
-			door = tp_doors_stop(&tiers->doors, cpu);
-		if (!door)
-			return false;
+	if (!door)
+		return false;
+	for (unsigned larger = tiers->sizes->count - 1; larger > tier && !found; larger--)
 		found = stack_strip(tiers, door, larger, 1, age, victim);
-	}
-	if (door)
-		tp_door_publish(door);
+	tp_door_publish(door);
 	return found;
-}
-
-static bool evict(struct tp_tiers *tiers, unsigned tier, enum tp_depot_age age, bool due,
-	struct tp_list *victim)
-{
-	unsigned cpu = tp_percpu_current(tiers->doors.count);
-
-	for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
-		if (depot_strip(tiers, larger, 1, age, victim))
-			return true;
-	for (unsigned i = 0; i < tiers->doors.count; i++) {
-		if ((!i || tp_decay_may_stop(&tiers->decay, cpu, due)) &&
-			cpu_evict(tiers, cpu, tier, age, victim))
-			return true;
-		cpu = tp_percpu_next(cpu, tiers->doors.count);
-	}
-	return false;
 }
 
 tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier)
 {
+	unsigned cpus[EVICT_CPUS], count;
 	struct tp_list victim = {NULL, 0};
-	bool due;
 
 	if (!tp_tiers_may_fit(tiers, tier) || tier + 1 == tiers->sizes->count)
 		return NULL;
-	due = tp_decay_stop_due(&tiers->decay);
-	if (!evict(tiers, tier, TP_DEPOT_AGED, due, &victim))
-		evict(tiers, tier, TP_DEPOT_ANY, due, &victim);
+	count = evictable(tiers, tier, cpus);
+	for (int pass = 0; pass < 2 && !victim.count; pass++) {
+		enum tp_depot_age age = pass ? TP_DEPOT_ANY : TP_DEPOT_AGED;
+
+		for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
+			if (depot_strip(tiers, larger, 1, age, &victim))
+				return victim.head;
+		for (unsigned i = 0; i < count && !victim.count; i++)
+			cpu_evict(tiers, cpus[i], tier, age, &victim);
+	}
 	return victim.head;
 }
 
@@ -123,16 +140,18 @@ static void room_drop_stopped(struct tp_tiers *tiers)
 bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims)
 {
 	bool all = tp_doors_stop_all(&tiers->doors);
-	size_t found = 0;
+	size_t found = 0, left = STRIP_STOPPED;
 
 	room_drop_stopped(tiers);
 	for (int pass = 0; pass < 2; pass++)
-		for (unsigned tier = tiers->sizes->count; tier-- && found < excess;) {
+		for (unsigned tier = tiers->sizes->count; tier-- && found < excess && left;) {
 			size_t cost = tiers->tier[tier].cost;
 			size_t n = (excess - found) / cost + ((excess - found) % cost != 0);
+			size_t moved = tier_strip(tiers, tier, tp_min(n, left),
+				pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, victims);
 
-			found += cost * tier_strip(tiers, tier, n,
-						pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, victims);
+			found += cost * moved;
+			left -= moved;
 		}
 	tp_doors_publish_all(&tiers->doors);
 	return all;
@@ -178,7 +197,7 @@ static bool slab_age(void *context, struct tp_door *door, unsigned ticks)
 		for (unsigned i = 0; i < ticks; i++)
 			stack_age(ageing, door, tier);
 	}
-	door->ager = tier;
+	door->ager = (uint16_t)tier;
 	return tier == tiers;
 }
 

@@ -31,8 +31,9 @@ void tp_drain_begin(struct tp_tiers *tiers);
 bool tp_drain_some(struct tp_tiers *tiers, struct tp_list *victims);
 
 /*
- * Moves at least excess bytes of buffers, if there are, to victims: aged and large ones first.
- * Gives up all room of buffers that are not there. False: there are CPUs that could not be reached.
+ * Moves at least excess bytes of buffers, if there are, but some thousand buffers at the most, to
+ * victims: aged and large ones first. So nobody waits for long, however many there are. Gives up
+ * all room of buffers that are not there. False: there are CPUs that could not be reached.
  */
 bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims);
 

@@ -7,7 +7,7 @@
 /* Buffers that come along when one is taken from a depot, to spare its lock the next times. */
 #define BATCH 16
 
-/* CPUs that give up their room for a put that finds none: 160 us at worst, once a millisecond. */
+/* CPUs that give up room for a put that finds none: 160 us at worst, once a millisecond. */
 #define ROOM_CPUS 16
 
 /* From here on an idle buffer on another CPU is worth looking for, on so many CPUs. */
@@ -241,10 +241,11 @@ static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 	}
 	if (result == TP_KEPT || !tp_decay_stop_due(&tiers->decay))
 		return result;
+	/* Where max_idle stands against it, only room of this tier helps. */
 	if (result == TP_NO_COUNT)
-		tp_tiers_room_drop_of(tiers, tier);
+		tp_tiers_room_drop(tiers, tier, tier + 1, ROOM_CPUS);
 	else
-		tp_tiers_room_drop(tiers, ROOM_CPUS);
+		tp_tiers_room_drop(tiers, 0, tiers->sizes->count, ROOM_CPUS);
 	return tp_tiers_lease(tiers, tier, 1);
 }
 

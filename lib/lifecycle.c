@@ -255,6 +255,7 @@ static void lost_count(tierpool *pool)
 static void pool_forked(struct tp_registered *entry)
 {
 	tp_tiers_recount(&tp_pool_of(entry)->tiers);
+	tp_decay_forked(&tp_pool_of(entry)->tiers.decay);
 	lost_count(tp_pool_of(entry));
 }
 

@@ -189,19 +189,19 @@ static bool is_neighbour(const struct tp_registered *entry, void *context)
 	return !of->skip || !of->skip--;
 }
 
-static void neighbour_press(tierpool *pool, uint64_t now)
+static void neighbour_press(tierpool *pool)
 {
 	if (!tp_load_relaxed(&pool->tiers.retain.leased))
 		return;
-	tp_tiers_room_drop(&pool->tiers, NEIGHBOUR_CPUS);
+	tp_tiers_room_drop(&pool->tiers, 0, pool->sizes.count, NEIGHBOUR_CPUS);
 	/* Or of itself: what lies there has the same time in either case. */
-	if (now >= tp_load_relaxed(&pool->tiers.decay.begun_ms) + PRESS_MS)
+	if (tp_decay_is_past(&pool->tiers.decay, PRESS_MS))
 		tp_drain_begin(&pool->tiers);
 	tp_pool_attend(pool);
 }
 
 /* With the budget's reclaiming. wanted: bytes that then should be free in it. */
-static void neighbours_press(tierpool *pool, size_t wanted, uint64_t now)
+static void neighbours_press(tierpool *pool, size_t wanted)
 {
 	struct tierpool_budget *budget = pool->budget;
 	struct neighbourhood of = {pool, budget->next_neighbour};
@@ -214,7 +214,7 @@ static void neighbours_press(tierpool *pool, size_t wanted, uint64_t now)
 	}
 	for (unsigned i = 0; entry; entry = tp_registry_next_of(entry, is_neighbour, &of)) {
 		budget->next_neighbour++;
-		neighbour_press(tp_pool_of(entry), now);
+		neighbour_press(tp_pool_of(entry));
 		if (++i == NEIGHBOURS || tp_load_relaxed(&budget->budget.free) >= (int64_t)wanted)
 			break;
 	}
@@ -235,7 +235,7 @@ static bool neighbours_reclaim(tierpool *pool, size_t wanted)
 	due = budget->reclaimed_ms != now;
 	if (due) {
 		budget->reclaimed_ms = now;
-		neighbours_press(pool, wanted, now);
+		neighbours_press(pool, wanted);
 	}
 	tp_locked_leave(&budget->reclaiming);
 	return due;

@@ -267,39 +267,21 @@ void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t 
 		freed += room_give_up(tiers, door, tier);
 }
 
-static bool has_room(const struct tp_tiers *tiers, unsigned cpu)
-{
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
-		if (tp_word_room(tp_tiers_word(tiers, cpu, tier)))
-			return true;
-	return false;
-}
-
-void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier)
-{
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++) {
-		struct tp_door *door = tp_word_room(tp_tiers_word(tiers, cpu, tier))
-					       ? tp_doors_stop(&tiers->doors, cpu)
-					       : NULL;
-
-		if (!door)
-			continue;
-		room_give_up(tiers, door, tier);
-		tp_door_publish(door);
-	}
-}
-
-void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned most)
+void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most)
 {
 	for (unsigned i = 0; i < tiers->doors.count && most; i++) {
-		unsigned cpu = tp_add_relaxed(&tiers->room_cpu, 1u) % tiers->doors.count;
-		struct tp_door *door =
-			has_room(tiers, cpu) ? tp_doors_stop(&tiers->doors, cpu) : NULL;
+		unsigned cpu = tp_add_relaxed(&tiers->next_cpu, 1u) % tiers->doors.count,
+			 tier = from;
+		struct tp_door *door;
 
+		while (tier < to && !tp_word_room(tp_tiers_word(tiers, cpu, tier)))
+			tier++;
+		door = tier < to ? tp_doors_stop(&tiers->doors, cpu) : NULL;
 		if (!door)
 			continue;
 		most--;
-		tp_tiers_room_reclaim(tiers, door, SIZE_MAX);
+		for (; tier < to; tier++)
+			room_give_up(tiers, door, tier);
 		tp_door_publish(door);
 	}
 }

@@ -51,7 +51,7 @@ struct tp_tiers {
 	uint64_t lines;     /* of the page, in which something lies that each get and put reads */
 	size_t table_bytes; /* tiers and slabs; grows by a slab at a time */
 	struct tp_decay decay;
-	uint32_t room_cpu; /* where tp_tiers_room_drop goes on; by anyone */
+	uint32_t next_cpu; /* where tp_tiers_room_drop and tp_drain_evict go on; by anyone */
 	uint32_t dying;    /* something may be, in one of the depots; by anyone */
 	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
 	uint16_t at[TP_TIER_NONE + 1];
@@ -89,11 +89,10 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
 void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted);
 
 /*
- * Gives up all room, of so many CPUs at the most, another time of the next ones; of one tier, of
- * all CPUs: where max_idle stands against it, only that helps.
+ * Gives up all room in the tiers from … to - 1, of so many CPUs at the most, another time of the
+ * next ones.
  */
-void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned most);
-void tp_tiers_room_drop_of(struct tp_tiers *tiers, unsigned tier);
+void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most);
 
 /* Lines of the page in which a tier's stacks lie, on each CPU the same. */
 uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier);

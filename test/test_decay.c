@@ -218,6 +218,34 @@ Test(decay, a_tick_that_is_about_to_begin_is_owed_everywhere)
 	cr_assert(!tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes(&decay, door_of(1)));
 }
 
+Test(decay, in_the_child_of_a_fork_no_tick_is_about_to_begin)
+{
+	start(0, UINT_MAX);
+	tp_decay_turn(&decay);
+	tp_decay_forked(&decay);
+	cr_assert_not(tp_decay_owes_here(&decay));
+}
+
+Test(decay, a_cpu_without_a_slab_owes_nothing)
+{
+	start_with(1, 1, UINT_MAX);
+	begin(false);
+	cr_assert(tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes(&decay, door_of(1)));
+	tp_decay_turn(&decay);
+	cr_assert(tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes(&decay, door_of(1)));
+}
+
+Test(decay, the_last_tick_is_past_after_so_many_milliseconds_but_for_one_that_is_about_to_begin)
+{
+	start(0, UINT_MAX);
+	begin(false);
+	cr_assert_not(tp_decay_is_past(&decay, 1u << 20));
+	decay.begun_ms -= 1u << 20;
+	cr_assert(tp_decay_is_past(&decay, 1u << 20));
+	tp_decay_turn(&decay);
+	cr_assert_not(tp_decay_is_past(&decay, 1u << 20));
+}
+
 /* ---- what comes in between ---- */
 
 static unsigned one_step;

@@ -126,7 +126,8 @@ Test(decay, the_turn_of_each_cpu_comes_where_one_piece_is_done_in_a_tick)
 		cr_assert_gt(aged[i].pieces, 0, "CPU %u was passed by", i);
 }
 
-Test(decay, what_a_cpu_owes_is_settled_by_the_first_piece_of_it)
+/* The first of two pieces of the two ticks that a CPU owes where nothing was used. */
+static void one_piece_of_two_ticks(void)
 {
 	start(1, UINT_MAX);
 	begin(false);
@@ -136,9 +137,88 @@ Test(decay, what_a_cpu_owes_is_settled_by_the_first_piece_of_it)
 	aged[1].pieces = aged[1].ticks = 0;
 	pieces_more = 1;
 	cr_assert(some());
+	cr_assert_eq(aged[1].ticks, 2);
+}
+
+Test(decay, what_a_cpu_owes_is_settled_by_the_first_piece_of_it)
+{
+	one_piece_of_two_ticks();
+	while (some())
+		;
+	cr_assert(aged[1].pieces == 2 && aged[1].ticks == 2 + 2, "%u ticks", aged[1].ticks);
+}
+
+Test(decay, one_used_between_two_pieces_owes_one_tick_for_the_rest)
+{
+	one_piece_of_two_ticks();
 	work(1, 1);
 	while (some())
 		;
-	cr_assert(aged[1].pieces == 2 && aged[1].ticks == 2 * 2,
-		"the rest of it aged by another number: %u", aged[1].ticks);
+	cr_assert(aged[1].pieces == 2 && aged[1].ticks == 2 + 1, "%u ticks", aged[1].ticks);
+}
+
+static bool someone_goes_on(void *context, struct tp_door *door, unsigned ticks)
+{
+	/* Another caller has the next CPU meanwhile. */
+	decay.swept++;
+	decay.next_cpu++;
+	return age(context, door, ticks);
+}
+
+Test(decay, what_a_piece_leaves_is_not_forgotten_where_another_caller_goes_on_meanwhile)
+{
+	unsigned calls = 0;
+
+	start(OTHERS, UINT_MAX);
+	begin(false);
+	pieces_more = 2;
+	while (tp_decay_some(&decay, &(struct tp_ager){someone_goes_on, NULL, &decay}))
+		cr_assert_lt(calls++, 6u * OTHERS, "it comes to no end");
+	for (unsigned i = 0; i <= OTHERS; i++)
+		cr_assert(aged[i].pieces % 3 == 0, "CPU %u: %u pieces", i, aged[i].pieces);
+}
+
+Test(decay, who_is_left_to_itself_is_not_looked_at_again_for_what_others_have_left)
+{
+	start(2, UINT_MAX);
+	if (!tp_percpu_rseq)
+		skip("in locked mode nothing is left to those at work");
+	work(1, BUSILY);
+	begin(false);
+	pieces_more = 2;
+	while (some())
+		;
+	cr_assert(aged[1].pieces == 0 && aged[2].pieces == 3);
+}
+
+static unsigned from; /* where the last piece began */
+
+/* As slab_age does it, of three parts. */
+static bool age_a_part(void *context, struct tp_door *door, unsigned ticks)
+{
+	(void)context, (void)ticks;
+	from = door->ager++;
+	return door->ager == 3;
+}
+
+/* One piece of the next tick, of the own CPU: in which part it began. */
+static unsigned part_of_next_tick(bool asked)
+{
+	begin(false);
+	decay.swept += own + 1; /* nothing for the look at others */
+	decay.apart_ms = 1u << 20;
+	decay.asked = asked;
+	tp_decay_some(&decay, &(struct tp_ager){.age = age_a_part, .context = &decay});
+	return from;
+}
+
+Test(decay, what_was_aged_a_moment_ago_for_a_tick_that_did_not_end_is_left_out)
+{
+	start(0, UINT_MAX);
+	door_of(0)->aged_ms -= 1u << 20;
+	cr_assert_eq(part_of_next_tick(false), 0);
+	cr_assert_eq(part_of_next_tick(false), 1, "it begins where the last tick came to");
+	door_of(0)->ager_ms -= 1u << 19;
+	cr_assert_eq(part_of_next_tick(false), 0, "that was long ago");
+	cr_assert_eq(part_of_next_tick(true), 0, "whoever asks means all that is there");
 }

@@ -129,7 +129,7 @@ Test(idle, a_batch_comes_back_from_the_depot_with_its_leases)
 	keep_new(&f, 0, 65);
 	for (unsigned i = 0; i < 33; i++)
 		take(&f, 0);
-	tp_tiers_room_drop(&f.tiers, UINT_MAX);
+	tp_tiers_room_drop(&f.tiers, 0, f.tiers.sizes->count, UINT_MAX);
 	cr_assert_eq(depot_count(&f, 0), 32);
 	leased = f.tiers.retain.leased;
 	cr_assert_eq(leased, 32 * f.tiers.tier[0].cost);

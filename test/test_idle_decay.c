@@ -257,6 +257,23 @@ Test(idle, strip_takes_aged_ones_first_then_the_largest_from_stacks)
 	strip_in_order();
 }
 
+Test(idle, strip_takes_some_thousand_at_a_time_so_that_nobody_waits_for_long)
+{
+	enum { KEPT = 3000, MOST = 1024 };
+	size_t left = KEPT;
+
+	fixture_new(&f, PLENTY, NULL, MANY, 64, 128);
+	keep_new(&f, 0, KEPT / 2);
+	keep_new(&f, 1, KEPT / 2);
+	for (size_t taken; left; left -= taken) {
+		tp_drain_strip(&f.tiers, SIZE_MAX, &f.victims);
+		taken = victims();
+		cr_assert_eq(taken, tp_min(left, MOST), "%zu of %zu", taken, left);
+	}
+	assert_leases(&f);
+	fixture_end(&f);
+}
+
 Test(idle, dropping_room_leaves_leases_of_what_is_there)
 {
 	pin(0);
@@ -266,7 +283,7 @@ Test(idle, dropping_room_leaves_leases_of_what_is_there)
 	for (unsigned i = 0; i < 20; i++)
 		take(&f, 0);
 	cr_assert_gt(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
-	tp_tiers_room_drop(&f.tiers, UINT_MAX);
+	tp_tiers_room_drop(&f.tiers, 0, f.tiers.sizes->count, UINT_MAX);
 	cr_assert_eq(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
 	assert_leases(&f);
 	fixture_end(&f);
@@ -341,7 +358,7 @@ static void retain_any(struct fixture *x)
 	victims_take(x, NULL);
 	unlease_all(x);
 	if (x->tiers.retain.leased > bytes)
-		tp_tiers_room_drop(&x->tiers, UINT_MAX);
+		tp_tiers_room_drop(&x->tiers, 0, x->tiers.sizes->count, UINT_MAX);
 	if (x->tiers.retain.leased > bytes)
 		strip_any(x, x->tiers.retain.leased - bytes);
 	victims_take(x, NULL);
@@ -363,7 +380,7 @@ static void operate(struct fixture *x)
 	else if (what < 240)
 		tp_drain_tick(&x->tiers, true, &x->victims);
 	else if (what < 242)
-		tp_tiers_room_drop(&x->tiers, UINT_MAX);
+		tp_tiers_room_drop(&x->tiers, 0, x->tiers.sizes->count, UINT_MAX);
 	else if (what < 244)
 		retain_any(x);
 	else if (what < 246)
