@@ -10,9 +10,9 @@
  *   mild    gets, while a thread on another CPU ticks, and trims after each hundredth tick
  *   hard    gets, while that thread ticks, and trims after each tick
  *
- * A trim keeps as many bytes as the eight buffers take when all are back: the working set. So
- * nothing has to be freed, and what the getter feels is the price of being stopped, looked through
- * and aged. All of it once for each way of keeping CPUs apart, unless TIERPOOL_PERCPU chooses one.
+ * A trim keeps as many bytes as the eight buffers take when all are back: the working set. So next
+ * to nothing is freed (a buffer that came otherwise than by a hit is one more, for a moment), and
+ * what the getter feels is the price of being stopped, looked through and aged. All of it once for each way of keeping CPUs apart, unless TIERPOOL_PERCPU chooses one.
  *
  * Exit status: 0, whatever the figures; 2 on wrong usage or when something failed; 77 where there
  * are no two CPUs.

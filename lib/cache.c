@@ -173,7 +173,8 @@ static void cache_unlock(struct tp_registered *entry)
 
 /*
  * What other threads' slow calls had in hand is lost with them. So are the references of those that
- * were ticking, for whose end a destroy would wait; but one that has none left is about to go.
+ * were ticking, without whose end the cache would stay for ever; but one that has none left is
+ * about to go.
  */
 static void cache_forked(struct tp_registered *entry)
 {

@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 	}
 	int error = tierpool_create(&pool, NULL);
 	if (!error)
-		error = example_threads(THREADS, compress_jobs);
+		error = example_threads(THREADS, compress_jobs, NULL);
 	size_t plain = bytes_in / LEVELS;
 	for (int i = 0; i < LEVELS && !error; i++)
 		printf("level %d: %zu of %zu bytes\n", i + 1, (size_t)bytes_out[i], plain);

@@ -28,8 +28,12 @@ static inline void *example_thread_main(void *argument)
 	return NULL;
 }
 
-/* Runs work(0) to work(count - 1), 16 at the most, each in a thread. The first error, or 0. */
-static inline int example_threads(unsigned count, int (*work)(unsigned number))
+/*
+ * Runs work(0) to work(count - 1), 16 at the most, each in a thread. The first error, or 0. Where
+ * not all threads can be had, stop, if there is one, ends what the others wait for.
+ */
+static inline int example_threads(
+	unsigned count, int (*work)(unsigned number), void (*stop)(int error))
 {
 	struct example_thread threads[16];
 	unsigned started = 0;
@@ -40,6 +44,8 @@ static inline int example_threads(unsigned count, int (*work)(unsigned number))
 		error = -pthread_create(&t->id, NULL, example_thread_main, t);
 		started += !error;
 	}
+	if (error && stop)
+		stop(error);
 	while (started-- > 0) {
 		pthread_join(threads[started].id, NULL);
 		error = error ? error : threads[started].error;

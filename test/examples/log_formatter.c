@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 	int error = fstat(log_fd, &file) != 0 ? -errno : tierpool_create(&pool, NULL);
 	bool readable = !error && S_ISREG(file.st_mode);
 	if (!error)
-		error = example_threads(THREADS, write_lines);
+		error = example_threads(THREADS, write_lines, NULL);
 	if (!error && readable)
 		error = verify(file.st_size);
 	close(log_fd);

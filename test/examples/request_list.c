@@ -235,9 +235,10 @@ int main(void)
 	if (!error)
 		error = tierpool_cache_create(&requests, &options);
 	if (!error) {
-		error = example_threads(THREADS, run);
+		error = example_threads(THREADS, run, stop);
 		tierpool_cache_destroy(requests);
-		printf("%d requests in %u objects\n", REQUESTS, (unsigned)created);
+		if (!error)
+			printf("%d requests in %u objects\n", REQUESTS, (unsigned)created);
 	}
 	if (!error && (created > REQUESTS / 2 || destroyed != created))
 		error = -EBADMSG;
