@@ -40,10 +40,10 @@
  */
 static const char trigger[] = "some 200000 2000000";
 
-/* What a thread sleeps on: the wake of them all, its own end, and pressure. */
-enum { WAKE, END, PRESSURE, FILES = PRESSURE + PRESSURES };
+/* What a thread sleeps on: an event that wakes it, and pressure. */
+enum { WAKE, PRESSURE, FILES = PRESSURE + PRESSURES };
 
-/* The thread's own, from its start to its end; but for whoever stops it, in the lock. */
+/* The thread's own, from its start to its end; others, in the wake lock, use the event. */
 struct watch {
 	uintptr_t generation;
 	struct pollfd file[FILES];
@@ -53,11 +53,12 @@ static struct {
 	pthread_mutex_t lock; /* of all but what says otherwise */
 	unsigned starts;
 	pthread_t thread;
-	struct watch *watch;
 	/* Counts up with each stop: a thread of another generation ends. Read by any thread. */
 	uintptr_t generation;
-	int wake; /* an event; once made it stays; read by anyone */
-} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = -1};
+	/* Taken by puts: held for no more than a write to an event, and after the other lock. */
+	pthread_mutex_t wake_lock;
+	struct watch *watch; /* written with both locks, read with either; NULL: none is started */
+} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake_lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void event_raise(int event)
 {
@@ -65,8 +66,9 @@ static void event_raise(int event)
 	uint64_t one = 1;
 
 	/*
-	 * It fails only where so many wakes are under way that one more is of no account. Not
-	 * write(), where pthread_cancel would end the thread amid a put.
+	 * It fails only where so many wakes are under way that one more is of no account, or where
+	 * the program has closed it. Not write(), where pthread_cancel would end the thread amid a
+	 * put.
 	 */
 	if (syscall(SYS_write, event, &one, sizeof one) < 0)
 		errno = error;
@@ -74,10 +76,10 @@ static void event_raise(int event)
 
 void tp_reaper_wake(void)
 {
-	int event = tp_load_acquire(&reaper.wake);
-
-	if (event >= 0)
-		event_raise(event);
+	pthread_mutex_lock(&reaper.wake_lock);
+	if (reaper.watch)
+		event_raise(reaper.watch->file[WAKE].fd);
+	pthread_mutex_unlock(&reaper.wake_lock);
 }
 
 /* ---- memory pressure ---- */
@@ -144,7 +146,7 @@ static void pressure_watch(struct pollfd *pressure)
 
 static void watch_free(struct watch *watch)
 {
-	for (unsigned i = END; i < FILES; i++)
+	for (unsigned i = 0; i < FILES; i++)
 		if (watch->file[i].fd >= 0)
 			close(watch->file[i].fd);
 	free(watch);
@@ -214,7 +216,7 @@ static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
 	struct pollfd *file = watch->file;
 	int wait = wait_until(due), ready;
 
-	if (file[WAKE].fd < 0 || file[END].fd < 0)
+	if (file[WAKE].fd < 0)
 		wait = wait < 0 || wait > UNWOKEN_MS ? UNWOKEN_MS : wait;
 	ready = poll(file, files, wait);
 	if (ready < 0 && errno != EINTR)
@@ -227,9 +229,11 @@ static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
  */
 static void files_lost(struct watch *watch)
 {
+	pthread_mutex_lock(&reaper.wake_lock);
 	for (unsigned i = 0; i < FILES; i++)
 		if (watch->file[i].revents & POLLNVAL)
 			watch->file[i].fd = -1;
+	pthread_mutex_unlock(&reaper.wake_lock);
 }
 
 static void *reaper_run(void *context)
@@ -249,16 +253,16 @@ static void *reaper_run(void *context)
 		if (!sleep_until(due, watch, files))
 			continue;
 		files_lost(watch);
-		/* Or nothing: another thread, which is about to end, has taken it. */
 		if (watch->file[WAKE].revents & POLLIN)
 			(void)!read(watch->file[WAKE].fd, &wakes, sizeof wakes);
 		if (files > PRESSURE && is_pressed(watch->file + PRESSURE))
 			empty_all();
 	}
-	/* What it took last may have been for the one that was started since. */
+	/*
+	 * Who kept what our last look saw may not have woken the one that was started since. And
+	 * after this, whoever stopped us has let go of the watch.
+	 */
 	tp_reaper_wake();
-	pthread_mutex_lock(&reaper.lock); /* until whoever stopped it has let go of the watch */
-	pthread_mutex_unlock(&reaper.lock);
 	watch_free(watch);
 	return NULL;
 }
@@ -268,23 +272,24 @@ static void *reaper_run(void *context)
 static void fork_prepare(void)
 {
 	pthread_mutex_lock(&reaper.lock);
+	pthread_mutex_lock(&reaper.wake_lock);
 }
 
 static void fork_parent(void)
 {
+	pthread_mutex_unlock(&reaper.wake_lock);
 	pthread_mutex_unlock(&reaper.lock);
 }
 
 /* Here is no such thread; and its files are the parent's. */
 static void fork_child(void)
 {
-	if (reaper.starts)
+	if (reaper.watch)
 		watch_free(reaper.watch);
+	reaper.watch = NULL;
 	reaper.starts = 0;
 	reaper.generation++;
-	if (reaper.wake >= 0)
-		close(reaper.wake);
-	reaper.wake = -1;
+	pthread_mutex_unlock(&reaper.wake_lock);
 	pthread_mutex_unlock(&reaper.lock);
 }
 
@@ -293,65 +298,55 @@ void tp_reaper_forks(void)
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
-static int event_open(void)
+/* With the lock. NULL with errno. */
+static struct watch *watch_open(void)
 {
 	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct watch *watch;
 
-	return event < 0 ? -errno : event;
-}
-
-/* With the lock. 0 or -errno. */
-static int wake_open(void)
-{
-	int event;
-
-	if (reaper.wake >= 0)
-		return 0;
-	event = event_open();
 	if (event < 0)
-		return event;
-	tp_store_release(&reaper.wake, event);
-	return 0;
+		return NULL;
+	watch = calloc(1, sizeof *watch);
+	if (!watch) {
+		close(event);
+		errno = ENOMEM;
+		return NULL;
+	}
+	watch->generation = reaper.generation;
+	watch->file[WAKE] = (struct pollfd){.fd = event, .events = POLLIN};
+	pressure_watch(watch->file + PRESSURE);
+	return watch;
 }
 
-/* With the lock. 0 or -errno. */
-static int watch_open(struct watch **out)
+/* With the lock. */
+static void watch_set(struct watch *watch)
 {
-	int error = wake_open(), end = error ? error : event_open();
-
-	if (end < 0)
-		return end;
-	*out = calloc(1, sizeof **out);
-	if (!*out) {
-		close(end);
-		return -ENOMEM;
-	}
-	(*out)->generation = reaper.generation;
-	(*out)->file[WAKE] = (struct pollfd){.fd = reaper.wake, .events = POLLIN};
-	(*out)->file[END] = (struct pollfd){.fd = end, .events = POLLIN};
-	pressure_watch((*out)->file + PRESSURE);
-	return 0;
+	pthread_mutex_lock(&reaper.wake_lock);
+	reaper.watch = watch;
+	pthread_mutex_unlock(&reaper.wake_lock);
 }
 
 /* With the lock. 0 or -errno. */
 static int thread_start(void)
 {
 	sigset_t all, before;
-	struct watch *watch;
-	int error = watch_open(&watch);
+	struct watch *watch = watch_open();
+	int error;
 
-	if (error)
-		return error;
+	if (!watch)
+		return -errno;
+	/* Before it looks at anything, of which it is to be told. */
+	watch_set(watch);
 	/* It inherits that all signals are blocked. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&reaper.thread, NULL, reaper_run, watch);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error) {
+		watch_set(NULL);
 		watch_free(watch);
 		return -error;
 	}
-	reaper.watch = watch;
 	pthread_setname_np(reaper.thread, NAME);
 	return 0;
 }
@@ -383,9 +378,12 @@ void tierpool_reaper_stop(void)
 	last = reaper.starts && !--reaper.starts;
 	thread = reaper.thread;
 	if (last) {
+		/* From before it can see that it has to end: it frees the watch. */
+		pthread_mutex_lock(&reaper.wake_lock);
 		tp_add_release(&reaper.generation, 1u);
-		/* Its own: a wake for all could be taken by one that is started at once. */
-		event_raise(reaper.watch->file[END].fd);
+		event_raise(reaper.watch->file[WAKE].fd);
+		reaper.watch = NULL;
+		pthread_mutex_unlock(&reaper.wake_lock);
 	}
 	pthread_mutex_unlock(&reaper.lock);
 	if (!last)

@@ -30,7 +30,7 @@
 
 enum { OF_SYSTEM, OF_CGROUP, FILES };
 
-#define FILES_MOST 4 /* that the reaper waits for */
+#define FILES_MOST 3 /* that the reaper waits for */
 
 static struct {
 	bool none[FILES];   /* there is no such file */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reaper where calls fail, one that starts while another ends, and the first that starts during
- * a fork.
+ * The reaper where calls fail, what it leaves behind, one that starts while another ends, and the
+ * first that starts during a fork.
  */
 #include "child.h"
 #include "reaper_system.h"
+
+#include <sys/ioctl.h>
 
 TestSuite(reaper_failures, .timeout = 90);
 
@@ -95,6 +97,127 @@ Test(reaper_failures, one_whose_files_the_program_closes_ticks_without_spinning)
 	tierpool_reaper_stop();
 	cr_assert(comes_true(!reapers(NULL)));
 	cache_end(cache);
+}
+
+/* ---- what it leaves behind ---- */
+
+#define NUMBERS 64 /* of files, from 0; more than are open here */
+
+static void files_look(bool is_open[NUMBERS])
+{
+	for (int i = 0; i < NUMBERS; i++)
+		is_open[i] = fcntl(i, F_GETFD) >= 0;
+}
+
+static void run_once(void)
+{
+	start();
+	tierpool_reaper_stop();
+}
+
+static void run_in_vain(void)
+{
+	kernel.no_thread = true;
+	cr_assert_eq(try_to_start(), -EAGAIN);
+	kernel.no_thread = false;
+}
+
+static void run_without_memory(void)
+{
+	kernel.no_memory = true;
+	cr_assert_eq(try_to_start(), -ENOMEM);
+	kernel.no_memory = false;
+}
+
+/* And closes the test's own ends of its files. */
+static void run_and_close(void (*run)(void))
+{
+	run();
+	for (unsigned i = 0; i < FILES; i++)
+		close(kernel.ours[i]);
+}
+
+static void leaves_no_file_open(void (*run)(void))
+{
+	bool before[NUMBERS], after[NUMBERS];
+
+	files_look(before);
+	run_and_close(run);
+	files_look(after);
+	for (unsigned i = 0; i < NUMBERS; i++)
+		cr_assert_eq(after[i], before[i], "file %u", i);
+}
+
+Test(reaper_failures, after_the_last_stop_no_file_is_open)
+{
+	leaves_no_file_open(run_once);
+}
+
+Test(reaper_failures, after_a_start_in_vain_no_file_is_open)
+{
+	leaves_no_file_open(run_in_vain);
+}
+
+Test(reaper_failures, after_a_start_without_memory_no_file_is_open)
+{
+	if (SANITIZED)
+		skip("the sanitizer has malloc for itself");
+	if (under_valgrind())
+		skip("Valgrind has malloc for itself");
+	leaves_no_file_open(run_without_memory);
+}
+
+static int unread(int file)
+{
+	int bytes;
+
+	cr_assert_eq(ioctl(file, FIONREAD, &bytes), 0);
+	return bytes;
+}
+
+/* The program closes what it did not open, and opens files of its own. */
+static void leaves_numbers_alone(void (*run)(void))
+{
+	tierpool_cache *cache[2];
+	bool before[NUMBERS];
+	tierpool *pool;
+	int pair[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	files_look(before);
+	run_and_close(run);
+	for (int i = 0; i < NUMBERS; i++)
+		if (!before[i])
+			cr_assert_eq(dup2(pair[0], i), i);
+	cache[0] = cache_new(.destroy = object_destroy, .decay_ms = 1);
+	objects_give(cache[0], 100);
+	pool = pool_new(.decay_ms = 1);
+	fill(pool);
+	cr_assert_eq(unread(pair[1]), 0, "a put wrote into a file of the program");
+	cr_assert_eq(write(pair[1], "of the program", 14), 14);
+	start();
+	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 100));
+	cr_assert(comes_true(!stats_of(pool).idle));
+	cr_assert(falls_asleep());
+	cache[1] = cache_new(.destroy = object_destroy, .decay_ms = 1);
+	objects_give(cache[1], 100);
+	cr_assert(comes_true(tp_load_relaxed(&objects.destroyed) == 200));
+	tierpool_reaper_stop();
+	cr_assert_eq(unread(pair[0]), 14, "the reaper read from a file of the program");
+	cr_assert_eq(unread(pair[1]), 0);
+	cache_end(cache[0]);
+	cache_end(cache[1]);
+	tierpool_destroy(pool);
+}
+
+Test(reaper_failures, after_the_last_stop_it_leaves_the_program_s_files_alone)
+{
+	leaves_numbers_alone(run_once);
+}
+
+Test(reaper_failures, after_a_start_in_vain_it_leaves_the_program_s_files_alone)
+{
+	leaves_numbers_alone(run_in_vain);
 }
 
 /* ---- two at a time ---- */

@@ -11,6 +11,8 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 TestSuite(reaper, .timeout = 120);
@@ -254,6 +256,63 @@ Test(reaper, may_be_started_and_stopped_by_what_it_is_amid_of)
 	cache_end(cache);
 }
 
+static uint32_t cycling;
+
+static void *start_and_stop_for_long(void *unused)
+{
+	while (tp_load_relaxed(&cycling)) {
+		if (tierpool_reaper_start())
+			tp_add_relaxed(&failures, 1u);
+		sched_yield();
+		tierpool_reaper_stop();
+	}
+	return unused;
+}
+
+/* The first put into a cache is one that wakes. */
+static void *put_for_long(void *unused)
+{
+	while (tp_load_relaxed(&cycling)) {
+		tierpool_cache *cache = cache_new(.create = NULL);
+
+		tierpool_cache_put(cache, &cycling);
+		tierpool_cache_destroy(cache);
+	}
+	return unused;
+}
+
+static int unread(int file)
+{
+	int bytes;
+
+	cr_assert_eq(ioctl(file, FIONREAD, &bytes), 0);
+	return bytes;
+}
+
+Test(reaper, puts_amid_starts_and_stops_write_into_no_file_of_the_program)
+{
+	void *(*const run[])(void *) = {start_and_stop_for_long, put_for_long, put_for_long};
+	time_t until = seconds() + 2;
+	pthread_t thread[3];
+
+	cycling = 1;
+	for (unsigned i = 0; i < 3; i++)
+		pthread_create(&thread[i], NULL, run[i], NULL);
+	while (seconds() < until) {
+		int pair[2];
+
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		sched_yield();
+		cr_assert_eq(unread(pair[0]) + unread(pair[1]), 0);
+		close(pair[0]);
+		close(pair[1]);
+	}
+	tp_store_relaxed(&cycling, 0u);
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_eq(failures, 0);
+}
+
 /* ---- cancellation ---- */
 
 static tierpool *cancelled_pool;
@@ -382,19 +441,6 @@ Test(reaper, a_child_forked_amid_its_callback_can_use_and_destroy_the_cache)
 	cache_end(cache);
 }
 
-static uint32_t forking;
-
-static void *start_and_stop_for_long(void *unused)
-{
-	while (tp_load_relaxed(&forking)) {
-		if (tierpool_reaper_start())
-			tp_add_relaxed(&failures, 1u);
-		sched_yield();
-		tierpool_reaper_stop();
-	}
-	return unused;
-}
-
 Test(reaper, a_child_forked_amid_starts_and_stops_may_start_its_own)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = 1);
@@ -402,7 +448,7 @@ Test(reaper, a_child_forked_amid_starts_and_stops_may_start_its_own)
 
 	if (SANITIZED)
 		skip("the sanitizer's malloc leaves its lock taken in a fork's child");
-	forking = 1;
+	cycling = 1;
 	for (unsigned i = 0; i < 2; i++)
 		pthread_create(&thread[i], NULL, start_and_stop_for_long, NULL);
 	for (unsigned i = 0; i < 25; i++) {
@@ -412,7 +458,7 @@ Test(reaper, a_child_forked_amid_starts_and_stops_may_start_its_own)
 			_exit(child_reap(cache));
 		cr_assert_eq(child_await(child), 0);
 	}
-	tp_store_relaxed(&forking, 0u);
+	tp_store_relaxed(&cycling, 0u);
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	cr_assert_eq(failures, 0);
