@@ -55,6 +55,7 @@ static struct {
 	pthread_t thread;
 	/* Counts up with each stop: a thread of another generation ends. Read by any thread. */
 	uintptr_t generation;
+	int untold; /* why there is no news of pressure, until it is told */
 	/* Taken by puts: held for no more than a write to an event, and after the other lock. */
 	pthread_mutex_t wake_lock;
 	struct watch *watch; /* written with both locks, read with either; NULL: none is started */
@@ -128,7 +129,7 @@ static int cgroup_pressure_open(void)
 	return file;
 }
 
-/* With the lock. Says once where neither can be had. */
+/* With the lock. Has it told, once, where neither can be had. */
 static void pressure_watch(struct pollfd *pressure)
 {
 	static bool told;
@@ -136,12 +137,18 @@ static void pressure_watch(struct pollfd *pressure)
 	pressure[0] = (struct pollfd){.fd = cgroup_pressure_open(), .events = POLLPRI};
 	pressure[1] = (struct pollfd){.fd = pressure_open(SYSTEM_PRESSURE), .events = POLLPRI};
 	if (pressure[0].fd < 0 && pressure[1].fd < 0 && !told) {
-		fprintf(stderr,
-			"tierpool: no news of memory pressure (" SYSTEM_PRESSURE
-			": %s): the reaper ticks, and nothing else\n",
-			strerror(errno));
+		reaper.untold = errno;
 		told = true;
 	}
+}
+
+/* Without the lock: a thread that has stderr's may wait for ours, to fork. */
+static void no_pressure_tell(int error)
+{
+	fprintf(stderr,
+		"tierpool: no news of memory pressure (" SYSTEM_PRESSURE
+		": %s): the reaper ticks, and nothing else\n",
+		strerror(error));
 }
 
 static void watch_free(struct watch *watch)
@@ -353,17 +360,21 @@ static int thread_start(void)
 
 int tierpool_reaper_start(void)
 {
-	int error = 0, cancel;
+	int error = 0, untold, cancel;
 
 	tp_forks_start();
-	/* To open a file is a place where a thread may be cancelled: not with the lock. */
+	/* To open a file is a place where a thread may be cancelled, and so is to print. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);
 	if (!reaper.starts)
 		error = thread_start();
 	if (!error)
 		reaper.starts++;
+	untold = reaper.untold;
+	reaper.untold = 0;
 	pthread_mutex_unlock(&reaper.lock);
+	if (untold)
+		no_pressure_tell(untold);
 	pthread_setcancelstate(cancel, NULL);
 	return error;
 }

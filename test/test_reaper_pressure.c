@@ -82,7 +82,7 @@ Test(reaper_pressure, a_file_that_is_no_more_is_left_out_and_the_other_is_not)
 }
 
 /* In a child: starts twice, and ticks. */
-static void child_ticks(void)
+static int child_ticks(void)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = 1);
 	bool ticked = true;
@@ -93,11 +93,38 @@ static void child_ticks(void)
 		ticked = comes_true(tp_load_relaxed(&objects.destroyed) == 100 * i);
 		tierpool_reaper_stop();
 	}
-	_exit(!ticked);
+	return !ticked;
+}
+
+static void *start_elsewhere(void *unused)
+{
+	start();
+	return unused;
+}
+
+/* In a child: has stderr for itself and forks while another thread has to say something there. */
+static int child_forks(void)
+{
+	pthread_t starter;
+	pid_t child;
+	int status;
+
+	alarm(20);
+	flockfile(stderr);
+	pthread_create(&starter, NULL, start_elsewhere, NULL);
+	usleep(100000);
+	child = fork();
+	if (!child)
+		_exit(0);
+	status = child_await(child);
+	funlockfile(stderr);
+	pthread_join(starter, NULL);
+	tierpool_reaper_stop();
+	return !!status;
 }
 
 /* What a process with such a system says on stderr. */
-static const char *said(void)
+static const char *said(int (*run)(void))
 {
 	static char report[1024];
 	struct child child;
@@ -105,32 +132,38 @@ static const char *said(void)
 	/* By itself, and not that there is no rseq mode here, where it was asked for. */
 	tierpool_cache_destroy(cache_with(NULL));
 	if (child_begin(&child))
-		child_ticks();
+		_exit(run());
 	cr_assert_eq(child_end(&child, report, sizeof report), 0);
 	return report;
 }
 
-static void assert_says_once(const char *reason)
+static void assert_says_once(int reason, int (*run)(void))
 {
 	char expected[256];
 
 	snprintf(expected, sizeof expected,
 		"tierpool: no news of memory pressure (" SYSTEM
 		": %s): the reaper ticks, and nothing else\n",
-		strerror(reason ? EPERM : ENOENT));
-	cr_assert_str_eq(said(), expected);
+		strerror(reason));
+	cr_assert_str_eq(said(run), expected);
 }
 
 Test(reaper_pressure, where_there_is_no_news_of_it_it_says_so_once_and_ticks)
 {
 	kernel.none[OF_SYSTEM] = kernel.none[OF_CGROUP] = true;
-	assert_says_once(NULL);
+	assert_says_once(ENOENT, child_ticks);
 }
 
 Test(reaper_pressure, where_news_of_it_are_refused_it_says_so_once_and_ticks)
 {
 	kernel.refuses_write = true;
-	assert_says_once("refused");
+	assert_says_once(EPERM, child_ticks);
+}
+
+Test(reaper_pressure, it_says_so_without_a_lock_that_a_fork_waits_for)
+{
+	kernel.none[OF_SYSTEM] = kernel.none[OF_CGROUP] = true;
+	assert_says_once(ENOENT, child_forks);
 }
 
 Test(reaper_pressure, one_file_of_the_two_is_enough)
@@ -138,6 +171,6 @@ Test(reaper_pressure, one_file_of_the_two_is_enough)
 	for (unsigned missing = 0; missing < FILES; missing++) {
 		memset(kernel.none, 0, sizeof kernel.none);
 		kernel.none[missing] = true;
-		cr_assert_str_empty(said());
+		cr_assert_str_empty(said(child_ticks));
 	}
 }
