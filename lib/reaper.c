@@ -159,15 +159,19 @@ static void watch_free(struct watch *watch)
 	free(watch);
 }
 
-/* Whether any tells of pressure. One that is no more is left out from now on. */
+/*
+ * Whether any tells of pressure. One that is no more is left out from now on: also from what the
+ * child of a fork closes, which may have another file of that number by then.
+ */
 static bool is_pressed(struct pollfd *pressure)
 {
 	bool pressed = false;
 
 	for (unsigned i = 0; i < PRESSURES; i++) {
 		if (pressure[i].revents & POLLERR) {
-			close(pressure[i].fd);
-			pressure[i].fd = -1;
+			int file = tp_exchange_relaxed(&pressure[i].fd, -1);
+
+			close(file);
 		} else if (pressure[i].revents & POLLPRI)
 			pressed = true;
 	}

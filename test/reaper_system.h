@@ -38,9 +38,10 @@ static struct {
 	int ours[FILES], theirs[FILES];
 	bool no_memory, no_thread, no_poll;
 	unsigned polls;
-	bool listening;          /* a poll waits for pressure as well */
-	int polled[FILES_MOST];  /* by the reaper's last poll that waited for anything */
-	sem_t *hold, *hold_open; /* the next poll waits for it; the next file of pressure */
+	bool listening;         /* a poll waits for pressure as well */
+	int polled[FILES_MOST]; /* by the reaper's last poll that waited for anything */
+	/* The next poll waits for it; the next file of pressure; the reaper's next close, done. */
+	sem_t *hold, *hold_open, *hold_close;
 } kernel = {.ours = {-1, -1}, .theirs = {-1, -1}};
 
 /* Whatever would be there without these. */
@@ -154,6 +155,17 @@ int poll(struct pollfd *file, nfds_t count, int timeout)
 				file[i].revents = pressure_event(file[i].fd);
 		}
 	return ready;
+}
+
+int close(int fd)
+{
+	NEXT(close);
+	int result = next(fd);
+	sem_t *hold = is_reaper ? tp_exchange_acq_rel(&kernel.hold_close, NULL) : NULL;
+
+	while (hold && sem_wait(hold))
+		;
+	return result;
 }
 
 static inline void send_news(unsigned which, char letter)

@@ -81,6 +81,30 @@ Test(reaper_pressure, a_file_that_is_no_more_is_left_out_and_the_other_is_not)
 	cache_end(cache);
 }
 
+Test(reaper_pressure, a_child_forked_while_it_closes_a_file_keeps_the_next_of_that_number)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
+	sem_t closed;
+	int number;
+	pid_t child;
+
+	objects_give(cache, 1);
+	sem_init(&closed, 0, 0);
+	start();
+	number = kernel.theirs[OF_CGROUP];
+	tp_store_release(&kernel.hold_close, &closed);
+	send_news(OF_CGROUP, 'e');
+	cr_assert(comes_true(!tp_load_acquire(&kernel.hold_close)));
+	cr_assert_eq(dup2(STDOUT_FILENO, number), number);
+	child = fork();
+	if (!child)
+		_exit(fcntl(number, F_GETFD) < 0);
+	cr_assert_eq(child_await(child), 0);
+	sem_post(&closed);
+	tierpool_reaper_stop();
+	cache_end(cache);
+}
+
 /* In a child: starts twice, and ticks. */
 static int child_ticks(void)
 {
