@@ -148,6 +148,20 @@ static void leaves_no_file_open(void (*run)(void))
 		cr_assert_eq(after[i], before[i], "file %u", i);
 }
 
+Test(reaper_failures, while_it_runs_three_files_are_open)
+{
+	bool before[NUMBERS], during[NUMBERS];
+	unsigned opened = 0;
+
+	files_look(before);
+	run_and_close(start);
+	files_look(during);
+	for (unsigned i = 0; i < NUMBERS; i++)
+		opened += during[i] && !before[i];
+	cr_assert_eq(opened, 3);
+	tierpool_reaper_stop();
+}
+
 Test(reaper_failures, after_the_last_stop_no_file_is_open)
 {
 	leaves_no_file_open(run_once);

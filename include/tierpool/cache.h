@@ -23,10 +23,13 @@ extern "C" {
 typedef struct tierpool_cache tierpool_cache;
 
 /*
+ * In every field but size, 0 and NULL mean the default.
+ *
  * Both functions are called without a lock of the library held, from any thread, the reaper's
  * included; they may use other caches and pools, and this cache, but must neither destroy it
  * nor fork, nor be left otherwise than by their return (by a cancelled thread, a jump, an
- * exception).
+ * exception). tierpool_cache_destroy destroys what destroy puts back as well: where that always
+ * puts something back it never ends.
  */
 struct tierpool_cache_options {
 	size_t size; /* sizeof(struct tierpool_cache_options); the macro below sets it */

@@ -215,7 +215,12 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  */
 TIERPOOL_API int tierpool_reaper_start(void);
 
-/* Takes one start back; with the last one the thread ends before this returns. Else nothing. */
+/*
+ * Takes one start back; without any, nothing. With the last one the thread ends before this
+ * returns, and closes its files. It may be amid a call of a backing or of a cache's destroy, whose
+ * end is waited for: the caller must not hold a lock that one of these takes. Called from one of
+ * these in the reaper itself, this does not wait: the thread ends by itself after it.
+ */
 TIERPOOL_API void tierpool_reaper_stop(void);
 
 /*
