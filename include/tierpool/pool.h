@@ -208,10 +208,10 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  * waited for memory through a tenth of two seconds) it frees all that is idle; where that cannot be
  * watched it says so once on stderr, and only ticks.
  *
- * It has up to three files open, which the program must not close: else it looks ten times a second.
- * Starts are counted: the thread is there until there were as many stops. It does not run in the
- * child of a fork, where starts count from 0.
- * 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had, and nothing is counted.
+ * It has up to three files open, which the program must not close: else it looks ten times a
+ * second. Starts are counted: the thread is there until there were as many stops. It does not run
+ * in the child of a fork, where starts count from 0. 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no
+ * thread or no file could be had, and nothing is counted.
  */
 TIERPOOL_API int tierpool_reaper_start(void);
 
