@@ -16,6 +16,9 @@
 #define PIECE_STOPS 4
 #define PIECE_LOOKS 16
 
+/* In swept: this is another round, for what was done in part. */
+#define SWEPT_AGAIN 0x80000000u
+
 /* By so much the clock jumps at the most (clock.h). */
 #define CLOCK_MS 10
 
@@ -76,6 +79,14 @@ void tp_decay_begin(struct tp_decay *decay, enum tp_tick tick)
 	if (decay->ms != UINT_MAX)
 		tp_store_relaxed(&decay->due, now + decay->ms);
 	tp_store_relaxed(&decay->asked, tick == TP_TICK_ASKED);
+	/*
+	 * Where the last one has come to, so that each CPU's turn comes. Relaxed: where two begin
+	 * at once it is where one of them begins.
+	 */
+	tp_store_relaxed(&decay->first_cpu,
+		(tp_load_relaxed(&decay->first_cpu) +
+			((uint32_t)tp_load_relaxed(&decay->swept) & ~SWEPT_AGAIN)) %
+			decay->doors->count);
 	number = tp_add_relaxed(&decay->ticks, 1u) + 1;
 	/* Release: who goes on with this tick sees that it has begun. */
 	tp_store_release(
@@ -143,20 +154,11 @@ static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
 }
 
 /*
- * Whether the tick before came to its end there, or only to door->ager; then that is what this one
- * leaves out, where it is recent.
- */
-static bool is_unfinished(const struct tp_decay *decay, const struct tp_door *door)
-{
-	return (int32_t)(door->ager_tick - tp_load_relaxed(&door->aged)) > 0 &&
-	       is_recent(decay, door->ager_ms);
-}
-
-/*
  * A stopped CPU's part of a tick, which may be so many steps. Whether it is done. One that was late
  * with the tick before is not aged for this one as well, unless the program asked for it: else what
- * was used just before the late one would go right after it. One that was used since the first
- * piece owes one step for the rest.
+ * was used just before the late one would go right after it. Where the tick before came only to
+ * door->ager, and just now, this one begins there. What was used since the first piece, or may have
+ * been aged in one of a tick that did not end, owes one step.
  */
 static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick, unsigned steps,
 	const struct tp_ager *ager)
@@ -165,12 +167,20 @@ static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick
 
 	if ((int32_t)(tick - tp_load_relaxed(&door->aged)) <= 0)
 		return true;
+	/* Another one may have begun, and been done in part, while we came here. */
+	if ((int32_t)(door->ager_tick - tick) > 0)
+		tick = door->ager_tick;
 	/* It is seen in time that the next one is due, however few gets there are from now on. */
 	door_hurry(decay, door);
 	used = (uint32_t)uses(decay, (unsigned)(door - decay->doors->door));
 	if (door->ager_tick != tick) {
-		door->ager_steps = is_recent(decay, door->aged_ms) ? 0 : (uint16_t)steps;
-		door->ager = is_unfinished(decay, door) ? door->ager : 0;
+		bool ended = (int32_t)(door->ager_tick - tp_load_relaxed(&door->aged)) <= 0;
+
+		if (ended || !is_recent(decay, door->ager_ms))
+			door->ager = 0;
+		door->ager_steps = ended ? (uint16_t)steps : 1;
+		if (is_recent(decay, door->aged_ms))
+			door->ager_steps = 0;
 		tp_store_relaxed(&door->ager_tick, tick);
 	} else if (used != door->ager_uses)
 		door->ager_steps = (uint16_t)tp_min(door->ager_steps, 1);
@@ -267,9 +277,6 @@ static bool owes(const struct tp_decay *decay, unsigned cpu)
 	return tp_load_relaxed(&door->home) && tp_load_relaxed(&door->aged) != tick_now(decay);
 }
 
-/* In swept: this is another round, for what was done in part. */
-#define AGAIN 0x80000000u
-
 /* Whether the last piece of the tick left something there. */
 static bool is_partly_done(const struct tp_decay *decay, unsigned cpu)
 {
@@ -284,19 +291,25 @@ static bool is_partly_done(const struct tp_decay *decay, unsigned cpu)
 static bool sweep_next(struct tp_decay *decay, unsigned *cpu, bool *again)
 {
 	uint64_t swept = tp_load_acquire(&decay->swept), next;
+	bool took = false;
 
 	do {
 		next = swept;
-		if (((uint32_t)swept & ~AGAIN) >= decay->doors->count) {
-			if (!tp_load_relaxed(&decay->left) ||
-				!tp_exchange_acq_rel(&decay->left, 0u))
+		if (((uint32_t)swept & ~SWEPT_AGAIN) >= decay->doors->count) {
+			if (!took && !(tp_load_relaxed(&decay->left) &&
+					     tp_exchange_acq_rel(&decay->left, 0u)))
 				return false;
-			next = (swept & ~(uint64_t)UINT32_MAX) | AGAIN;
+			took = true;
+			next = (swept & ~(uint64_t)UINT32_MAX) | SWEPT_AGAIN;
 		}
 		/* Acquire: of another tick, perhaps, which then is seen to have begun. */
 	} while (!tp_publish(&decay->swept, &swept, next + 1));
-	*again = next & AGAIN;
-	*cpu = tp_add_relaxed(&decay->next_cpu, 1u) % decay->doors->count;
+	*again = next & SWEPT_AGAIN;
+	/* Where somebody else began that round, what is left may be behind its start. */
+	if (took && (uint32_t)next != SWEPT_AGAIN)
+		tp_store_release(&decay->left, 1u);
+	*cpu = (tp_load_relaxed(&decay->first_cpu) + ((uint32_t)next & ~SWEPT_AGAIN)) %
+	       decay->doors->count;
 	return true;
 }
 

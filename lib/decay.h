@@ -38,12 +38,12 @@ struct tp_decay {
 	unsigned ms;           /* between ticks; UINT_MAX: never by themselves */
 	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
 	uint64_t ticks;        /* begun so far; read by anyone */
-	uint64_t swept;        /* of which tick, 32 bits, how many CPUs were looked at, 32 bits */
+	uint64_t swept;        /* of which tick, 32 bits; in another round, 1; CPUs looked at, 31 */
 	uint32_t asked;        /* the last one that began was asked for */
 	uint32_t turning;      /* ticks that are about to begin */
 	uint64_t begun_ms;     /* when the last tick began */
 	uint32_t apart_ms;     /* from the one before */
-	uint32_t next_cpu;     /* where the next look goes, from tick to tick */
+	uint32_t first_cpu;    /* where a tick's looks begin */
 	uint64_t last_stop_ms; /* when busy CPUs were last stopped for what can be done without */
 	uint32_t left;         /* a CPU that was looked at was done in part only */
 	/* The reaper sleeps until it is told that this is not empty. */
@@ -103,7 +103,7 @@ bool tp_decay_owes_here(const struct tp_decay *decay);
 
 /*
  * When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. While
- * there is more to do, at the next get: so however few they are, it comes to its end.
+ * there is more to do, at the next get.
  */
 unsigned tp_decay_gap(struct tp_decay *decay, bool more);
 

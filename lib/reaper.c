@@ -56,7 +56,10 @@ static struct {
 	/* Counts up with each stop: a thread of another generation ends. Read by any thread. */
 	uintptr_t generation;
 	int untold; /* why there is no news of pressure, until it is told */
-	/* Taken by puts: held for no more than a write to an event, and after the other lock. */
+	/*
+	 * Taken by puts: held for no more than a write to an event, but for a fork, and after the
+	 * other.
+	 */
 	pthread_mutex_t wake_lock;
 	struct watch *watch; /* written with both locks, read with either; NULL: none is started */
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake_lock = PTHREAD_MUTEX_INITIALIZER};

@@ -283,7 +283,7 @@ static void some_with_one_step_more(void)
 	door_of(0)->aged = (uint32_t)decay.ticks;
 	door_of(1)->uses_at_tick = tp_decay_moves(&decay, own + 1);
 	decay.swept = decay.ticks << 32 | (own + 1);
-	decay.next_cpu = own + 1;
+	decay.first_cpu = 0;
 	step_through(some_stepped, happen_at_one_step);
 }
 

@@ -157,11 +157,23 @@ Test(decay, one_used_between_two_pieces_owes_one_tick_for_the_rest)
 	cr_assert(aged[1].pieces == 2 && aged[1].ticks == 2 + 1, "%u ticks", aged[1].ticks);
 }
 
+Test(decay, what_was_aged_for_a_tick_that_did_not_end_owes_one_for_the_next)
+{
+	start(1, UINT_MAX);
+	begin(false);
+	pieces_more = 1;
+	while (!aged[1].pieces)
+		some();
+	pieces_more = 0;
+	begin(true);
+	tp_decay_all(&decay, &ager);
+	cr_assert(aged[1].ticks == 1 + 1 && !owed(1), "%u ticks", aged[1].ticks);
+}
+
 static bool someone_goes_on(void *context, struct tp_door *door, unsigned ticks)
 {
 	/* Another caller has the next CPU meanwhile. */
 	decay.swept++;
-	decay.next_cpu++;
 	return age(context, door, ticks);
 }
 
