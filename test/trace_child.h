@@ -286,8 +286,10 @@ static inline bool trace_hold(const struct trace_place *place)
 	uint64_t word = trace_break(place->ip);
 	int signal = trace_on(PTRACE_CONT);
 
-	if (signal == SIGSTOP)
+	if (signal == SIGSTOP) {
+		trace_ask(PTRACE_POKEDATA, place->ip, word);
 		return false;
+	}
 	cr_assert_eq(signal, SIGTRAP, "signal %d on the way to a breakpoint", signal);
 	trace_unbreak(place->ip, word);
 	if (trace_is_inside(place))
