@@ -212,8 +212,8 @@ check-clang:
 	$(SUB) test-run VARIANT=clang CC=clang SECONDS_EACH=2
 check-asan:
 	$(SUB) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
-# What the compiler makes of the sequences' surroundings, in those tests that have most to do with them. Without warnings: with all of the program before
-# it, gcc complains of what tests do on purpose.
+# What the compiler makes of the sequences' surroundings, in those tests that have most to do with them.
+# Without warnings: with all of the program before it, gcc complains of what tests do on purpose.
 LEVELS := ONLY='$(foreach t,cpucache* cache* pool_* traced decay* busy_cpus fence_lost,test/test_$(t).c)' \
 	MODES=rseq INSTALLED= SECONDS_EACH=2
 check-levels:

@@ -3,7 +3,7 @@
 # The tests where the system refuses something: test/environments.sh PROGRAM...
 # The programs are built tests, stress_pool among them, which tells the mode. Each environment is first
 # required to end in the mode that it must end in, and the library to say why that is not the one asked
-# for; then test/run.sh runs all programs there, stress programs for SECONDS_EACH seconds. A line for
+# for; then test/run.sh runs the programs there, stress programs for SECONDS_EACH seconds. A line for
 # each, and what failed, if anything did. The last line is "N passed, N failed, N skipped": environments.
 set -u
 dir=$(mktemp -d) || exit 1
@@ -13,10 +13,11 @@ PATH="$dir:$PATH"
 unset TIERPOOL_PERCPU
 export SECONDS_EACH="${SECONDS_EACH:-1}"
 
-stress=
+stress= choosing=
 for program; do
 	case $program in
-	*/stress_pool) stress=$program ;;
+	*/stress_pool) stress=$program choosing="$choosing $program" ;;
+	*/test_percpu | */test_fence_lost | */test_lifecycle) choosing="$choosing $program" ;;
 	esac
 done
 if [ -z "$stress" ]; then
@@ -90,29 +91,30 @@ environment() {
 	fi
 }
 
-# Two at a time. Where rseq cannot be had:
-lane_locked() {
-	lane=locked
+# Two at a time. Where rseq cannot be had, once with all programs, and then, since the mode is the same,
+# with those to which it matters how it was chosen; and where fences cannot:
+lane_refused() {
+	lane=refused
 	environment 'glibc told not to register' rseq locked 'glibc has not registered it' \
 		'env GLIBC_TUNABLES=glibc.pthread.rseq=0' "$@"
 	# Which of the two depends on glibc's version.
 	environment 'rseq refused' rseq locked \
-		"glibc has not registered it|the kernel refused glibc's registration" 'under_filter rseq' "$@"
+		"glibc has not registered it|the kernel refused glibc's registration" 'under_filter rseq' \
+		$choosing
 	environment 'membarrier refused' rseq locked 'the kernel has no membarrier for it' \
-		'under_filter membarrier' "$@"
-}
-
-# Where it can, and much else cannot:
-lane_rseq() {
-	lane=rseq
-	cpu=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)
-	environment 'one CPU' rseq rseq '' "taskset -c $cpu" "$@"
-	environment 'one CPU' locked locked '' "taskset -c $cpu" "$@"
+		'under_filter membarrier' $choosing
 	environment 'fences refused' rseq rseq '' 'under_filter fence' "$@"
 }
 
-lane_locked "$@" &
-lane_rseq "$@"
+lane_one_cpu() {
+	lane=one_cpu
+	cpu=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)
+	environment 'one CPU' rseq rseq '' "taskset -c $cpu" "$@"
+	environment 'one CPU' locked locked '' "taskset -c $cpu" "$@"
+}
+
+lane_refused "$@" &
+lane_one_cpu "$@"
 wait
 count() {
 	grep -cx "$1" "$dir/verdicts"
