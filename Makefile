@@ -207,7 +207,7 @@ check-aarch64:
 check-controls:
 	$(Q)echo "== $@" && test/controls.sh
 check-jemalloc:
-	$(SUB) test-run VARIANT=jemalloc JEMALLOC=yes SECONDS_EACH=2
+	$(SUB) test-run VARIANT=jemalloc JEMALLOC=yes INSTALLED= SECONDS_EACH=2
 check-clang:
 	$(SUB) test-run VARIANT=clang CC=clang SECONDS_EACH=2
 check-asan:

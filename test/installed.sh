@@ -19,7 +19,7 @@ read -ra ldflags <<<"${LDFLAGS:-}"
 unset TIERPOOL_BACKING # which one is found by itself is a question here
 
 headers=(tierpool.h)
-for header in version buffer pool stats; do
+for header in version buffer pool cache stats; do
 	headers+=("tierpool/$header.h")
 done
 
