@@ -210,8 +210,8 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  *
  * It has up to three files open, which the program must not close: else it looks ten times a
  * second. Starts are counted: the thread is there until there were as many stops. It does not run
- * in the child of a fork, where starts count from 0. 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no
- * thread or no file could be had, and nothing is counted.
+ * in the child of a fork, where starts count from 0.
+ * 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had, and nothing is counted.
  */
 TIERPOOL_API int tierpool_reaper_start(void);
 
