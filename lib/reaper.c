@@ -45,7 +45,6 @@ enum { WAKE, PRESSURE, FILES = PRESSURE + PRESSURES };
 
 /* The thread's own, from its start to its end; others, in the wake lock, use the event. */
 struct watch {
-	uintptr_t generation;
 	struct pollfd file[FILES];
 };
 
@@ -53,15 +52,14 @@ static struct {
 	pthread_mutex_t lock; /* of all but what says otherwise */
 	unsigned starts;
 	pthread_t thread;
-	/* Counts up with each stop: a thread of another generation ends. Read by any thread. */
-	uintptr_t generation;
 	int untold; /* why there is no news of pressure, until it is told */
 	/*
 	 * Taken by puts: held for no more than a write to an event, but for a fork, and after the
 	 * other.
 	 */
 	pthread_mutex_t wake_lock;
-	struct watch *watch; /* written with both locks, read with either; NULL: none is started */
+	/* NULL: none is started. Written with both locks; a thread whose it no longer is ends. */
+	struct watch *watch;
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake_lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void event_raise(int event)
@@ -255,7 +253,7 @@ static void *reaper_run(void *context)
 	struct watch *watch = context;
 	bool was_empty = false;
 
-	while (tp_load_acquire(&reaper.generation) == watch->generation) {
+	while (tp_load_acquire(&reaper.watch) == watch) {
 		uint64_t due = reap(), wakes;
 		/* Where nothing is idle there is nothing to be had by pressure either. */
 		nfds_t files = due == TP_DUE_EMPTY ? PRESSURE : FILES;
@@ -302,7 +300,6 @@ static void fork_child(void)
 		watch_free(reaper.watch);
 	reaper.watch = NULL;
 	reaper.starts = 0;
-	reaper.generation++;
 	pthread_mutex_unlock(&reaper.wake_lock);
 	pthread_mutex_unlock(&reaper.lock);
 }
@@ -326,7 +323,6 @@ static struct watch *watch_open(void)
 		errno = ENOMEM;
 		return NULL;
 	}
-	watch->generation = reaper.generation;
 	watch->file[WAKE] = (struct pollfd){.fd = event, .events = POLLIN};
 	pressure_watch(watch->file + PRESSURE);
 	return watch;
@@ -336,7 +332,7 @@ static struct watch *watch_open(void)
 static void watch_set(struct watch *watch)
 {
 	pthread_mutex_lock(&reaper.wake_lock);
-	reaper.watch = watch;
+	tp_store_release(&reaper.watch, watch);
 	pthread_mutex_unlock(&reaper.wake_lock);
 }
 
@@ -396,11 +392,12 @@ void tierpool_reaper_stop(void)
 	last = reaper.starts && !--reaper.starts;
 	thread = reaper.thread;
 	if (last) {
+		struct watch *watch = reaper.watch;
+
 		/* From before it can see that it has to end: it frees the watch. */
 		pthread_mutex_lock(&reaper.wake_lock);
-		tp_add_release(&reaper.generation, 1u);
-		event_raise(reaper.watch->file[WAKE].fd);
-		reaper.watch = NULL;
+		tp_store_release(&reaper.watch, NULL);
+		event_raise(watch->file[WAKE].fd);
 		pthread_mutex_unlock(&reaper.wake_lock);
 	}
 	pthread_mutex_unlock(&reaper.lock);
