@@ -16,7 +16,7 @@
 #include <tierpool.h>
 
 #include "measure.h"
-#include "percpu.h"
+#include "percpu/cpu.h"
 
 #ifdef __clang__
 #define COMPILER "clang"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # aarch64 on another machine: compiles the library for it, and runs under an emulator what can be
 # run there. The emulator has no restartable sequences, so the library has to end in locked mode and
-# to say why; the sequences themselves are run by test/sequence_paths.c, which needs no kernel's.
+# to say why; the sequences themselves are run by test/percpu/rseq_paths.c, which needs no kernel's.
 #
 # usage: test/aarch64.sh      from the top of the source; AARCH64_CC, QEMU_AARCH64
 #
@@ -40,7 +40,7 @@ compile() { # compile OUTPUT ARGUMENT...
 	output=$1
 	shift
 	"$cc" -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wconversion -Werror -pthread \
-		-Iinclude -Ilib "$@" -static -o "$dir/$output"
+		-Iinclude -Ilib -Itest/support "$@" -static -o "$dir/$output"
 }
 
 emulate() { # emulate PROGRAM ARGUMENT...
@@ -59,18 +59,18 @@ stress() { # stress FILE
 }
 
 sequence_paths() { # sequence_paths FLAG...
-	compile sequence_paths "$@" test/sequence_paths.c && emulate sequence_paths
+	compile sequence_paths "$@" test/percpu/rseq_paths.c && emulate sequence_paths
 }
 
 # The same that is wrong on purpose: it has to be found, and not to fail for something else.
 sequence_paths_found() { # sequence_paths_found WHAT FLAG...
 	found=$1
 	shift
-	compile sequence_paths "$@" test/sequence_paths.c || return 1
+	compile sequence_paths "$@" test/percpu/rseq_paths.c || return 1
 	! emulate sequence_paths >"$dir/out" 2>&1 && cat "$dir/out" && grep -q "$found" "$dir/out"
 }
 
-check 'the library and stress_pool compile' compile stress_pool -O2 lib/*.c test/stress_pool.c
+check 'the library and stress_pool compile' compile stress_pool -O2 lib/*/*.c test/stress/stress_pool.c
 : >"$dir/silence"
 echo 'tierpool: TIERPOOL_PERCPU=rseq: R; locked' >"$dir/reason"
 check 'stress_pool: locked by itself' stress "$dir/silence"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Negative controls: builds each fault of lib/inject.h into the library and the stress program that is to
+# Negative controls: builds each fault of lib/base/inject.h into the library and the stress program that is to
 # find it, with delays injected, and requires that the program fails. A stress test that passes with the
 # fence left out tests nothing. First, that the same programs pass without a fault.
 # The last line is "N passed, N failed", and ", N skipped" where there is no rseq mode.
@@ -48,7 +48,7 @@ fail() {
 
 build() { # build FAULT PROGRAM
 	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -Iinclude -Ilib -pthread -DTP_INJECT \
-		"-DTP_FAULT=TP_FAULT_$1" lib/*.c "test/$2.c" -o "$dir/$2"
+		"-DTP_FAULT=TP_FAULT_$1" -Itest/support lib/*/*.c "test/stress/$2.c" -o "$dir/$2"
 }
 
 judge() { # judge FAULT "PROGRAM (MODE)" STATUS
@@ -93,7 +93,7 @@ done <<END
 $controls
 END
 
-for fault in $(sed -n 's/^#define TP_FAULT_\([A-Z_]*\) .*/\1/p' lib/inject.h); do
+for fault in $(sed -n 's/^#define TP_FAULT_\([A-Z_]*\) .*/\1/p' lib/base/inject.h); do
 	case $controls in
 	*"
 $fault "*) ;;

@@ -8,7 +8,7 @@
 set -u
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 test/under_filter.c -o "$dir/under_filter" || exit 1
+"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -Itest/support test/support/under_filter.c -o "$dir/under_filter" || exit 1
 PATH="$dir:$PATH"
 unset TIERPOOL_PERCPU
 export SECONDS_EACH="${SECONDS_EACH:-1}"

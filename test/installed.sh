@@ -288,13 +288,16 @@ if [[ $failed -gt 0 ]]; then
 	exit 1
 fi
 
-for file in "${headers[@]/#/include/}" lib/libtierpool.so.0 lib/libtierpool.a \
+version=$(flags --modversion tierpool)
+for file in "${headers[@]/#/include/}" "lib/libtierpool.so.$version" lib/libtierpool.so.0 lib/libtierpool.a \
 	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc; do
 	check "$file" is_in_both "$file"
 done
 library=$prefix/lib/libtierpool.so.0
 check "libtierpool.so points to libtierpool.so.0" \
 	contains libtierpool.so.0 readlink "$prefix/lib/libtierpool.so"
+check "libtierpool.so.0 points to libtierpool.so.$version" \
+	contains "libtierpool.so.$version" readlink "$library"
 check "the soname is libtierpool.so.0" soname_is "$library" libtierpool.so.0
 check "only tierpool_ is exported" exports_only_its_own "$library"
 check "nothing is needed beyond the C library" needs_only_libc "$library"
@@ -305,7 +308,7 @@ for header in "${headers[@]}"; do
 done
 
 check "the library is of the version that tierpool.pc tells" \
-	contains "$(flags --modversion tierpool)" shared_works "$temporary/version.c" tierpool
+	contains "$version" shared_works "$temporary/version.c" tierpool
 check "tierpool.pc names no jemalloc" lacks jemalloc flags --static --libs tierpool
 check "malloc stays the C library's, shared" shared_works "$temporary/malloc.c" tierpool
 check "malloc stays the C library's, static" static_works "$temporary/malloc.c" tierpool
@@ -336,6 +339,18 @@ if flags --exists jemalloc; then
 else
 	skip "tierpool-jemalloc" "jemalloc.pc is not installed"
 fi
+
+# As a distribution with multiarch lays them out: each folder apart from the prefix, and from DESTDIR.
+apart=(PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu INCLUDEDIR=/usr/include/apart DESTDIR="$stage/apart")
+check "make install, each folder apart" "${make[@]}" -s install "${apart[@]}"
+check "the library, in LIBDIR" test -e "$stage/apart/usr/lib/x86_64-linux-gnu/libtierpool.so.$version"
+check "the headers, in INCLUDEDIR" test -e "$stage/apart/usr/include/apart/tierpool/pool.h"
+check "tierpool.pc says LIBDIR" grep -qx 'libdir=/usr/lib/x86_64-linux-gnu' \
+	"$stage/apart/usr/lib/x86_64-linux-gnu/pkgconfig/tierpool.pc"
+check "tierpool.pc says INCLUDEDIR" grep -qx 'includedir=/usr/include/apart' \
+	"$stage/apart/usr/lib/x86_64-linux-gnu/pkgconfig/tierpool.pc"
+check "make uninstall, each folder apart" "${make[@]}" -s uninstall "${apart[@]}"
+check "nothing is left of it" is_empty_of_files "$stage/apart"
 
 check "make uninstall" "${make[@]}" -s uninstall PREFIX="$prefix" DESTDIR=
 check "nothing is left" is_empty_of_files "$prefix"

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/chunks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic.h"
+
+void tp_chunks_init(struct tp_chunks *chunks)
+{
+	memset(chunks, 0, sizeof *chunks);
+	pthread_mutex_init(&chunks->lock, NULL);
+}
+
+void tp_chunks_fini(struct tp_chunks *chunks)
+{
+	pthread_mutex_destroy(&chunks->lock);
+}
+
+struct tp_chunk *tp_chunk_new(void *const *object, size_t count)
+{
+	struct tp_chunk *chunk = count ? malloc(sizeof *chunk) : NULL;
+
+	if (chunk) {
+		chunk->count = count;
+		memcpy(chunk->object, object, count * sizeof *object);
+	}
+	return chunk;
+}
+
+/* In the lock. Relaxed: whoever looks without it learns no more than whether there were any. */
+static void set(struct tp_chunks *chunks, enum tp_generation generation, struct tp_chunk *first)
+{
+	tp_store_relaxed(&chunks->generation[generation], first);
+}
+
+bool tp_chunks_have(const struct tp_chunks *chunks, enum tp_generation generation)
+{
+	return tp_load_relaxed(&chunks->generation[generation]);
+}
+
+void tp_chunks_push(struct tp_chunks *chunks, struct tp_chunk *chunk, enum tp_generation generation)
+{
+	pthread_mutex_lock(&chunks->lock);
+	chunk->next = chunks->generation[generation];
+	set(chunks, generation, chunk);
+	pthread_mutex_unlock(&chunks->lock);
+}
+
+struct tp_chunk *tp_chunks_pop(struct tp_chunks *chunks, enum tp_generation generation)
+{
+	struct tp_chunk *chunk;
+
+	if (!tp_chunks_have(chunks, generation))
+		return NULL;
+	pthread_mutex_lock(&chunks->lock);
+	chunk = chunks->generation[generation];
+	if (chunk)
+		set(chunks, generation, chunk->next);
+	pthread_mutex_unlock(&chunks->lock);
+	return chunk;
+}
+
+struct tp_chunk *tp_chunks_take(struct tp_chunks *chunks, enum tp_generation generation)
+{
+	struct tp_chunk *all;
+
+	pthread_mutex_lock(&chunks->lock);
+	all = chunks->generation[generation];
+	set(chunks, generation, NULL);
+	pthread_mutex_unlock(&chunks->lock);
+	return all;
+}
+
+bool tp_chunks_add(struct tp_chunks *chunks, void *object)
+{
+	struct tp_chunk *chunk;
+	bool added;
+
+	pthread_mutex_lock(&chunks->lock);
+	chunk = chunks->generation[TP_YOUNG];
+	added = chunk && chunk->count < TP_AGES_SLOTS;
+	if (added)
+		chunk->object[chunk->count++] = object;
+	pthread_mutex_unlock(&chunks->lock);
+	return added;
+}
+
+/* In the lock: what is old now, and makes old what was young. */
+static struct tp_chunk *generation_pass(struct tp_chunks *chunks)
+{
+	struct tp_chunk *old = chunks->generation[TP_OLD];
+
+	set(chunks, TP_OLD, chunks->generation[TP_YOUNG]);
+	set(chunks, TP_YOUNG, NULL);
+	return old;
+}
+
+void tp_chunks_age(struct tp_chunks *chunks)
+{
+	pthread_mutex_lock(&chunks->lock);
+	if (!chunks->generation[TP_DYING])
+		set(chunks, TP_DYING, generation_pass(chunks));
+	pthread_mutex_unlock(&chunks->lock);
+}
+
+void tp_chunks_rotate(struct tp_chunks *chunks, struct tp_chunk *first[2])
+{
+	pthread_mutex_lock(&chunks->lock);
+	first[0] = generation_pass(chunks);
+	first[1] = chunks->generation[TP_DYING];
+	set(chunks, TP_DYING, NULL);
+	pthread_mutex_unlock(&chunks->lock);
+}

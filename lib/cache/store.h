@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The idle objects of an object cache: any pointers, on the same per-CPU stacks and the same ticks
+ * as a pool's buffers. An object has no header, so that its age is kept beside its slot, and what
+ * does not lie in a stack lies in chunks (chunks.h). Owns what is idle and destroys what ages out.
+ *
+ * Room in a stack costs nothing here; yet it grows on demand and shrinks with the ticks, so that
+ * what comes into an empty cache comes by a slow call, which wakes the reaper. Layer 5.
+ */
+#ifndef TP_OBJECTS_H
+#define TP_OBJECTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/chunks.h"
+#include "idle/decay.h"
+
+/* Where the one stack of a slab is, for tp_cpucache_pop and tp_cpucache_push_aged. */
+#define TP_OBJECTS_AT 0
+
+struct tp_objects {
+	struct tp_doors doors;
+	struct tp_decay decay;
+	struct tp_chunks chunks;
+	uint32_t destroying; /* held by the one call that destroys a piece by itself */
+	uint64_t hot;        /* lines of the page in which stacks should not begin */
+	void (*destroy)(void *context, void *object); /* NULL: nothing has to be done */
+	void *context;
+};
+
+/*
+ * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()), which must outlive it. hot:
+ * lines of the page (tp_page_line) in which something lies that each get and put reads.
+ */
+int tp_objects_init(struct tp_objects *objects, void *cpus, uint64_t hot, unsigned decay_ms,
+	void (*destroy)(void *context, void *object), void *context);
+
+/* Destroys what is idle; nobody may use it any more. */
+void tp_objects_fini(struct tp_objects *objects);
+
+/*
+ * What a pop has not found: from the chunks, with others for the caller's CPU, or from other CPUs.
+ */
+void *tp_objects_take(struct tp_objects *objects);
+
+/* For what a push found no room. It is destroyed where there is no memory to keep it. */
+void tp_objects_keep(struct tp_objects *objects, void *object);
+
+/* For slow calls and strikes: a piece of what is due. Whether there is more. */
+bool tp_objects_some(struct tp_objects *objects);
+
+/* One decay step, to its end (asked: see decay.h); or all that is idle. How many were destroyed. */
+size_t tp_objects_tick(struct tp_objects *objects, bool asked);
+size_t tp_objects_empty(struct tp_objects *objects);
+
+/* Whether anything is idle, or may come without a slow call. As of some moment. */
+bool tp_objects_have(const struct tp_objects *objects);
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+#include "idle/tiers.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/inject.h"
+
+/*
+ * A stack has 64 slots up to 8 KiB, fewer above so that one slab is less than 6 KB, and 8 at least.
+ */
+#define STACK_SLOTS 64
+#define STACK_SLOTS_LEAST 8
+#define STACK_BYTES ((size_t)512 << 10)
+
+#define LINE_WORDS (TP_LINE / sizeof(uint64_t))
+/* Lines of a slab that are left out at the most, see lines_read. */
+#define SKIPS 128
+
+/* A CPU may lease room only where it could be given so many buffers of the tier... */
+#define ROOM_WORTH 4
+/* ...and then never more than this part of the bound, shared out among the CPUs. */
+#define ROOM_PART 8
+
+/* ---- leases ---- */
+
+static bool bytes_lease(struct tp_tiers *tiers, size_t bytes)
+{
+	/*
+	 * The shared one first: what retain then refuses has not raised the peak that is told of.
+	 */
+	if (tiers->shared && !tp_budget_lease(tiers->shared, bytes))
+		return false;
+	if (tp_budget_lease(&tiers->retain, bytes))
+		return true;
+	if (tiers->shared)
+		tp_budget_release(tiers->shared, bytes);
+	return false;
+}
+
+static void bytes_release(struct tp_tiers *tiers, size_t bytes)
+{
+	/*
+	 * The shared one last: what it gave to others was not leased here any more, so that the
+	 * pools' leased bytes, by which their idle bytes are told, never add up to more than it
+	 * has.
+	 */
+	tp_budget_release(&tiers->retain, bytes);
+	tp_point(TP_POINT_RELEASED);
+	if (tiers->shared)
+		tp_budget_release(tiers->shared, bytes);
+}
+
+enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n)
+{
+	struct tp_tier *t = &tiers->tier[tier];
+
+	if (!tp_budget_lease(&t->many, n))
+		return TP_NO_COUNT;
+	if (bytes_lease(tiers, n * t->cost))
+		return TP_KEPT;
+	tp_budget_release(&t->many, n);
+	return TP_NO_BYTES;
+}
+
+void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n)
+{
+	if (!n)
+		return;
+	bytes_release(tiers, n * tiers->tier[tier].cost);
+	tp_budget_release(&tiers->tier[tier].many, n);
+}
+
+bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
+{
+	size_t cost = tiers->tier[tier].cost;
+
+	return cost <= tp_load_relaxed(&tiers->retain.limit) &&
+	       (!tiers->shared || cost <= tp_load_relaxed(&tiers->shared->limit));
+}
+
+/* ---- tables ---- */
+
+static size_t stack_slots(size_t size)
+{
+	if (size <= STACK_BYTES / STACK_SLOTS)
+		return STACK_SLOTS;
+	return tp_max(STACK_SLOTS_LEAST, STACK_BYTES / size);
+}
+
+/*
+ * Where things lie in their pages is a matter of speed: a load waits for an earlier store that has
+ * the same place in another page, and lines of the same place may drive each other out of the first
+ * level. Where a word had the line of fast (borrow.c) a pair took 7.5 to 14 ns in place of 5.7, by
+ * what else the pages' addresses were: one size of the fifteen in a third of the runs of
+ * pair_latency. So each slab begins a page, and no word has the line of anything else that every
+ * get or put reads.
+ */
+static uint64_t lines_read(const struct tp_tiers *tiers)
+{
+	size_t one = tp_size_index(tiers->sizes->size[0]);
+	size_t other = tp_size_index(tiers->sizes->size[tiers->sizes->count - 1]);
+	uint64_t lines = 0;
+
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+		lines |= tp_page_line((uintptr_t)&tiers->doors.slabs[cpu]);
+	for (size_t i = tp_min(one, other); i <= tp_max(one, other); i++)
+		lines |= tp_page_line((uintptr_t)&tiers->quick_size[i]) |
+			 tp_page_line((uintptr_t)&tiers->quick_at[i]);
+	return lines;
+}
+
+uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier)
+{
+	uintptr_t word = tiers->at[tier];
+	uint64_t lines = 0;
+
+	for (uintptr_t i = 0; i <= tiers->tier[tier].stack; i++)
+		lines |= tp_page_line((word + i) * sizeof(uint64_t));
+	return lines;
+}
+
+/* What each CPU may lease of each tier, under the bound as it is now. */
+static void limits_set(struct tp_tiers *tiers)
+{
+	size_t cpus = tiers->doors.count;
+	size_t bound = tp_load_acquire(&tiers->retain.limit);
+
+	if (tiers->shared)
+		bound = tp_min(bound, tp_load_relaxed(&tiers->shared->limit));
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
+		struct tp_tier *t = &tiers->tier[tier];
+		size_t fit = tp_min(bound / t->cost, tiers->max_idle);
+		size_t limit = fit / cpus < ROOM_WORTH ? 0 : tp_max(1, fit / cpus / ROOM_PART);
+
+		/* Relaxed: a CPU that still sees the old limit is bounded by its leases anyway. */
+		tp_store_relaxed(&t->limit, (uint16_t)tp_min(limit, t->stack));
+	}
+}
+
+void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
+{
+	pthread_mutex_lock(&tiers->setting);
+	tp_add_release(&tiers->settings, 1u);
+	tp_budget_limit_set(&tiers->retain, retain);
+	limits_set(tiers);
+	/* Again: whoever read the count between the two must not take it for settled. */
+	tp_add_release(&tiers->settings, 1u);
+	pthread_mutex_unlock(&tiers->setting);
+}
+
+/* Where the stacks lie in each slab, and how a get finds them. */
+static void stacks_place(struct tp_tiers *tiers, uint64_t hot)
+{
+	const struct tp_sizeclass *sizes = tiers->sizes;
+	size_t words = 0, skips = 0;
+
+	tiers->lines = hot | lines_read(tiers);
+	for (unsigned tier = 0; tier < sizes->count; tier++) {
+		while (tp_page_line(words * sizeof(uint64_t)) & tiers->lines && skips++ < SKIPS)
+			words += LINE_WORDS;
+		tiers->at[tier] = (uint16_t)words;
+		words += tp_round_up(1u + tiers->tier[tier].stack, LINE_WORDS);
+	}
+	tiers->at[TP_TIER_NONE] = (uint16_t)words;
+	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
+	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
+		tiers->quick_size[index] = sizes->size[sizes->first[index]];
+		tiers->quick_at[index] = tiers->at[sizes->first[index]];
+	}
+}
+
+int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
+	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
+	unsigned decay_ms, uint64_t hot)
+{
+	memset(tiers, 0, sizeof *tiers);
+	tiers->sizes = sizes;
+	tiers->backing = backing;
+	tiers->shared = shared;
+	tiers->max_idle = max_idle;
+	tp_budget_init(&tiers->retain, retain);
+	pthread_mutex_init(&tiers->setting, NULL);
+	if (tp_doors_init(&tiers->doors, cpus, tp_percpu_count()))
+		return -ENOMEM;
+	tiers->table_bytes = sizes->count * sizeof *tiers->tier;
+	tiers->tier = tp_backing_alloc(backing, tiers->table_bytes);
+	if (!tiers->tier)
+		return -ENOMEM;
+	for (unsigned tier = 0; tier < sizes->count; tier++) {
+		struct tp_tier *t = &tiers->tier[tier];
+
+		memset(t, 0, sizeof *t);
+		t->cost = backing->cost(sizes->size[tier]) + sizeof(tierpool_buf);
+		tp_budget_init(&t->many, max_idle);
+		t->stack = (uint16_t)stack_slots(sizes->size[tier]);
+		tp_depot_init(&t->depot);
+	}
+	stacks_place(tiers, hot);
+	limits_set(tiers);
+	tp_decay_init(&tiers->decay, &tiers->doors, tiers->at, sizes->count, decay_ms);
+	return 0;
+}
+
+/* ---- slabs ---- */
+
+_Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + (SKIPS + 1) * TP_LINE <=
+		       TP_SLAB_MOST,
+	"the closed slab is as large as any");
+_Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
+
+/* Of the block that a slab lies in, since it begins a page. */
+#define BLOCK_BYTES(tiers) ((tiers)->slab_bytes + TP_PAGE - TP_LINE)
+
+tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
+{
+	unsigned cpu = tp_percpu_current(tiers->doors.count);
+	struct tp_door *door = &tiers->doors.door[cpu];
+	char *block;
+	uint64_t *slab;
+
+	if (tp_load_relaxed(&door->home) || tp_load_relaxed(&door->closed))
+		return;
+	block = tp_backing_alloc(tiers->backing, BLOCK_BYTES(tiers));
+	if (!block)
+		return;
+	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_PAGE);
+	memset(slab, 0, tiers->slab_bytes);
+	if (tp_doors_install(&tiers->doors, cpu, slab)) {
+		door->block = block;
+		tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
+	} else {
+		tp_backing_free(tiers->backing, block, BLOCK_BYTES(tiers));
+	}
+}
+
+void tp_tiers_fini(struct tp_tiers *tiers)
+{
+	pthread_mutex_destroy(&tiers->setting);
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+		if (tiers->doors.door[cpu].block)
+			tp_backing_free(
+				tiers->backing, tiers->doors.door[cpu].block, BLOCK_BYTES(tiers));
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		tp_depot_fini(&tiers->tier[tier].depot);
+	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
+}
+
+/* ---- room ---- */
+
+static size_t room_give_up(struct tp_tiers *tiers, struct tp_door *door, unsigned tier)
+{
+	uint64_t *stack = tp_tiers_stack(tiers, door, tier);
+	unsigned room = tp_word_room(*stack);
+
+	tp_cpucache_room_set(stack, 0);
+	tp_tiers_unlease(tiers, tier, room);
+	return room * tiers->tier[tier].cost;
+}
+
+void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted)
+{
+	size_t freed = 0;
+
+	for (unsigned tier = tiers->sizes->count; tier-- && freed < wanted;)
+		freed += room_give_up(tiers, door, tier);
+}
+
+void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most)
+{
+	for (unsigned i = 0; i < tiers->doors.count && most; i++) {
+		unsigned cpu = tp_add_relaxed(&tiers->next_cpu, 1u) % tiers->doors.count,
+			 tier = from;
+		struct tp_door *door;
+
+		while (tier < to && !tp_word_room(tp_tiers_word(tiers, cpu, tier)))
+			tier++;
+		door = tier < to ? tp_doors_stop(&tiers->doors, cpu) : NULL;
+		if (!door)
+			continue;
+		most--;
+		for (; tier < to; tier++)
+			room_give_up(tiers, door, tier);
+		tp_door_publish(door);
+	}
+}
+
+/* ---- counting and fork ---- */
+
+uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+{
+	return tp_cpucache_word(&tiers->doors, cpu, tiers->at[tier]);
+}
+
+size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
+{
+	size_t count = tp_depot_count(&tiers->tier[tier].depot);
+
+	tp_point(TP_POINT_COUNT);
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+		count += tp_word_depth(tp_tiers_word(tiers, cpu, tier));
+	return count;
+}
+
+size_t tp_tiers_bytes(const struct tp_tiers *tiers)
+{
+	size_t leased, sum = 0;
+
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		sum += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
+	/* A buffer that moves while we add may be seen twice; what is leased it never exceeds. */
+	leased = tp_load_relaxed(&tiers->retain.leased);
+	return tp_fault(TP_FAULT_SUMMING_WATCHER) ? sum : tp_min(sum, leased);
+}
+
+void tp_tiers_lock(struct tp_tiers *tiers)
+{
+	pthread_mutex_lock(&tiers->setting);
+	tp_doors_lock(&tiers->doors);
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		pthread_mutex_lock(&tiers->tier[tier].depot.lock);
+}
+
+void tp_tiers_unlock(struct tp_tiers *tiers)
+{
+	for (unsigned tier = tiers->sizes->count; tier--;)
+		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
+	tp_doors_unlock(&tiers->doors);
+	pthread_mutex_unlock(&tiers->setting);
+}
+
+void tp_tiers_recount(struct tp_tiers *tiers)
+{
+	size_t bytes = 0;
+
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
+		size_t n = tp_tiers_count(tiers, tier);
+
+		for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+			n += tp_word_room(tp_tiers_word(tiers, cpu, tier));
+		tp_budget_recount(&tiers->tier[tier].many, n);
+		bytes += n * tiers->tier[tier].cost;
+	}
+	/* A retain_set that was lowering it is lost with its thread: then it never began. */
+	tiers->retain.limit = tp_max(tiers->retain.limit, bytes);
+	tp_budget_recount(&tiers->retain, bytes);
+	if (tiers->shared)
+		tp_budget_recount(tiers->shared, tiers->shared->leased + bytes);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables in which a pool's idle buffers lie: for each tier a stack on each CPU and a depot, and
+ * what is leased for them. Owns the memory of the tables and the leases; which buffer goes where,
+ * idle.c decides. Layer 5.
+ *
+ * Invariants, at every instant:
+ *
+ *   leased bytes of a pool == cost of each buffer in its stacks and depots
+ *                           + cost of the room in its stacks
+ *                           + cost of what slow calls hold between two of these places
+ *                           + cost of victims that are not freed yet
+ *   idle bytes <= leased bytes <= retain, and over all pools of a budget leased bytes <= its limit
+ *
+ * So nothing is ever added to a stack or a depot whose cost was not leased before.
+ */
+#ifndef TP_TIERS_H
+#define TP_TIERS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "idle/decay.h"
+#include "idle/depot.h"
+#include "memory/backing.h"
+#include "memory/budget.h"
+#include "memory/sizeclass.h"
+#include "percpu/stack.h"
+
+struct tp_tier {
+	size_t cost;           /* bytes one idle buffer of this tier takes, header included */
+	struct tp_budget many; /* counts, not bytes: the bound max_idle */
+	uint16_t stack;        /* slots of its per-CPU stack */
+	uint16_t limit;        /* of them, how many the bounds let one CPU lease; 0: depot only */
+	struct tp_depot depot;
+};
+
+struct tp_tiers {
+	struct tp_doors doors;
+	const struct tp_sizeclass *sizes;
+	const struct tp_backing *backing; /* for the tables only */
+	struct tp_tier *tier;             /* sizes->count of them */
+	struct tp_budget retain;
+	struct tp_budget *shared; /* NULL: none */
+	size_t max_idle;          /* SIZE_MAX: no bound */
+	pthread_mutex_t setting;  /* held while retain is changed */
+	uint64_t settings;        /* counted before and after each change; read by anyone */
+	size_t slab_bytes;
+	uint64_t lines;     /* of the page, in which something lies that each get and put reads */
+	size_t table_bytes; /* tiers and slabs; grows by a slab at a time */
+	struct tp_decay decay;
+	uint32_t next_cpu; /* where tp_tiers_room_drop and tp_drain_evict go on; by anyone */
+	uint32_t dying;    /* something may be, in one of the depots; by anyone */
+	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
+	uint16_t at[TP_TIER_NONE + 1];
+	/* By tp_size_index, for get: the tier's capacity and its word. */
+	size_t quick_size[TP_SIZE_INDICES];
+	uint16_t quick_at[TP_SIZE_INDICES];
+};
+
+/*
+ * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()); it, sizes and backing must
+ * outlive the tables. retain, max_idle and decay_ms as in the options. hot: lines of the page
+ * (tp_page_line) in which something else lies that each get and put reads.
+ */
+int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
+	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
+	unsigned decay_ms, uint64_t hot);
+
+/* Frees the tables; nothing may be idle any more. */
+void tp_tiers_fini(struct tp_tiers *tiers);
+
+/* What a lease, or an attempt to keep a buffer, came to. */
+enum tp_kept { TP_KEPT, TP_NO_BYTES, TP_NO_COUNT, TP_CLOSED };
+
+/* Leases the cost of n buffers of a tier, or says which bound stands against it. */
+enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n);
+void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n);
+
+/* Whether the bound has room for one buffer of the tier at all. */
+bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier);
+
+/* Sets the bound for leases to come, and what each CPU may hold under it. */
+void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
+
+/* Gives up a stopped CPU's room, of the larger tiers first, until wanted bytes are free. */
+void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted);
+
+/*
+ * Gives up all room in the tiers from … to - 1, of so many CPUs at the most, another time of the
+ * next ones.
+ */
+void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most);
+
+/* Lines of the page in which a tier's stacks lie, on each CPU the same. */
+uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier);
+
+/* A stopped CPU's stack of a tier. */
+static inline uint64_t *tp_tiers_stack(
+	const struct tp_tiers *tiers, const struct tp_door *door, unsigned tier)
+{
+	return door->home + tiers->at[tier];
+}
+
+/* A CPU's word of a tier, as of some moment: whether there is anything worth stopping it for. */
+uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier);
+
+/* Gives the caller's CPU its slab. Out of memory, and losing a race, change nothing. */
+void tp_tiers_slab_create(struct tp_tiers *tiers);
+
+/* Idle buffers of a tier, and the bytes of all, as of some moment; bytes never above the leased. */
+size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier);
+size_t tp_tiers_bytes(const struct tp_tiers *tiers);
+
+/* For fork: takes every lock; gives them back; and, in the child, leases what is really there. */
+void tp_tiers_lock(struct tp_tiers *tiers);
+void tp_tiers_unlock(struct tp_tiers *tiers);
+void tp_tiers_recount(struct tp_tiers *tiers);
+
+#endif

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+# The library: its two forms, and how it is installed.
+
+LIB_SOURCES := $(wildcard lib/*/*.c)
+LIB_OBJECTS := $(LIB_SOURCES:lib/%.c=$(BUILD)/lib/%.o)
+STATIC := $(BUILD)/libtierpool.a
+SONAME := libtierpool.so.0
+SHARED := $(BUILD)/libtierpool.so.$(VERSION)
+HEADERS := $(wildcard include/*.h include/tierpool/*.h)
+
+all: $(STATIC) $(SHARED)
+
+$(BUILD)/lib/%.o: lib/%.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ilib $(CFLAGS) -fvisibility=hidden -c $< -o $@
+
+$(STATIC): $(LIB_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(SHARED): $(LIB_OBJECTS) lib/tierpool.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/tierpool.map \
+		-Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(LIB_OBJECTS)
+	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $(BUILD)/libtierpool.so
+
+install: all
+	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
+	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/tierpool
+	$(Q)install -m 644 include/tierpool.h $(DESTDIR)$(INCLUDEDIR)
+	$(Q)install -m 644 include/tierpool/*.h $(DESTDIR)$(INCLUDEDIR)/tierpool
+	$(Q)install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)
+	$(Q)install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)
+	$(Q)ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libtierpool.so
+	$(Q)for pc in tierpool tierpool-jemalloc; do \
+		sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
+			lib/$$pc.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/$$pc.pc || exit; done
+
+uninstall:
+	$(Q)rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libtierpool.a libtierpool.so $(SONAME) $(notdir $(SHARED)) \
+		pkgconfig/tierpool.pc pkgconfig/tierpool-jemalloc.pc) \
+		$(HEADERS:include/%=$(DESTDIR)$(INCLUDEDIR)/%)
+	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/tierpool 2>/dev/null || true

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory/budget.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <tierpool/pool.h>
+
+#include "base/atomic.h"
+#include "base/compiler.h"
+#include "base/inject.h"
+
+static int64_t signed_limit(size_t limit)
+{
+	return (int64_t)tp_min(limit, PTRDIFF_MAX);
+}
+
+void tp_budget_init(struct tp_budget *budget, size_t limit)
+{
+	*budget = (struct tp_budget){.free = signed_limit(limit), .limit = limit};
+}
+
+bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
+{
+	int64_t free = tp_load_relaxed(&budget->free);
+
+	/*
+	 * Relaxed, here and below: the word guards nothing but itself. What the bytes are used for
+	 * is published by the commit of the stack's word, or the lock of the depot, that they go
+	 * to.
+	 */
+	do {
+		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))
+			return false;
+	} while (!tp_cas_relaxed(&budget->free, &free, free - (int64_t)bytes));
+	tp_raise_relaxed(&budget->peak, tp_add_relaxed(&budget->leased, bytes) + bytes);
+	return true;
+}
+
+void tp_budget_release(struct tp_budget *budget, size_t bytes)
+{
+	tp_sub_relaxed(&budget->leased, bytes);
+	tp_add_relaxed(&budget->free, (int64_t)bytes);
+}
+
+void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
+{
+	size_t before = tp_load_relaxed(&budget->limit);
+	int64_t more = signed_limit(limit) - signed_limit(before);
+
+	/*
+	 * A lower limit is taken out of free first, a higher one put in last: so whoever reads the
+	 * limit and then the excess never sees less than what may be leased. Release: pairs with
+	 * the acquire in tp_budget_bound.
+	 */
+	if (more < 0)
+		tp_add_relaxed(&budget->free, more);
+	tp_store_release(&budget->limit, limit);
+	if (more > 0)
+		tp_add_release(&budget->free, more);
+}
+
+size_t tp_budget_bound(const struct tp_budget *budget)
+{
+	size_t limit = tp_load_acquire(&budget->limit);
+	size_t excess = tp_budget_excess(budget);
+
+	return limit > SIZE_MAX - excess ? SIZE_MAX : limit + excess;
+}
+
+size_t tp_budget_excess(const struct tp_budget *budget)
+{
+	int64_t free = tp_load_relaxed(&budget->free);
+
+	return free < 0 ? (size_t)-free : 0;
+}
+
+void tp_budget_recount(struct tp_budget *budget, size_t leased)
+{
+	budget->leased = leased;
+	budget->free = signed_limit(budget->limit) - (int64_t)leased;
+}
+
+void tp_budget_share(struct tierpool_budget *budget)
+{
+	tp_add_relaxed(&budget->users, 1u);
+}
+
+int tierpool_budget_create(tierpool_budget **out, size_t bytes)
+{
+	if (!out)
+		return -EINVAL;
+	*out = NULL;
+	if (!bytes)
+		return -EINVAL;
+	*out = calloc(1, sizeof **out);
+	if (!*out)
+		return -ENOMEM;
+	tp_budget_init(&(*out)->budget, bytes);
+	(*out)->users = 1;
+	return 0;
+}
+
+void tierpool_budget_destroy(tierpool_budget *budget)
+{
+	/* Acquire and release: whoever frees sees every other user's last release of a lease. */
+	if (budget && tp_sub_acq_rel(&budget->users, 1u) == 1)
+		free(budget);
+}

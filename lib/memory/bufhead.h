@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The headers of a pool's buffers: allocated by the page, apart from the blocks, and type-stable: a
+ * header that was once a buffer of this pool can be read until the pool dies, so that a put of a
+ * buffer that is long gone is found out and not undefined. Layer 4.
+ */
+#ifndef TP_HEADER_H
+#define TP_HEADER_H
+
+#include <pthread.h>
+
+#include <tierpool/buffer.h>
+
+#include "idle/depot.h"
+#include "memory/backing.h"
+
+struct tp_headers {
+	pthread_mutex_t lock;
+	struct tp_list spare;         /* in the lock: headers without a block */
+	struct tp_header_page *pages; /* in the lock */
+	size_t bytes;                 /* of all pages; read by anyone */
+};
+
+void tp_headers_init(struct tp_headers *headers);
+
+/* Gives every page back; no buffer of the pool may exist any more. */
+void tp_headers_fini(struct tp_headers *headers, const struct tp_backing *backing);
+
+/*
+ * A header, which is the caller's, in state released; where there is a choice, not in one of these
+ * lines of the page (tp_page_line). NULL: out of memory.
+ */
+tierpool_buf *tp_header_alloc(
+	struct tp_headers *headers, const struct tp_backing *backing, uint64_t lines);
+
+/* Takes a header back, whose block is gone. */
+void tp_header_free(struct tp_headers *headers, tierpool_buf *b);
+
+#endif

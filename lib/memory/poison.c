@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory/poison.h"
+
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#else
+#define RUNNING_ON_VALGRIND 0
+#define VALGRIND_MAKE_MEM_NOACCESS(block, n) ((void)0)
+#define VALGRIND_MAKE_MEM_UNDEFINED(block, n) ((void)0)
+#endif
+
+/* Weak: there in a program that is built with -fsanitize=address. */
+extern void __asan_poison_memory_region(const volatile void *block, size_t n) __attribute__((weak));
+extern void __asan_unpoison_memory_region(const volatile void *block, size_t n)
+	__attribute__((weak));
+
+bool tp_shadow_watched;
+
+__attribute__((constructor)) void tp_shadow_start(void)
+{
+	tp_shadow_watched = __asan_poison_memory_region || RUNNING_ON_VALGRIND;
+}
+
+tp_cold void tp_shadow_hide_slow(const void *block, size_t n)
+{
+	if (__asan_poison_memory_region)
+		__asan_poison_memory_region(block, n);
+	VALGRIND_MAKE_MEM_NOACCESS(block, n);
+}
+
+tp_cold void tp_shadow_show_slow(const void *block, size_t n)
+{
+	if (__asan_unpoison_memory_region)
+		__asan_unpoison_memory_region(block, n);
+	VALGRIND_MAKE_MEM_UNDEFINED(block, n);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory/sizeclass.h"
+
+#include <errno.h>
+
+unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n)
+{
+	unsigned low = 0, high = table->count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (table->size[middle] < n)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < table->count ? low : TP_TIER_NONE;
+}
+
+static void index_make(struct tp_sizeclass *table)
+{
+	table->size[TP_TIER_NONE] = SIZE_MAX;
+	table->first[tp_size_index(0)] = 0;
+	/* Of n - 1, by their width: 0, 1, 2, 4 ... Wider ones have the index of 0. */
+	for (size_t last = 0; last < (size_t)1 << 62; last = last ? 2 * last : 1)
+		table->first[tp_size_index(last + 1)] =
+			(uint8_t)tp_sizeclass_search(table, last + 1);
+}
+
+int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsigned steps)
+{
+	if (!min || min > max || (steps != 1 && steps != 2 && steps != 4))
+		return -EINVAL;
+	/* From 1 to SIZE_MAX by quarters of a doubling these are 252: they always fit. */
+	table->count = 0;
+	for (size_t base = min; base < max; base *= 2) {
+		for (size_t step = 0; step < steps; step++) {
+			/* base * step / steps, with no overflow on the way. */
+			size_t part = base / steps * step + base % steps * step / steps;
+
+			if (part >= max - base)
+				break;
+			/* Below 4 bytes the steps of a doubling fall together. */
+			if (step && base + part == table->size[table->count - 1])
+				continue;
+			table->size[table->count++] = base + part;
+		}
+		if (base > max / 2)
+			break;
+	}
+	table->size[table->count++] = max;
+	index_make(table);
+	return 0;
+}
+
+int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t count)
+{
+	if (!count || count > TP_TIERS_MAX)
+		return -EINVAL;
+	table->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (sizes[i] <= (i ? sizes[i - 1] : 0))
+			return -EINVAL;
+		table->size[table->count++] = sizes[i];
+	}
+	index_make(table);
+	return 0;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sequences of sequence.h for aarch64, each under its pseudocode. Layer 1.
+ *
+ * Stores are no releases here, and loads may pass each other. So the commit is stlr; what is loaded
+ * after a slab pointer is found through it, by address, and where it is not, the pointer is read by
+ * ldar.
+ *
+ * A conditional branch reaches 1 MiB, and the next section need not be that near: they all stay
+ * within theirs. So what comes of a sequence is told by a register, and not by a label of C's. A
+ * plain b reaches 128 MiB, or the linker leads it on through x16 and x17, which are scratch here
+ * anyway.
+ *
+ * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 5 not done; 7 a delay that is injected, 8 and 9
+ * the copying of a store.
+ */
+#ifndef TP_ARCH_AARCH64_H
+#define TP_ARCH_AARCH64_H
+
+#include <stdbool.h>
+
+#include "base/inject.h"
+#include "percpu/rseq.h"
+
+/* clang-format off */
+
+/*
+ * The abort handler, behind the signature that the kernel asks for, an instruction that traps. In a
+ * section of its own: next to cold code it might come to lie within a sequence that was inlined
+ * there.
+ */
+#define TP_SEQUENCE_ABORT(what)                        \
+	".pushsection __rseq_abort, \"ax\"\n\t"        \
+	".balign 4\n\t"                                \
+	".inst 0xd428bc00\n"                           \
+	"4:\n\t" what "\n\t"                           \
+	".popsection\n\t"
+
+/* area.rseq_cs = this sequence; start. */
+#define TP_SEQUENCE_BEGIN                              \
+	"adrp x16, 3b\n\t"                             \
+	"add x16, x16, :lo12:3b\n\t"                   \
+	"str x16, [%[area], %[cs]]\n"                  \
+	"1:\n\t"
+
+/* cpu = area.cpu_id; beyond the table: to 2. x16 = slab of the CPU + at. */
+#define TP_SEQUENCE_STACK                              \
+	"ldr w16, [%[area], %[id]]\n\t"                \
+	"cmp w16, %w[count]\n\t"                       \
+	"b.hs 2f\n\t"                                  \
+	"add x16, %[base], x16, lsl 3\n\t"             \
+	"ldr x16, [x16, %[slabs]]\n\t"                 \
+	"add x16, x16, %[at], lsl 3\n\t"
+
+#ifdef TP_INJECT
+#define TP_SEQUENCE_POINT                              \
+	"adrp x12, tp_inject_loops\n\t"                \
+	"ldr w12, [x12, :lo12:tp_inject_loops]\n"      \
+	"7:\n\t"                                       \
+	"subs w12, w12, 1\n\t"                         \
+	"b.pl 7b\n\t"
+#define TP_SEQUENCE_CLOBBERED , "x12"
+#else
+#define TP_SEQUENCE_POINT
+#define TP_SEQUENCE_CLOBBERED
+#endif
+
+/*
+ * word = *stack;                  if depth(word) == 0: NULL
+ * item = stack[depth(word)]
+ * *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
+ *
+ * Odd is a word below zero, which it also is on the ways out without an item.
+ */
+static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned count, unsigned at,
+	uint64_t *after, bool *odd)
+{
+	int64_t word = -1;
+	void *item = NULL;
+
+	__asm__ volatile(
+		TP_SEQUENCE_DESCRIPTOR
+		TP_SEQUENCE_BEGIN
+		TP_SEQUENCE_STACK
+		"ldr x17, [x16]\n\t"
+		"ands x15, x17, %[mask]\n\t"
+		"b.eq 2f\n\t"
+		"ldr %[item], [x16, x15, lsl 3]\n\t"
+		TP_SEQUENCE_POINT
+		"add %[word], x17, %[pop]\n\t"
+		"stlr %[word], [x16]\n" /* commit */
+		"2:\n\t"
+		TP_SEQUENCE_ABORT("mov %[item], xzr\n\t"
+				  "mov %[word], -1\n\t"
+				  "b 2b")
+		: [item] "+&r"(item), [word] "+&r"(word)
+		: [area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base),
+		  [count] "r"(count), [at] "r"((uint64_t)at), [id] "i"(TP_RSEQ_CPU_ID),
+		  [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT), [mask] "i"(TP_WORD_MASK),
+		  [pop] "r"(TP_WORD_POP)
+		: "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+	*after = (uint64_t)word;
+	*odd = word < 0;
+	return item;
+}
+
+#if tp_fault(TP_FAULT_EARLY_COMMIT)
+#define TP_SEQUENCE_PUSH                                       \
+	"stlr x17, [x16]\n\t"                                  \
+	TP_SEQUENCE_POINT                                      \
+	"str %[item], [x15, 8]\n"                              \
+	"2:\n\t"
+#else
+#define TP_SEQUENCE_PUSH                                       \
+	"str %[item], [x15, 8]\n\t"                            \
+	TP_SEQUENCE_POINT                                      \
+	"stlr x17, [x16]\n" /* commit */                       \
+	"2:\n\t"
+#endif
+
+/*
+ * word = *stack;                  if room(word) == 0: false
+ * stack[depth(word) + 1] = item
+ * *stack = word + DEPTH - ROOM                            <- commit
+ */
+#define TP_SEQUENCE_PUSH_WITH(and_before)                      \
+	TP_SEQUENCE_DESCRIPTOR                                 \
+	TP_SEQUENCE_BEGIN                                      \
+	TP_SEQUENCE_STACK                                      \
+	"ldr x17, [x16]\n\t"                                   \
+	"ands %[room], x17, %[rooms]\n\t"                      \
+	"b.eq 2f\n\t"                                          \
+	"and x15, x17, %[mask]\n\t"                            \
+	and_before                                             \
+	"add x15, x16, x15, lsl 3\n\t"                         \
+	"sub x17, x17, %[push]\n\t"                            \
+	TP_SEQUENCE_PUSH                                       \
+	TP_SEQUENCE_ABORT("mov %[room], xzr\n\t"               \
+			  "b 2b")
+
+#define TP_SEQUENCE_PUSH_OPERANDS                                              \
+	[area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base), \
+	[count] "r"(count), [at] "r"((uint64_t)at), [item] "r"(item),          \
+	[id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT), \
+	[mask] "i"(TP_WORD_MASK), [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM),    \
+	[push] "rI"(-TP_WORD_PUSH)
+
+static inline bool tp_sequence_push(
+	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+{
+	uint64_t room = 0; /* there was some, and so it is pushed */
+
+	__asm__ volatile(
+		TP_SEQUENCE_PUSH_WITH("")
+		: [room] "+&r"(room)
+		: TP_SEQUENCE_PUSH_OPERANDS
+		: "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+	return room;
+}
+
+/* The same, and ages[depth(word) + 1] = 0 before. */
+static inline bool tp_sequence_push_aged(
+	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+{
+	uint64_t room = 0;
+
+	__asm__ volatile(
+		TP_SEQUENCE_PUSH_WITH("add x14, x16, x15\n\t"
+				      "strb wzr, [x14, %[ages]]\n\t")
+		: [room] "+&r"(room)
+		: TP_SEQUENCE_PUSH_OPERANDS, [ages] "i"(TP_AGES_AT + 1)
+		: "x14", "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+	return room;
+}
+
+/*
+ * if area.cpu_id != s.cpu or *s.gate != s.gated or *s.target != s.expected: false
+ * s.to[0 ... s.count - 1] = s.from[...]
+ * *s.target = s.desired                                   <- commit
+ */
+static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
+{
+	unsigned done = 0;
+
+	__asm__ volatile(
+		TP_SEQUENCE_DESCRIPTOR
+		TP_SEQUENCE_BEGIN
+		"ldr w16, [%[area], %[id]]\n\t"
+		"ldr x17, [%[s], %[cpu]]\n\t"
+		"cmp x16, x17\n\t"
+		"b.ne 5f\n\t"
+		"ldr x16, [%[s], %[gate]]\n\t"
+		"ldar x16, [x16]\n\t" /* what is loaded below does not depend on it */
+		"ldr x17, [%[s], %[gated]]\n\t"
+		"cmp x16, x17\n\t"
+		"b.ne 5f\n\t"
+		"ldr x17, [%[s], %[target]]\n\t"
+		"ldr x16, [x17]\n\t"
+		"ldr x15, [%[s], %[expected]]\n\t"
+		"cmp x16, x15\n\t"
+		"b.ne 5f\n\t"
+		"ldr x15, [%[s], %[from]]\n\t"
+		"ldr x14, [%[s], %[to]]\n\t"
+		"ldr x13, [%[s], %[n]]\n\t"
+		"cbz x13, 9f\n"
+		"8:\n\t"
+		"sub x13, x13, 1\n\t"
+		"ldr x16, [x15, x13, lsl 3]\n\t"
+		"str x16, [x14, x13, lsl 3]\n\t"
+		"cbnz x13, 8b\n"
+		"9:\n\t"
+		TP_SEQUENCE_POINT
+		"ldr x16, [%[s], %[desired]]\n\t"
+		"stlr x16, [x17]\n" /* commit */
+		"2:\n\t"
+		"mov %w[done], 1\n"
+		"5:\n\t"
+		TP_SEQUENCE_ABORT("b 5b")
+		: [done] "+&r"(done)
+		: [area] "r"((char *)__builtin_thread_pointer() + area), [s] "r"(s),
+		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
+		  TP_STORE_OFFSETS
+		: "x13", "x14", "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+	return done;
+}
+
+/* clang-format on */
+
+#endif

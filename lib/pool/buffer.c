@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/buffer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "memory/bufstate.h"
+#include "pool/misuse.h"
+
+/*
+ * Bytes that read_fd makes room for at the least, where the buffer is full: the capacity of a pipe
+ * before it is read (pipe(7)), so that draining a full one is one read.
+ */
+#define READ_ROOM ((size_t)64 << 10)
+
+static int stick(tierpool_buf *b, int error)
+{
+	b->tp_error = (uint32_t)error;
+	tp_control_add(b, TP_STATE_FAILED);
+	return -error;
+}
+
+/* What every call that may change the content asks first: 0, or what it has to answer. */
+static int refuse(const tierpool_buf *b)
+{
+	if (!b)
+		return -ENOMEM;
+	if (tp_likely(tp_control_is_plain(b->tp_control) && b->len <= b->cap))
+		return 0;
+	if (!tp_misuse_check(b, false))
+		return -EINVAL;
+	return tp_control_has(b, TP_STATE_FAILED) ? -(int)b->tp_error : 0;
+}
+
+void tp_buffer_wipe(tierpool_buf *b)
+{
+	explicit_bzero(b->data, b->cap);
+}
+
+/*
+ * Makes the content the first keep bytes of what it is and n more from src, in a block of at least
+ * need bytes. src may lie in the old block: that is let go of only when its bytes are copied.
+ */
+static int replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
+{
+	tierpool_buf *displaced = NULL;
+
+	if (need > b->cap) {
+		displaced = tp_pool_exchange(b, need);
+		if (!displaced)
+			return stick(b, ENOMEM);
+		memcpy(b->data, displaced->data, keep);
+	}
+	if (n)
+		memmove(b->data + keep, src, n);
+	b->len = keep + n;
+	if (displaced) {
+		if (tp_control_has(b, TP_STATE_SECRET))
+			tp_buffer_wipe(displaced);
+		tp_pool_retire(displaced);
+	}
+	return 0;
+}
+
+int tierpool_buf_reserve(tierpool_buf *b, size_t extra)
+{
+	int error = refuse(b);
+	size_t need;
+
+	if (error)
+		return error;
+	if (__builtin_add_overflow(b->len, extra, &need))
+		return stick(b, ENOMEM);
+	return need <= b->cap ? 0 : replace(b, b->len, NULL, 0, need);
+}
+
+static int put_at(tierpool_buf *b, size_t keep, const void *src, size_t n)
+{
+	size_t need;
+
+	if (!src && n)
+		return stick(b, EINVAL);
+	if (__builtin_add_overflow(keep, n, &need))
+		return stick(b, ENOMEM);
+	return replace(b, keep, src, n, need);
+}
+
+int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n)
+{
+	int error = refuse(b);
+
+	return error ? error : put_at(b, b->len, src, n);
+}
+
+int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n)
+{
+	int error = refuse(b);
+
+	return error ? error : put_at(b, 0, src, n);
+}
+
+int tierpool_buf_append_str(tierpool_buf *b, const char *s)
+{
+	int error = refuse(b);
+
+	/* One byte of nothing: the error for a NULL is found where all others are. */
+	return error ? error : put_at(b, b->len, s, s ? strlen(s) : 1);
+}
+
+/* As vsnprintf behind the content; with the errno that the caller came with, for %m. */
+static int format_into(tierpool_buf *b, int with_errno, const char *format, va_list args)
+{
+	/* musl refuses a size above INT_MAX. */
+	size_t room = tp_min(b->cap - b->len, INT_MAX);
+
+	errno = with_errno;
+	return vsnprintf(b->data + b->len, room, format, args);
+}
+
+int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
+{
+	int with_errno = errno;
+	int error = refuse(b);
+	va_list again;
+	int n;
+
+	if (error)
+		return error;
+	if (!format)
+		return stick(b, EINVAL);
+	va_copy(again, args);
+	n = format_into(b, with_errno, format, args);
+	if (n >= 0 && (size_t)n >= b->cap - b->len) {
+		/* The NUL needs a place as well, though it is not part of the content. */
+		error = tierpool_buf_reserve(b, (size_t)n + 1);
+		if (!error)
+			n = format_into(b, with_errno, format, again);
+	}
+	va_end(again);
+	if (error)
+		return error;
+	if (n < 0)
+		return stick(b, errno ? errno : EINVAL);
+	/* INT_MAX bytes and their NUL are one too many; or an argument changed between the two. */
+	if ((size_t)n >= tp_min(b->cap - b->len, INT_MAX))
+		return stick(b, EOVERFLOW);
+	b->len += (size_t)n;
+	return 0;
+}
+
+int tierpool_buf_printf(tierpool_buf *b, const char *format, ...)
+{
+	va_list args;
+	int error;
+
+	va_start(args, format);
+	error = tierpool_buf_vprintf(b, format, args);
+	va_end(args);
+	return error;
+}
+
+void tierpool_buf_reset(tierpool_buf *b)
+{
+	if (!b || (!tp_control_is_plain(b->tp_control) && !tp_misuse_check(b, false)))
+		return;
+	b->len = 0;
+	tp_control_remove(b, TP_STATE_FAILED);
+}
+
+const char *tierpool_buf_cstr(tierpool_buf *b)
+{
+	if (tierpool_buf_reserve(b, 1))
+		return NULL;
+	b->data[b->len] = '\0';
+	return b->data;
+}
+
+int tierpool_buf_error(const tierpool_buf *b)
+{
+	return refuse(b);
+}
+
+void tierpool_buf_secret(tierpool_buf *b)
+{
+	if (b && (tp_control_is_plain(b->tp_control) || tp_misuse_check(b, false)))
+		tp_control_add(b, TP_STATE_SECRET);
+}
+
+/*
+ * Whether fd is a file that has been read to its end. Asked before a full buffer grows: a file that
+ * fits exactly is no reason to.
+ */
+static bool at_end_of_file(int fd)
+{
+	struct stat file;
+	off_t at;
+
+	if (fstat(fd, &file) || !S_ISREG(file.st_mode))
+		return false;
+	at = lseek(fd, 0, SEEK_CUR);
+	/* Files of size 0 that are not empty live in /proc. */
+	return at > 0 && at >= file.st_size && file.st_size > 0;
+}
+
+ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
+{
+	int error = refuse(b);
+	size_t total = 0;
+
+	max = tp_min(max, SSIZE_MAX);
+	while (!error && total < max) {
+		ssize_t n;
+
+		if (b->len == b->cap) {
+			if (at_end_of_file(fd))
+				break;
+			error = tierpool_buf_reserve(b, tp_min(max - total, READ_ROOM));
+			continue;
+		}
+		n = read(fd, b->data + b->len, tp_min(b->cap - b->len, max - total));
+		if (n == 0)
+			break;
+		if (n > 0) {
+			b->len += (size_t)n;
+			total += (size_t)n;
+		} else if (errno != EINTR) {
+			error = -errno;
+		}
+	}
+	return total ? (ssize_t)total : error;
+}
+
+ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)
+{
+	int error = refuse(b);
+	size_t total = 0;
+
+	while (!error && total < b->len) {
+		ssize_t n = write(fd, b->data + total, tp_min(b->len - total, SSIZE_MAX));
+
+		if (n > 0)
+			total += (size_t)n;
+		else if (n == 0)
+			error = -EIO; /* write(2) promises it only for 0 bytes; never loop on it */
+		else if (errno != EINTR)
+			error = -errno;
+	}
+	return total ? (ssize_t)total : error;
+}
+
+static ssize_t stream_write(void *cookie, const char *bytes, size_t n)
+{
+	int error = tierpool_buf_append(cookie, bytes, n);
+
+	if (!error)
+		return (ssize_t)n;
+	errno = -error;
+	return 0; /* fopencookie(3): how a write says that it failed */
+}
+
+static int stream_close(void *cookie)
+{
+	tierpool_buf *b = cookie;
+
+	if (!tp_misuse_check(b, false)) {
+		errno = EINVAL;
+		return EOF;
+	}
+	tp_control_remove(b, TP_STATE_STREAM);
+	return 0;
+}
+
+FILE *tierpool_buf_open(tierpool_buf *b)
+{
+	int error = refuse(b);
+	FILE *stream;
+
+	if (!error && tp_control_has(b, TP_STATE_STREAM))
+		error = -EBUSY;
+	if (error) {
+		errno = -error;
+		return NULL;
+	}
+	stream = fopencookie(
+		b, "w", (cookie_io_functions_t){.write = stream_write, .close = stream_close});
+	if (!stream) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	/* Nothing of a secret stays behind in a buffer of stdio's. */
+	if (tp_control_has(b, TP_STATE_SECRET))
+		setvbuf(stream, NULL, _IONBF, 0);
+	tp_control_add(b, TP_STATE_STREAM);
+	return stream;
+}

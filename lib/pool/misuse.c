@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/misuse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/atomic.h"
+#include "base/compiler.h"
+#include "memory/bufstate.h"
+#include "process/registry.h"
+
+static tierpool_misuse_handler *handler;
+
+tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *with)
+{
+	return tp_exchange_acq_rel(&handler, with);
+}
+
+tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
+{
+	tierpool_misuse_handler *installed = tp_load_acquire(&handler);
+	/* The header may be somebody's garbage: its pool is believed only when it exists. */
+	struct tp_registered *pool = (struct tp_registered *)b->tp_pool;
+	bool known = tp_registry_hold(pool);
+	const char *name = known ? pool->name : "unknown pool";
+
+	if (!installed) {
+		fprintf(stderr, "tierpool: %s: buffer %p (%zu bytes): %s\n", name, (const void *)b,
+			b->cap, what);
+		abort();
+	}
+	installed(name, what, b);
+	if (known)
+		tp_registry_drop(pool);
+}
+
+tp_cold bool tp_misuse_check(const tierpool_buf *b, bool put)
+{
+	if (!tp_control_is_ours(b))
+		tp_misuse(b, "its header was overwritten");
+	else if (!tp_control_has(b, TP_STATE_BORROWED))
+		tp_misuse(b, put ? "put twice" : "used after it was put");
+	else if (!put && b->len > b->cap)
+		tp_misuse(b, "its length is beyond its capacity");
+	else
+		return true;
+	return false;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "process/registry.h"
+
+#include <pthread.h>
+
+#include "base/atomic.h"
+#include "base/spinlock.h"
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tp_registered *registry_first;
+
+void tp_registry_add(struct tp_registered *entry)
+{
+	entry->references = 1;
+	entry->visits = 0;
+	entry->closed = false;
+	pthread_mutex_lock(&registry_lock);
+	entry->next = registry_first;
+	entry->link = &registry_first;
+	if (entry->next)
+		entry->next->link = &entry->next;
+	registry_first = entry;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+/* In the lock. A pool whose last reference is gone waits for the lock to leave the list: not it. */
+static bool retain_if_alive(struct tp_registered *entry)
+{
+	size_t references = tp_load_relaxed(&entry->references);
+
+	do {
+		if (!references)
+			return false;
+	} while (!tp_cas_relaxed(&entry->references, &references, references + 1));
+	return true;
+}
+
+bool tp_registry_hold(const void *candidate)
+{
+	bool held = false;
+
+	pthread_mutex_lock(&registry_lock);
+	for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
+		if (entry == candidate) {
+			held = retain_if_alive(entry);
+			break;
+		}
+	pthread_mutex_unlock(&registry_lock);
+	return held;
+}
+
+/* In the lock. Release: who closes the entry sees what was done on the visit. */
+static void visit_end(struct tp_registered *entry)
+{
+	tp_store_release(&entry->visits, entry->visits - 1);
+}
+
+struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
+	bool (*wanted)(const struct tp_registered *, void *context), void *context)
+{
+	struct tp_registered *next;
+
+	pthread_mutex_lock(&registry_lock);
+	next = entry ? entry->next : registry_first;
+	/* One whose last reference is gone waits for the lock to leave the list. */
+	while (next && (next->closed || !tp_load_relaxed(&next->references) ||
+			       (wanted && !wanted(next, context))))
+		next = next->next;
+	if (next)
+		tp_store_relaxed(&next->visits, next->visits + 1);
+	if (entry)
+		visit_end(entry);
+	pthread_mutex_unlock(&registry_lock);
+	return next;
+}
+
+void tp_registry_leave(struct tp_registered *entry)
+{
+	pthread_mutex_lock(&registry_lock);
+	visit_end(entry);
+	pthread_mutex_unlock(&registry_lock);
+}
+
+struct tp_registered *tp_registry_next(struct tp_registered *entry)
+{
+	return tp_registry_next_of(entry, NULL, NULL);
+}
+
+void tp_registry_retain(struct tp_registered *entry)
+{
+	/* Relaxed: the caller's own reference keeps the entry alive meanwhile. */
+	tp_add_relaxed(&entry->references, 1u);
+}
+
+void tp_registry_drop(struct tp_registered *entry)
+{
+	/* Acquire and release: what each dropper did to the pool comes before its end. */
+	if (tp_sub_acq_rel(&entry->references, 1u) != 1)
+		return;
+	pthread_mutex_lock(&registry_lock);
+	*entry->link = entry->next;
+	if (entry->next)
+		entry->next->link = entry->link;
+	pthread_mutex_unlock(&registry_lock);
+	entry->kind->dead(entry);
+}
+
+void tp_registry_close(struct tp_registered *entry)
+{
+	pthread_mutex_lock(&registry_lock);
+	entry->closed = true;
+	pthread_mutex_unlock(&registry_lock);
+	for (unsigned looks = 1; tp_load_acquire(&entry->visits); looks++)
+		tp_locked_wait(looks);
+}
+
+void tp_registry_lock(void)
+{
+	pthread_mutex_lock(&registry_lock);
+}
+
+void tp_registry_unlock(void)
+{
+	pthread_mutex_unlock(&registry_lock);
+}
+
+struct tp_registered *tp_registry_first_locked(void)
+{
+	return registry_first;
+}

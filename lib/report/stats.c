@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statistics: snapshots of a pool for its users. Reads across all other layers and writes none of
+ * them, but for what it has told (tp_counters.told_*). Layer 9.
+ */
+#include <tierpool/stats.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "percpu/cpu.h"
+#include "pool/pool.h"
+
+/* Tells a sum that was taken while its parts moved: never less than was told before. */
+static uint64_t told(uint64_t *highest, int64_t sum)
+{
+	return tp_raise_relaxed(highest, sum > 0 ? (uint64_t)sum : 0);
+}
+
+static void read_counts(tierpool *pool, struct tierpool_stats *s)
+{
+	struct tp_counters *c = &pool->counters;
+	struct tp_cpucache_counts fast =
+		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
+	/* Acquire: the misses of these gets, and those that came since, are seen below. */
+	int64_t gets = (int64_t)tp_load_acquire(&c->slow_gets) + fast.pops;
+	int64_t misses = (int64_t)tp_load_relaxed(&c->misses);
+
+	s->gets = told(&c->told_gets, gets);
+	s->puts = told(&c->told_puts, (int64_t)tp_load_relaxed(&c->slow_puts) + fast.pushes);
+	s->hits = told(&c->told_hits, gets - misses);
+	s->borrowed = s->gets > s->puts ? s->gets - s->puts : 0;
+	s->allocs = tp_load_relaxed(&c->allocs);
+	s->frees = tp_load_relaxed(&c->frees);
+	s->grows = tp_load_relaxed(&c->grows);
+	s->grows_pooled = tp_load_relaxed(&c->grows_pooled);
+	s->drops_oversize = tp_load_relaxed(&c->drops[TP_DROP_OVERSIZE]);
+	s->drops_retain = tp_load_relaxed(&c->drops[TP_DROP_RETAIN]);
+	s->drops_idle_count = tp_load_relaxed(&c->drops[TP_DROP_IDLE_COUNT]);
+	s->drops_decay = tp_load_relaxed(&c->drops[TP_DROP_DECAY]);
+	s->drops_trim = tp_load_relaxed(&c->drops[TP_DROP_TRIM]);
+	s->drops_destroy = tp_load_relaxed(&c->drops[TP_DROP_DESTROY]);
+	s->ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
+	s->fences = tp_load_relaxed(&pool->tiers.doors.fences);
+	s->fence_lost = tp_load_relaxed(&pool->tiers.doors.fence_lost);
+}
+
+static void read_bytes(tierpool *pool, struct tierpool_stats *s)
+{
+	const struct tp_tiers *tiers = &pool->tiers;
+	uint64_t settings;
+	size_t live = s->allocs > s->frees ? s->allocs - s->frees : 0;
+
+	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
+		s->idle += tp_tiers_count(tiers, tier);
+	/*
+	 * Once more where retain was changed meanwhile: the two belong together. While a change is
+	 * under way, which may take its thread any time, both bounds hold in turn.
+	 */
+	do {
+		settings = tp_load_acquire(&tiers->settings);
+		s->retain = tp_budget_bound(&tiers->retain);
+		s->idle_bytes = tp_tiers_bytes(tiers);
+		if (settings % 2)
+			s->retain = tp_max(s->retain, tp_budget_bound(&tiers->retain));
+	} while (tp_load_acquire(&tiers->settings) != settings);
+	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
+	s->overhead_bytes = pool->bytes + tp_load_relaxed(&tiers->table_bytes) +
+			    tp_load_relaxed(&pool->headers.bytes) +
+			    tp_load_relaxed(&pool->sites.bytes);
+	/* The headers of live buffers are counted with these. */
+	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
+	s->default_size = pool->sizes.size[pool->default_tier];
+	s->max_size = pool->sizes.size[pool->sizes.count - 1];
+}
+
+int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)
+{
+	struct tierpool_stats s = {0};
+
+	if (!pool || !out || out->size < sizeof out->size || out->size > sizeof s)
+		return -EINVAL;
+	if (!tp_registry_hold(pool))
+		return -ENOENT;
+	s.size = out->size;
+	read_counts(pool, &s);
+	read_bytes(pool, &s);
+	s.percpu = tp_percpu_mode();
+	s.backing = pool->backing.name;
+	tp_registry_drop(&pool->registered);
+	memcpy(out, &s, s.size);
+	return 0;
+}

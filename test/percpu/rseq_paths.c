@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sequences of the architecture this is compiled for (lib/percpu), on an rseq area of its own, of
+ * which the kernel knows nothing. So it also runs where the kernel has none, and under an emulator.
+ *
+ * Every path that does not abort is run and held against what the contract says, all memory that is
+ * there included. For aborts this program is the kernel: memory that an instruction of a sequence
+ * touches is protected, and the handler of SIGSEGV goes on where the descriptor in rseq_cs says. So
+ * each sequence is aborted at each of its accesses, above all at its commit.
+ *
+ * A plain main, and nothing of the library is linked. One line and exit status 0; 1 and what is
+ * wrong; 77 where there are no sequences.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <ucontext.h>
+
+#include "percpu/stack.h"
+
+#if TP_SEQUENCES
+
+#include "sequence_memory.h"
+
+#if defined(__x86_64__)
+#define ARCHITECTURE "x86-64"
+#define SIGNATURE UINT32_C(0x53053053)
+#define PROGRAM_COUNTER(context) ((context)->uc_mcontext.gregs[REG_RIP])
+#elif defined(__aarch64__)
+#define ARCHITECTURE "aarch64"
+#define SIGNATURE UINT32_C(0xd428bc00)
+#define PROGRAM_COUNTER(context) ((context)->uc_mcontext.pc)
+#endif
+
+/* No commit is a longer instruction: mov %reg, (%reg) and stlr. */
+#define COMMIT_BYTES 4
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+#ifdef TP_INJECT
+unsigned tp_inject_loops = 3;
+#endif
+
+static unsigned aborts;
+
+static __attribute__((noinline)) void *pop(unsigned count, uint64_t *after, bool *odd)
+{
+	return tp_sequence_pop(area_offset(), base(), count, at, after, odd);
+}
+
+static __attribute__((noinline)) bool push(unsigned count, const void *item, bool aged)
+{
+	return aged ? tp_sequence_push_aged(area_offset(), base(), count, at, item)
+		    : tp_sequence_push(area_offset(), base(), count, at, item);
+}
+
+static __attribute__((noinline)) bool store(const struct tp_store *s)
+{
+	return tp_sequence_store(area_offset(), s);
+}
+
+/* ---- pop and push ---- */
+
+/* The CPU's stack, if it has one in a table of count CPUs. */
+static uint64_t *stack_found(uint32_t cpu, unsigned count)
+{
+	return cpu < count && cpu != CLOSED ? stack_of(cpu < CPUS ? cpu : 1) : NULL;
+}
+
+/* What the contract says of a pop on a CPU: changes wanted, and gives the item. */
+static void *popped(uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown)
+{
+	uint64_t *stack = stack_found(cpu, count);
+
+	if (!stack || !depth)
+		return NULL;
+	*wanted_of(stack) = word_of(depth - 1, room + 1, countdown - 1);
+	return (void *)stack[depth];
+}
+
+static const int item_pushed;
+
+static bool pushed(
+	uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown, bool aged)
+{
+	uint64_t *stack = stack_found(cpu, count);
+
+	if (!stack || !room)
+		return false;
+	if (aged)
+		*wanted_age(stack, depth + 1) = 0;
+	*wanted_of(stack + depth + 1) = (uint64_t)&item_pushed;
+	*wanted_of(stack) = word_of(depth + 1, room - 1, countdown);
+	return true;
+}
+
+static void pop_try(uint32_t cpu, unsigned count, void *ought)
+{
+	uint64_t after = 0;
+	bool odd;
+	void *item = pop(count, &after, &odd);
+
+	if (item != ought)
+		fail("popped %p, not %p", item, ought);
+	if (item && after != *wanted_of(stack_found(cpu, count)))
+		fail("afterwards it says %#" PRIx64, after);
+	if (odd != (!item || (int64_t)after < 0))
+		fail("popped %p, and afterwards %#" PRIx64 " is odd: %d", item, after, odd);
+	end();
+}
+
+static void push_try(unsigned count, bool aged, bool ought)
+{
+	if (push(count, &item_pushed, aged) != ought)
+		fail("pushed: %d", !ought);
+	end();
+}
+
+static const char *const push_name[] = {"push", "push with age"};
+
+static void each(uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown)
+{
+	begin("pop", cpu, word_of(depth, room, countdown));
+	pop_try(cpu, count, popped(cpu, count, depth, room, countdown));
+	for (unsigned aged = 0; aged < 2; aged++) {
+		begin(push_name[aged], cpu, word_of(depth, room, countdown));
+		push_try(count, aged, pushed(cpu, count, depth, room, countdown, aged));
+	}
+}
+
+static void words(uint32_t cpu)
+{
+	static const unsigned depths[] = {0, 1, 2, 5, 62, TP_STACK_MAX - 1, TP_STACK_MAX};
+	static const unsigned rooms[] = {0, 1, 2, 5, TP_STACK_MAX, 2048, 4094};
+	static const int64_t countdowns[] = {
+		0, 1, -1, (INT64_C(1) << 39) - 1, 1 - (INT64_C(1) << 39)};
+
+	for (unsigned d = 0; d < LENGTH(depths); d++)
+		for (unsigned r = 0; r < LENGTH(rooms); r++)
+			for (unsigned c = 0; c < LENGTH(countdowns); c++)
+				each(cpu, CPUS, depths[d], rooms[r], countdowns[c]);
+}
+
+static void cpus(void)
+{
+	/* The kernel's -1: not yet, and -2: refused; as well as any other. */
+	static const uint32_t beyond[] = {
+		CPUS, CPUS + 1, 64, INT32_MAX, (uint32_t)INT32_MIN, UINT32_MAX - 1, UINT32_MAX};
+
+	for (uint32_t cpu = 0; cpu < POINTERS; cpu++)
+		for (unsigned count = 0; count <= POINTERS; count++)
+			each(cpu, count, 3, 4, 5);
+	for (unsigned i = 0; i < LENGTH(beyond); i++)
+		each(beyond[i], CPUS, 3, 4, 5);
+}
+
+/* ---- store ---- */
+
+/* What goes through on CPU 0: count pointers into the stack's first slots, or out of them. */
+static struct tp_store store_of(bool in, unsigned count)
+{
+	uint64_t *stack = stack_of(0);
+
+	return (struct tp_store){.gate = &slabs[0],
+		.gated = slab_of(0),
+		.target = stack,
+		.expected = *stack,
+		.desired = ~*stack,
+		.to = in ? stack + 1 : batch(),
+		.from = in ? batch() : stack + 1,
+		.count = count};
+}
+
+/* What the contract says of one that goes through. */
+static void stored(const struct tp_store *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		*wanted_of(s->to + i) = s->from[i];
+	*wanted_of(s->target) = s->desired;
+}
+
+static void store_try(const struct tp_store *s, bool ought)
+{
+	if (store(s) != ought)
+		fail("stored: %d", !ought);
+	end();
+}
+
+static void store_refused_elsewhere(bool in, unsigned count)
+{
+	struct tp_store s;
+
+	begin("store on another CPU", 1, word_of(3, 4, 5));
+	s = store_of(in, count);
+	store_try(&s, false);
+	begin("store on no CPU", UINT32_MAX, word_of(3, 4, 5));
+	store_try(&s, false);
+	begin("store on a stopped CPU", 0, word_of(3, 4, 5));
+	slabs[0] = slab_of(CLOSED);
+	memcpy(wanted, memory, memory_size);
+	store_try(&s, false);
+}
+
+/* All 64 bits are compared. */
+static void store_refused(bool in, unsigned count, uint64_t bit)
+{
+	struct tp_store s;
+
+	begin("store for another CPU", 0, word_of(3, 4, 5));
+	s = store_of(in, count);
+	s.cpu ^= bit;
+	store_try(&s, false);
+	begin("store for another slab", 0, word_of(3, 4, 5));
+	s = store_of(in, count);
+	s.gated = (uint64_t *)((uint64_t)s.gated ^ bit);
+	store_try(&s, false);
+	begin("store for another word", 0, word_of(3, 4, 5));
+	s = store_of(in, count);
+	s.expected ^= bit;
+	store_try(&s, false);
+}
+
+static void stores(void)
+{
+	static const unsigned counts[] = {0, 1, 2, 5};
+	struct tp_store s;
+
+	for (unsigned i = 0; i < 2 * LENGTH(counts); i++) {
+		begin("store", 0, word_of(3, 4, 5));
+		s = store_of(i & 1, counts[i / 2]);
+		stored(&s);
+		store_try(&s, true);
+		store_refused_elsewhere(i & 1, counts[i / 2]);
+		for (unsigned bit = 0; bit < 64; bit++)
+			store_refused(i & 1, counts[i / 2], UINT64_C(1) << bit);
+	}
+	/* A CPU that is stopped: gate and target are one. */
+	begin("store to a slab pointer", 1, 0);
+	s = (struct tp_store){.cpu = 1,
+		.gate = &slabs[1],
+		.gated = slab_of(1),
+		.target = (uint64_t *)(void *)&slabs[1],
+		.expected = (uint64_t)slab_of(1),
+		.desired = (uint64_t)slab_of(CLOSED)};
+	stored(&s);
+	store_try(&s, true);
+}
+
+/* ---- aborts ---- */
+
+/* Does what the kernel does to a thread that it interrupted in a sequence. */
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *c = context;
+	const struct descriptor *d = area.rseq.cs;
+	uint64_t counter = (uint64_t)PROGRAM_COUNTER(c);
+
+	(void)signal;
+	if (!fault.armed)
+		fail("%p is no memory of ours", info->si_addr);
+	if (!d || counter - d->start >= d->offset)
+		fail("%#" PRIx64 " is outside of the range", counter);
+	fault.distance = d->start + d->offset - counter;
+	fault.armed = false;
+	fault.seen = true;
+	aborts++;
+	mprotect(fault.where, page, PROT_READ | PROT_WRITE);
+	area.rseq.cs = NULL;
+	PROGRAM_COUNTER(c) = (__typeof__(PROGRAM_COUNTER(c)))d->abort;
+}
+
+/*
+ * Where it is aborted: at the first access to the slab pointers, a stack's word, its slots; or at
+ * the first store, to an age, a slot, the word.
+ */
+enum place {
+	AT_POINTER,
+	AT_WORD,
+	AT_SLOT,
+	AT_AGE_STORE,
+	AT_SLOT_STORE,
+	AT_COMMIT,
+	PLACES,
+};
+
+/* The word ends the first page; so many pages behind the next one the slot lies. */
+static void protect(enum place place, unsigned pages)
+{
+	fault.where = place == AT_POINTER ? memory : (uint8_t *)slab_of(0);
+	if (place == AT_SLOT || place == AT_SLOT_STORE)
+		fault.where += (1 + pages) * page;
+	else if (place == AT_AGE_STORE)
+		fault.where += page;
+	fault.armed = true;
+	mprotect(fault.where, page, place < AT_AGE_STORE ? PROT_NONE : PROT_READ);
+}
+
+/* After the call. */
+static void aborted(enum place place)
+{
+	if (!fault.seen)
+		fail("not aborted at %d", place);
+	if (place == AT_COMMIT && fault.distance > COMMIT_BYTES)
+		fail("the commit is %" PRIu64 " bytes before the end", fault.distance);
+	fault.seen = false;
+}
+
+static void pop_aborted(enum place place)
+{
+	begin("aborted pop", 0, word_of(3, 4, 5));
+	protect(place, 0);
+	pop_try(0, CPUS, NULL);
+	aborted(place);
+}
+
+/* With an age it goes to a slot that is a page behind it. */
+static void push_aborted(enum place place, bool aged)
+{
+	unsigned slot = aged ? (unsigned)page / 8 + 1 : 4;
+
+	begin(aged ? "aborted push with age" : "aborted push", 0, word_of(slot - 1, 4, 5));
+	if (aged && place > AT_AGE_STORE)
+		*wanted_age(stack_of(0), slot) = 0;
+	if (place == AT_COMMIT)
+		*wanted_of(stack_of(0) + slot) = (uint64_t)&item_pushed;
+	protect(place, aged);
+	push_try(CPUS, aged, false);
+	aborted(place);
+}
+
+static void store_aborted(enum place place, bool in)
+{
+	struct tp_store s;
+
+	begin("aborted store", 0, word_of(3, 4, 5));
+	s = store_of(in, 5);
+	for (unsigned i = 0; place == AT_COMMIT && i < s.count; i++)
+		*wanted_of(s.to + i) = s.from[i];
+	protect(place, 0);
+	store_try(&s, false);
+	aborted(place);
+}
+
+/* A pop and a batch that goes out store to no slot; a push and one that comes in load from none. */
+static void aborted_at(enum place place)
+{
+	if (place != AT_SLOT)
+		push_aborted(place, true);
+	if (place == AT_AGE_STORE)
+		return;
+	if (place != AT_SLOT_STORE) {
+		pop_aborted(place);
+		store_aborted(place, false);
+	}
+	if (place != AT_SLOT) {
+		push_aborted(place, false);
+		store_aborted(place, true);
+	}
+}
+
+/* ---- descriptors ---- */
+
+static void descriptor_check(const struct descriptor *d)
+{
+	uint32_t signature;
+
+	if ((uintptr_t)d % 32)
+		fail("its descriptor %p is not at a multiple of 32", (const void *)d);
+	if (d->version || d->flags)
+		fail("its version is %" PRIu32 ", its flags %" PRIu32, d->version, d->flags);
+	if (!d->start || !d->offset || d->offset > 4096)
+		fail("its range is %" PRIu64 " bytes at %#" PRIx64, d->offset, d->start);
+	if (d->abort - d->start < d->offset)
+		fail("its abort handler is inside the range");
+	memcpy(&signature, (const void *)(uintptr_t)(d->abort - sizeof signature),
+		sizeof signature);
+	if (signature != SIGNATURE)
+		fail("%#" PRIx32 " is before its abort handler, not the signature", signature);
+}
+
+static const struct descriptor *descriptor_shown(void)
+{
+	const struct descriptor *const *listed = __start___rseq_cs_ptr_array;
+
+	descriptor_check(now.descriptor);
+	while (listed < __stop___rseq_cs_ptr_array && *listed != now.descriptor)
+		listed++;
+	if (listed == __stop___rseq_cs_ptr_array)
+		fail("its descriptor is not listed");
+	return now.descriptor;
+}
+
+static void descriptors(void)
+{
+	enum { POP, PUSH, AGED, STORE, SEQUENCES };
+	const struct descriptor *d[SEQUENCES];
+	struct tp_store s;
+
+	begin("pop", 0, 0);
+	pop_try(0, CPUS, NULL);
+	d[POP] = descriptor_shown();
+	for (unsigned aged = 0; aged < 2; aged++) {
+		begin(push_name[aged], 0, 0);
+		push_try(CPUS, aged, false);
+		d[aged ? AGED : PUSH] = descriptor_shown();
+	}
+	begin("store", 1, 0);
+	s = store_of(true, 0);
+	store_try(&s, false);
+	d[STORE] = descriptor_shown();
+	for (unsigned i = 0; i < SEQUENCES; i++)
+		for (unsigned j = 0; j < i; j++)
+			if (d[i] == d[j])
+				fail("the descriptor of %u is that of %u as well", i, j);
+	now.name = "any";
+	for (unsigned i = 0; &__start___rseq_cs_ptr_array[i] < __stop___rseq_cs_ptr_array; i++)
+		descriptor_check(__start___rseq_cs_ptr_array[i]);
+}
+
+int main(void)
+{
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+
+	memory_make();
+	sigaction(SIGSEGV, &action, NULL);
+	descriptors();
+	for (uint32_t cpu = 0; cpu < CPUS; cpu++)
+		words(cpu);
+	cpus();
+	stores();
+	for (unsigned place = 0; place < PLACES; place++)
+		aborted_at((enum place)place);
+	printf("ok  sequence_paths: %u calls, %u aborts, %s\n", cases, aborts, ARCHITECTURE);
+	return 0;
+}
+
+#else
+
+int main(void)
+{
+	puts("skipped: sequence_paths: this build has no sequences");
+	return 77;
+}
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is kept belongs to CPUs, not to threads: threads that come and go leave no more than one
+ * that stays, and a CPU that nobody runs on any more, or may run on, keeps nothing beyond two
+ * ticks.
+ */
+#include "pool_checks.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "cpuset.h"
+#include "pool/pool.h"
+
+static struct counting_backing counting, other; /* of a process, and each test is one */
+
+/* ---- threads that come and go ---- */
+
+#define COME_AND_GO (under_valgrind() ? 100 : SANITIZED ? 1000 : 10000)
+#define AT_ONCE 16
+#define HOSTS_MOST 16
+#define PAGE_OF_HEADERS 4096
+
+static const size_t sizes[] = {100, KIB, 8 * KIB, 64 * KIB};
+#define SIZES (sizeof sizes / sizeof sizes[0])
+
+static unsigned failures; /* of gets and of creating threads */
+
+/* All that a thread does which comes and goes, and what one that stays does again and again. */
+static void *visit(void *pool)
+{
+	tierpool_buf *b[SIZES];
+
+	for (unsigned i = 0; i < SIZES; i++) {
+		b[i] = (tierpool_get_sized)(pool, sizes[i]);
+		if (!b[i] || tierpool_buf_append(b[i], "visited", 7))
+			tp_add_relaxed(&failures, 1u);
+	}
+	sched_yield(); /* so that others come in between */
+	for (unsigned i = 0; i < SIZES; i++)
+		tierpool_put(b[i]);
+	return NULL;
+}
+
+/* Receives so many visits, one after the other: a thread each, or all of them itself. */
+struct host {
+	tierpool *pool;
+	unsigned cpu; /* or ANYWHERE */
+	unsigned visits;
+	bool by_threads;
+	pthread_t thread;
+};
+
+#define ANYWHERE UINT_MAX
+
+static void *receive(void *argument)
+{
+	struct host *host = argument;
+
+	if (host->cpu != ANYWHERE)
+		pin(host->cpu);
+	for (unsigned i = 0; i < host->visits; i++) {
+		pthread_t guest; /* where its host is, by inheritance */
+
+		if (!host->by_threads)
+			visit(host->pool);
+		else if (pthread_create(&guest, NULL, visit, host->pool))
+			tp_add_relaxed(&failures, 1u);
+		else
+			pthread_join(guest, NULL);
+	}
+	return NULL;
+}
+
+/* Visits, shared out among so many hosts; what is left of them. */
+static struct tierpool_stats receive_all(
+	tierpool *pool, unsigned hosts, bool pinned, bool by_threads)
+{
+	struct host host[HOSTS_MOST];
+
+	for (unsigned i = 0; i < hosts; i++) {
+		host[i] = (struct host){.pool = pool,
+			.cpu = pinned ? i : ANYWHERE,
+			.visits = (unsigned)COME_AND_GO / hosts,
+			.by_threads = by_threads};
+		cr_assert_eq(pthread_create(&host[i].thread, NULL, receive, &host[i]), 0);
+	}
+	for (unsigned i = 0; i < hosts; i++)
+		pthread_join(host[i].thread, NULL);
+	cr_assert_eq(failures, 0);
+	return at_rest(pool);
+}
+
+static unsigned cpus_usable(void)
+{
+	cpu_set_t allowed;
+
+	sched_getaffinity(0, sizeof allowed, &allowed);
+	return (unsigned)tp_min((size_t)CPU_COUNT(&allowed), HOSTS_MOST);
+}
+
+Test(pool_cpus, threads_that_come_and_go_leave_what_one_that_stays_leaves, .timeout = 120)
+{
+	struct tierpool_stats gone, stayed;
+	unsigned cpus = cpus_usable();
+	tierpool *pool, *like;
+
+	counting_backing_init(&counting);
+	counting_backing_init(&other);
+	pool = pool_on(&counting, .decay_ms = UINT_MAX);
+	like = pool_on(&other, .decay_ms = UINT_MAX);
+	pin(0); /* so that it is known which CPUs there are, to this thread's heirs as well */
+	gone = receive_all(pool, cpus, true, true);
+	stayed = receive_all(like, cpus, true, false);
+	cr_assert_eq(gone.gets, stayed.gets);
+	cr_assert_eq(gone.allocs, cpus * SIZES);
+	cr_assert_eq(stayed.allocs, cpus * SIZES);
+	cr_assert_eq(gone.idle_bytes, stayed.idle_bytes);
+	/* Two threads that need a page of headers at once bring one each. */
+	cr_assert_leq(gone.overhead_bytes, stayed.overhead_bytes + cpus * PAGE_OF_HEADERS);
+	pool_end(pool, &counting);
+	pool_end(like, &other);
+}
+
+/*
+ * How many buffers of a tier there can ever be, where threads go from CPU to CPU between a get and
+ * its put: one is made only when the own stack and the depot are empty; so all others are borrowed,
+ * one by each thread, or lie in the other CPUs' stacks, or are on their way from a full stack to
+ * the depot, or from it, for which two stacks are added.
+ */
+static size_t most_of_a_tier(const tierpool *pool, unsigned tier)
+{
+	return AT_ONCE + (pool->tiers.doors.count + 1) * pool->tiers.tier[tier].limit;
+}
+
+Test(pool_cpus, threads_that_come_and_go_anywhere_leave_no_more_than_cpus_hold, .timeout = 120)
+{
+	struct tierpool_stats s, stayed;
+	unsigned cpus = cpus_usable();
+	tierpool *pool, *like;
+	size_t most = 0;
+
+	counting_backing_init(&counting);
+	counting_backing_init(&other);
+	pool = pool_on(&counting, .decay_ms = UINT_MAX);
+	like = pool_on(&other, .decay_ms = UINT_MAX);
+	s = receive_all(pool, AT_ONCE, false, true);
+	for (unsigned i = 0; i < SIZES; i++) {
+		unsigned tier = tp_sizeclass_of(&pool->sizes, sizes[i]);
+
+		cr_assert_leq(tp_tiers_count(&pool->tiers, tier), most_of_a_tier(pool, tier));
+		most += most_of_a_tier(pool, tier);
+	}
+	fprintf(stderr,
+		"%lu gets by threads that live for %zu: %lu allocations, %zu KiB idle, "
+		"%zu KiB of tables; at most %zu buffers may be\n",
+		(unsigned long)s.gets, SIZES, (unsigned long)s.allocs, s.idle_bytes / KIB,
+		s.overhead_bytes / KIB, most);
+	cr_assert_leq(s.allocs, most, "nothing was freed, so that each is there");
+	pin(0);
+	stayed = receive_all(like, cpus, true, false);
+	cr_assert_leq(s.overhead_bytes,
+		stayed.overhead_bytes + most * HEADER + AT_ONCE * PAGE_OF_HEADERS);
+	pool_end(pool, &counting);
+	pool_end(like, &other);
+}
+
+/* ---- a CPU that is left ---- */
+
+#define WORKERS 4
+#define WANDERING 3 /* buffers that each has while it may change CPUs */
+#define ROUNDS (under_valgrind() ? 20u : SANITIZED ? 400u : 4000u)
+#define PAIRS 1000 /* between two ticks */
+#define BOUND (8 * MIB)
+#define TRIES 1000
+
+/* The threads that work while a CPU is left, and the pool that they work in. */
+static struct {
+	tierpool *pool;
+	bool flip;   /* they change CPUs by themselves, until they settle */
+	bool settle; /* from here on each borrows one buffer of 1 KiB, again and again */
+	bool over;
+	unsigned stays; /* the CPU that is not left */
+	unsigned rounds, begun, settled;
+	uint64_t pairs, strayed; /* of those that settled; and of them, from another CPU */
+} left;
+
+static void wander(uint64_t *random)
+{
+	tierpool_buf *b[WANDERING];
+
+	for (unsigned i = 0; i < WANDERING; i++) {
+		b[i] = (tierpool_get_sized)(left.pool, (size_t)64 << next_random(random) % 14);
+		if (!b[i])
+			tp_add_relaxed(&failures, 1u);
+		if (left.flip && next_random(random) % 4 == 0)
+			pin(next_random(random) % 2);
+	}
+	for (unsigned i = 0; i < WANDERING; i++)
+		tierpool_put(b[i]);
+	tp_add_relaxed(&left.rounds, 1u);
+}
+
+static void *work(void *number)
+{
+	uint64_t random = (uintptr_t)number * UINT64_C(0x9e3779b97f4a7c15);
+
+	pin((uintptr_t)number % 2);
+	tp_add_relaxed(&left.begun, 1u);
+	while (!tp_load_acquire(&left.settle))
+		wander(&random);
+	if (left.flip)
+		pin(0);
+	tp_add_relaxed(&left.settled, 1u);
+	while (!tp_load_relaxed(&left.over)) {
+		tierpool_buf *b = (tierpool_get_sized)(left.pool, KIB);
+
+		if (!b)
+			tp_add_relaxed(&failures, 1u);
+		tierpool_put(b);
+		tp_add_relaxed(&left.pairs, 1u);
+		if ((unsigned)sched_getcpu() != left.stays)
+			tp_add_relaxed(&left.strayed, 1u);
+	}
+	return NULL;
+}
+
+static void await_pairs(void)
+{
+	uint64_t from = tp_load_relaxed(&left.pairs);
+
+	while (tp_load_relaxed(&left.pairs) < from + PAIRS)
+		sched_yield();
+}
+
+static size_t idle_elsewhere(void)
+{
+	const struct tp_tiers *tiers = &left.pool->tiers;
+	size_t sum = 0;
+
+	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+		for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+			if (cpu != left.stays)
+				sum += tp_word_depth(tp_tiers_word(tiers, cpu, tier));
+	return sum;
+}
+
+/* Of tiers that nobody uses; that one tier up is used by who finds none of its own. */
+static size_t idle_unused(void)
+{
+	const struct tp_tiers *tiers = &left.pool->tiers;
+	unsigned used = tp_sizeclass_of(tiers->sizes, KIB);
+	size_t sum = 0;
+
+	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+		if (tier != used && tier != used + 1)
+			sum += tp_tiers_count(tiers, tier);
+	return sum;
+}
+
+/* What is idle at each turn. */
+struct course {
+	size_t elsewhere, elsewhere_later; /* in other CPUs' stacks: before, and after two ticks */
+	size_t later, unused_later;        /* in all, then; and of tiers that nobody uses */
+	const char *obstacle;              /* why the CPU could not be left, or NULL */
+};
+
+/*
+ * Fills the second CPU, has threads work there and elsewhere, and has them leave it by a call that
+ * gives NULL, or why it cannot. Two ticks, while they work on the first CPU.
+ */
+static struct course leave_second_cpu(const char *(*leave)(void))
+{
+	pthread_t thread[WORKERS];
+	struct course c = {0};
+
+	pin(1);
+	fill(left.pool);
+	pin(0);
+	left.stays = (unsigned)sched_getcpu();
+	for (uintptr_t i = 0; i < WORKERS; i++)
+		pthread_create(&thread[i], NULL, work, (void *)(i + 1));
+	while (tp_load_relaxed(&left.begun) < WORKERS || tp_load_relaxed(&left.rounds) < ROUNDS)
+		sched_yield();
+	c.obstacle = leave ? leave() : NULL;
+	tp_store_release(&left.settle, true);
+	while (tp_load_relaxed(&left.settled) < WORKERS)
+		sched_yield();
+	c.elsewhere = idle_elsewhere();
+	tierpool_tick(left.pool);
+	await_pairs();
+	tierpool_tick(left.pool);
+	c.elsewhere_later = idle_elsewhere();
+	c.later = stats_of(left.pool).idle;
+	c.unused_later = idle_unused();
+	tp_store_relaxed(&left.over, true);
+	for (unsigned i = 0; i < WORKERS; i++)
+		pthread_join(thread[i], NULL);
+	return c;
+}
+
+/* Leases of the CPU that was left count for nothing: the whole bound can be used from the other. */
+static void expect_whole_bound(void)
+{
+	size_t size = 16 * KIB, most = BOUND / (size + HEADER), idle = 0;
+
+	for (unsigned i = 0; i < TRIES && idle != most; i++) {
+		cycle(left.pool, size, (unsigned)most + 10);
+		idle = stats_of(left.pool).idle;
+		usleep(1000); /* leases of others are taken back once a millisecond */
+	}
+	cr_assert_eq(idle, most, "%zu of %zu", idle, most);
+}
+
+static void expect_left(const struct course *c)
+{
+	struct tierpool_stats s = accounted(left.pool, &counting, 0);
+
+	cr_assert_eq(failures, 0);
+	if (s.fence_lost && left.strayed)
+		skip("fences are refused, and a visit instead gave a thread its affinity back");
+	cr_assert_eq(left.strayed, 0, "the CPU has to be left");
+	cr_assert_gt(c->elsewhere, 0, "what is to go has to be there");
+	cr_assert_eq(c->unused_later, 0, "after two ticks");
+	/* In locked mode a get or put that finds its own CPU's lock taken goes to the next CPU. */
+	if (strcmp(s.percpu, "locked")) {
+		cr_assert_eq(c->elsewhere_later, 0, "after two ticks");
+		cr_assert_leq(c->later, 2 * WORKERS, "they use one each: %zu", c->later);
+	}
+	tierpool_tick(left.pool);
+	tierpool_tick(left.pool);
+	cr_assert_eq(accounted(left.pool, &counting, 0).idle, 0);
+	expect_whole_bound();
+	pool_end(left.pool, &counting);
+}
+
+static void left_pool(void)
+{
+	if (!pin(1))
+		skip("needs two CPUs");
+	counting_backing_init(&counting);
+	left.pool = pool_on(&counting, .retain = BOUND, .decay_ms = UINT_MAX);
+}
+
+Test(pool_cpus, flips_of_affinity_strand_nothing_beyond_two_ticks, .timeout = 120)
+{
+	struct course c;
+
+	left_pool();
+	left.flip = true;
+	c = leave_second_cpu(NULL);
+	expect_left(&c);
+}
+
+/* ---- a CPU that may not be used any more ---- */
+
+/* All threads of the process, as they are now, go to the CPU where this one is. */
+static const char *affinity_shrink(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const char *obstacle = tasks ? NULL : "/proc is not mounted";
+	cpu_set_t here;
+
+	sched_getaffinity(0, sizeof here, &here);
+	for (struct dirent *task; tasks && (task = readdir(tasks));)
+		if (task->d_name[0] != '.' &&
+			sched_setaffinity(atoi(task->d_name), sizeof here, &here))
+			obstacle = "sched_setaffinity is refused";
+	if (tasks)
+		closedir(tasks);
+	return obstacle;
+}
+
+Test(pool_cpus, an_affinity_of_one_cpu_strands_nothing_on_the_others, .timeout = 120)
+{
+	struct course c;
+
+	left_pool();
+	c = leave_second_cpu(affinity_shrink);
+	if (c.obstacle)
+		skip(c.obstacle);
+	expect_left(&c);
+}
+
+/* All threads of the process, at once, may use only the CPU where this one is. */
+static const char *cpuset_shrink(void)
+{
+	return cpuset_enter(left.stays);
+}
+
+Test(pool_cpus, a_cpuset_of_one_cpu_strands_nothing_on_the_others, .timeout = 120,
+	.fini = cpuset_leave)
+{
+	struct course c;
+
+	left_pool();
+	c = leave_second_cpu(cpuset_shrink);
+	if (c.obstacle)
+		skip(c.obstacle);
+	if (stats_of(left.pool).fence_lost)
+		skip("fences are refused, and a cpuset is not to be left for a visit");
+	expect_left(&c);
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a pool sheds unasked: after a burst, and from then on nothing but hits, all that is not used
+ * is gone by the third tick, at whatever rate, and in pieces that no get or put is long for.
+ * Periods are counted by the pool's own ticks, since a machine that is slow is not wrong. And what
+ * it does not shed: what is used, and anything while nobody calls.
+ */
+#include <time.h>
+
+#include "base/clock.h"
+#include "pool/pool.h"
+#include "pool_checks.h"
+
+/* A piece of what is due, but one buffer at least (drain.c). */
+#define PIECE_BUFFERS 64
+#define PIECE_BYTES (2 * MIB)
+
+#define TICKS 3        /* by which the surplus is gone */
+#define PERIOD_HITS 60 /* twice as many as a tick has pieces here */
+#define SIZE KIB       /* of what is used on */
+
+static struct counting_backing counting; /* one a process, and each test is one */
+
+static uint64_t ticks_of(const tierpool *pool)
+{
+	return tp_load_relaxed(&pool->tiers.decay.ticks);
+}
+
+/* ---- calls that must not be long ---- */
+
+struct freed {
+	size_t blocks, bytes;
+};
+
+static struct freed out_now(void)
+{
+	return (struct freed){counting_backing_blocks(&counting), counting_backing_live(&counting)};
+}
+
+static void expect_a_piece(struct freed before)
+{
+	struct freed after = out_now();
+
+	/* One that had to allocate frees no less than this. */
+	if (after.blocks >= before.blocks)
+		return;
+	before.blocks -= after.blocks;
+	before.bytes -= after.bytes;
+	if (before.blocks > PIECE_BUFFERS || (before.bytes > PIECE_BYTES && before.blocks > 1))
+		cr_assert_fail("%zu buffers of %zu bytes were freed in one call", before.blocks,
+			before.bytes);
+}
+
+static void pair(tierpool *pool, size_t size)
+{
+	struct freed before = out_now();
+	tierpool_buf *b = (tierpool_get_sized)(pool, size);
+
+	cr_assert_not_null(b);
+	expect_a_piece(before);
+	before = out_now();
+	tierpool_put(b);
+	expect_a_piece(before);
+}
+
+/* ---- bursts, and what follows them ---- */
+
+/* Buffers of several sizes on this CPU, as many as its stacks hold and more. */
+static void burst(tierpool *pool)
+{
+	cycle(pool, 64, 1200);
+	cycle(pool, SIZE, 150);
+	cycle(pool, 20 * KIB, 40);
+	cycle(pool, 100 * KIB, 12);
+}
+
+static size_t in_depots(const tierpool *pool)
+{
+	size_t n = 0;
+
+	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
+		n += tp_depot_count(&pool->tiers.tier[tier].depot);
+	return n;
+}
+
+/*
+ * One hit after the other, so many nanoseconds apart, until used buffers are left, or so many ticks
+ * have begun. One in whose period the machine let us run for a few hits only does not count.
+ */
+static void hit_until(tierpool *pool, long apart_ns, size_t used, unsigned ticks)
+{
+	struct timespec apart = {.tv_nsec = apart_ns};
+	uint64_t last = ticks_of(pool);
+	unsigned hits = 0;
+
+	while (ticks) {
+		if (apart_ns)
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &apart, NULL);
+		pair(pool, SIZE);
+		hits++;
+		if (ticks_of(pool) != last) {
+			ticks -= hits >= PERIOD_HITS;
+			last = ticks_of(pool);
+			hits = 0;
+		}
+		if ((apart_ns || hits % 1024 == 0) && stats_of(pool).idle == used)
+			return;
+	}
+}
+
+/* After a burst: all but one buffer goes, by hits alone. */
+static void shed(tierpool *pool, long apart_ns)
+{
+	struct tierpool_stats before = at_rest(pool), after;
+
+	hit_until(pool, apart_ns, 1, TICKS);
+	after = at_rest(pool);
+	cr_assert_eq(after.idle, 1, "%zu of %zu are left after %lu ticks", after.idle, before.idle,
+		(unsigned long)(after.ticks - before.ticks));
+	cr_assert_eq(after.hits - before.hits, after.gets - before.gets);
+	cr_assert_eq(after.allocs, before.allocs);
+	cr_assert_eq(after.drops_decay - before.drops_decay, before.idle - 1);
+	pool_end(pool, &counting);
+}
+
+static tierpool *pool_that_decays(unsigned ms)
+{
+	pin(0);
+	counting_backing_init(&counting);
+	return pool_on(&counting, .max_size = MIB, .decay_ms = ms);
+}
+
+static void shed_at(long apart_ns, unsigned ms)
+{
+	tierpool *pool = pool_that_decays(ms);
+
+	burst(pool);
+	cr_assert_gt(in_depots(pool), 0);
+	shed(pool, apart_ns);
+}
+
+Test(pool, after_a_burst_hits_as_fast_as_can_be_shed_what_is_not_used, .timeout = 60)
+{
+	shed_at(0, 100);
+}
+
+Test(pool, after_a_burst_a_thousand_hits_a_second_shed_what_is_not_used, .timeout = 60)
+{
+	shed_at(1000000, 200);
+}
+
+Test(pool, after_a_burst_two_hundred_hits_a_second_shed_what_is_not_used, .timeout = 60)
+{
+	shed_at(5000000, 500);
+}
+
+Test(pool, what_a_burst_left_on_another_cpu_is_shed_as_well, .timeout = 60)
+{
+	tierpool *pool = pool_that_decays(200);
+
+	if (!pin(1))
+		skip("needs two CPUs");
+	burst(pool);
+	pin(0);
+	burst(pool);
+	shed(pool, 1000000);
+}
+
+Test(pool, so_is_what_it_left_on_one_that_was_hard_at_work, .timeout = 60)
+{
+	tierpool *pool = pool_that_decays(200);
+
+	if (!pin(1))
+		skip("needs two CPUs");
+	burst(pool);
+	for (unsigned i = 0; i < 10000; i++)
+		cycle(pool, SIZE, 1);
+	pin(0);
+	burst(pool);
+	shed(pool, 0);
+}
+
+Test(pool, what_lies_in_stacks_alone_is_shed_as_well, .timeout = 60)
+{
+	tierpool *pool = pool_that_decays(100);
+
+	for (size_t size = 64; size <= 4 * KIB; size *= 2)
+		cycle(pool, size, 50);
+	cr_assert_eq(in_depots(pool), 0);
+	shed(pool, 0);
+}
+
+Test(pool, no_call_frees_more_than_a_piece_whatever_the_sizes_are, .timeout = 60)
+{
+	static const size_t sizes[] = {SIZE, 300 * KIB, 900 * KIB, 3 * MIB};
+	tierpool *pool;
+
+	pin(0);
+	counting_backing_init(&counting);
+	pool = pool_on(&counting, .tiers = sizes, .tier_count = 4, .decay_ms = 100);
+	cycle(pool, SIZE, 200);
+	for (unsigned i = 1; i < 4; i++)
+		cycle(pool, sizes[i], 12);
+	shed(pool, 0);
+}
+
+Test(pool, calls_that_all_go_to_the_depots_shed_what_is_not_used, .timeout = 60)
+{
+	struct tierpool_stats before, after;
+	tierpool *pool;
+
+	pin(0);
+	counting_backing_init(&counting);
+	pool = pool_on(&counting, .max_size = MIB, .max_idle = 3, .decay_ms = 100);
+	for (size_t size = 64; size <= MIB; size *= 2)
+		cycle(pool, size, 3);
+	before = at_rest(pool);
+	cr_assert_eq(in_depots(pool), before.idle);
+	hit_until(pool, 0, 1, TICKS);
+	after = at_rest(pool);
+	cr_assert_eq(after.idle, 1);
+	cr_assert_eq(after.allocs, before.allocs);
+	pool_end(pool, &counting);
+}
+
+/* ---- how soon it is noticed that a tick is due ---- */
+
+#define LONG (1u << 24) /* a period that does not end here, in milliseconds */
+
+/* Hits until a tick begins that is due from now on. */
+static unsigned hits_to_notice(tierpool *pool)
+{
+	uint64_t ticks = ticks_of(pool);
+	unsigned hits = 0;
+
+	for (tp_store_relaxed(&pool->tiers.decay.due, 0u); ticks_of(pool) == ticks; hits++) {
+		cr_assert_lt(hits, 8192u, "the largest gap is shorter");
+		pair(pool, SIZE);
+	}
+	return hits;
+}
+
+Test(pool, hits_notice_it_soon_after_the_last_and_in_any_case_within_8191)
+{
+	static const unsigned since[] = {0, 20, 200, 2000, 20000};
+	tierpool *pool = pool_that_decays(LONG);
+
+	cycle(pool, SIZE, 1);
+	for (unsigned round = 0; round < 100; round++) {
+		unsigned hits_before = since[round % (sizeof since / sizeof *since)], hits;
+
+		hits_to_notice(pool);
+		for (unsigned i = 0; i < hits_before; i++)
+			pair(pool, SIZE);
+		hits = hits_to_notice(pool);
+		/*
+		 * The strike that noticed the last was a fast one, and so the next gap is doubled.
+		 */
+		cr_assert(hits_before || hits <= 63, "%u", hits);
+	}
+	pool_end(pool, &counting);
+}
+
+Test(pool, after_a_slow_call_few_hits_notice_it_however_many_there_were)
+{
+	tierpool *pool = pool_that_decays(LONG);
+	struct tp_door *door;
+
+	cycle(pool, SIZE, 1);
+	door = &pool->tiers.doors.door[tp_percpu_current(pool->tiers.doors.count)];
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned hits = 0; hits < 50000; hits++)
+			pair(pool, SIZE);
+		/* As if the last slow call were a sixteenth of a period ago. */
+		door->hurried_ms -= LONG / 16;
+		cycle(pool, 64, round + 1);
+		cr_assert_leq(hits_to_notice(pool), 31u, "in round %u", round);
+	}
+	pool_end(pool, &counting);
+}
+
+Test(pool, a_slow_call_notices_it_by_itself)
+{
+	tierpool *pool = pool_that_decays(LONG);
+
+	for (unsigned tick = 1; tick < 5; tick++) {
+		tp_store_relaxed(&pool->tiers.decay.due, 0u);
+		cycle(pool, 64, tick);
+		cr_assert_eq(ticks_of(pool), tick);
+	}
+	pool_end(pool, &counting);
+}
+
+Test(pool, a_slow_put_notices_it_before_it_keeps_its_buffer)
+{
+	tierpool *pool = pool_that_decays(LONG);
+	tierpool_buf *b;
+
+	cycle(pool, SIZE, 1);
+	cr_assert_not_null(b = (tierpool_get_sized)(pool, 64));
+	tp_store_relaxed(&pool->tiers.decay.due, 0u);
+	tierpool_put(b);
+	cr_assert_eq(ticks_of(pool), 1);
+	cr_assert_eq(tierpool_tick(pool), SIZE + HEADER, "the other one, which lay through both");
+	cr_assert_eq(tierpool_tick(pool), 64 + HEADER);
+	pool_end(pool, &counting);
+}
+
+/* ---- what stays ---- */
+
+Test(pool, what_is_used_once_in_each_period_stays, .timeout = 60)
+{
+	tierpool *pool = pool_that_decays(50);
+	struct tierpool_stats before, after;
+
+	cycle(pool, SIZE, 10);
+	cycle(pool, 100 * KIB, 3);
+	before = at_rest(pool);
+	for (unsigned tick = 0; tick < 6; tick++) {
+		/* One buffer notices that the next tick is due; then all of them are used. */
+		hit_until(pool, 0, SIZE_MAX, 1);
+		cycle(pool, SIZE, 10);
+		cycle(pool, 100 * KIB, 3);
+	}
+	after = at_rest(pool);
+	cr_assert_geq(after.ticks, before.ticks + 6);
+	cr_assert_eq(after.idle, before.idle);
+	cr_assert_eq(after.allocs, before.allocs);
+	cr_assert_eq(after.frees, before.frees);
+	pool_end(pool, &counting);
+}
+
+/* Until the clock has gone on by so many milliseconds. */
+static void sleep_through(uint64_t ms)
+{
+	uint64_t begin = tp_clock_ms();
+
+	while (tp_clock_ms() - begin < ms)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+Test(pool, a_pool_that_nobody_touches_keeps_all_until_there_is_a_reaper, .timeout = 60)
+{
+	enum { MS = 20, PERIODS = 10 };
+	tierpool *pool = pool_that_decays(MS);
+	struct tierpool_stats before, after;
+
+	burst(pool);
+	before = at_rest(pool);
+	sleep_through(MS * PERIODS);
+	after = at_rest(pool);
+	cr_assert(after.idle == before.idle && after.ticks == before.ticks);
+	cr_assert_eq(tierpool_reaper_start(), 0);
+	while (stats_of(pool).idle)
+		sleep_through(MS);
+	tierpool_reaper_stop();
+	after = at_rest(pool);
+	cr_assert_eq(after.drops_decay - before.drops_decay, before.idle);
+	cr_assert_geq(after.ticks, before.ticks + 2);
+	cr_assert_eq(after.gets, before.gets);
+	pool_end(pool, &counting);
+}
+
+Test(pool, one_that_is_never_to_decay_by_itself_keeps_all, .timeout = 60)
+{
+	tierpool *pool = pool_that_decays(UINT_MAX);
+	struct tierpool_stats before, after;
+
+	burst(pool);
+	before = at_rest(pool);
+	for (unsigned i = 0; i < 5; i++) {
+		sleep_through(10);
+		for (unsigned hits = 0; hits < 100000; hits++)
+			pair(pool, SIZE);
+	}
+	after = at_rest(pool);
+	cr_assert(after.idle == before.idle && after.frees == before.frees && !after.ticks);
+	cr_assert_eq(tierpool_tick(pool), 0);
+	cr_assert_gt(tierpool_tick(pool), 0, "but who asks is given");
+	pool_end(pool, &counting);
+}
+
+/* ---- pages ---- */
+
+/* Bytes of memory that this process has now. */
+static size_t resident(void)
+{
+	FILE *statm = fopen("/proc/self/statm", "r");
+	size_t pages = 0;
+
+	cr_assert_not_null(statm);
+	cr_assert_eq(fscanf(statm, "%*u %zu", &pages), 1);
+	fclose(statm);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+Test(pool, the_pages_of_what_was_shed_go_back_to_the_system, .timeout = 60)
+{
+	enum { BUFFERS = 32 };
+	tierpool_buf *b[BUFFERS];
+	size_t most;
+	tierpool *pool;
+
+	pin(0);
+	pool = pool_new(.max_size = MIB, .decay_ms = 100);
+	if (strcmp(stats_of(pool).backing, "jemalloc"))
+		skip("with this backing a free gives its pages back or keeps them for good");
+	cycle(pool, SIZE, 1);
+	for (unsigned i = 0; i < BUFFERS; i++) {
+		cr_assert_not_null(b[i] = tierpool_get_sized(pool, MIB));
+		memset(b[i]->data, 1, MIB);
+	}
+	for (unsigned i = 0; i < BUFFERS; i++)
+		tierpool_put(b[i]);
+	most = resident();
+	/* The backing gets them in two or three ticks, and lets them go within two more. */
+	hit_until(pool, 0, SIZE_MAX, TICKS + 3);
+	cr_assert_eq(stats_of(pool).idle, 1);
+	cr_assert_leq(resident(), most - BUFFERS / 2 * MIB, "%zu KiB, and %zu KiB now", most / KIB,
+		resident() / KIB);
+	tierpool_destroy(pool);
+}

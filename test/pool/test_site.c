@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Places that borrow: each entered once a pool, by what its strings say and not where they lie.
+ */
+#include "pool/site.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "pool/pool.h"
+
+#define THREADS 4
+#define POOL 7
+#define OTHER 8
+
+/* A backing that counts, and that can be out of memory. */
+static struct {
+	uint64_t allocs, frees, bytes;
+	bool empty;
+	pthread_barrier_t *wait; /* in alloc, until as many threads are there */
+} spent;
+
+static void *counted_alloc(void *context, size_t n, size_t alignment)
+{
+	(void)context;
+	if (spent.empty)
+		return NULL;
+	if (spent.wait)
+		pthread_barrier_wait(spent.wait);
+	tp_add_relaxed(&spent.allocs, 1u);
+	tp_add_relaxed(&spent.bytes, n);
+	return aligned_alloc(alignment, tp_round_up(n, alignment));
+}
+
+static void counted_free(void *context, void *block, size_t n)
+{
+	(void)context;
+	tp_add_relaxed(&spent.frees, 1u);
+	tp_sub_relaxed(&spent.bytes, n);
+	free(block);
+}
+
+static struct tp_sites sites;
+static struct tp_backing backing;
+
+static void start(void)
+{
+	struct tierpool_backing counted = {sizeof counted, counted_alloc, counted_free, NULL};
+
+	cr_assert_eq(tp_backing_init(&backing, &counted, 0), 0);
+	tp_sites_init(&sites);
+}
+
+static void enter(tierpool_site *stub)
+{
+	tp_site_enter(&sites, &backing, stub, POOL);
+}
+
+/* A place with strings of its own on the heap, as a plugin that is loaded once more has. */
+static tierpool_site stub_make(const char *file, const char *label, unsigned line)
+{
+	return (tierpool_site){strdup(file), strdup(label), 0, line};
+}
+
+static void stub_unload(tierpool_site *stub)
+{
+	/* Overwritten first: whoever points there still finds another place. */
+	memset((char *)stub->tp_file, 'x', strlen(stub->tp_file));
+	memset((char *)stub->tp_label, 'x', strlen(stub->tp_label));
+	free((char *)stub->tp_file);
+	free((char *)stub->tp_label);
+}
+
+TestSuite(site, .init = start);
+
+Test(site, a_place_is_entered_once_and_known_from_then_on)
+{
+	tierpool_site stub = TIERPOOL_SITE_INIT("parse");
+
+	cr_assert_not(tp_site_is_known(&stub, POOL));
+	enter(&stub);
+	cr_assert(tp_site_is_known(&stub, POOL));
+	cr_assert_eq(sites.count, 1);
+	cr_assert_eq(sites.bytes, spent.bytes);
+	enter(&stub);
+	cr_assert_eq(sites.count, 1);
+	cr_assert_eq(spent.allocs, 1, "a known place took memory");
+	tp_sites_fini(&sites, &backing);
+	cr_assert_eq(spent.bytes, 0);
+}
+
+Test(site, file_line_and_label_each_make_another_place)
+{
+	tierpool_site stub[] = {{"a.c", "f", 0, 1}, {"b.c", "f", 0, 1}, {"a.c", "g", 0, 1},
+		{"a.c", "f", 0, 2}, {"", "", 0, 0}, {"a.c", "", 0, 1}, {"a.cf", "", 0, 1}};
+	unsigned n = sizeof stub / sizeof *stub;
+
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < n; i++) {
+			enter(&stub[i]);
+			cr_assert_eq(sites.count, round ? n : i + 1);
+		}
+}
+
+Test(site, one_place_in_two_pools_is_entered_in_both)
+{
+	tierpool_site stub = TIERPOOL_SITE_INIT("shared");
+	struct tp_sites other;
+
+	tp_sites_init(&other);
+	for (unsigned round = 0; round < 3; round++) {
+		enter(&stub);
+		cr_assert(tp_site_is_known(&stub, POOL) && !tp_site_is_known(&stub, OTHER));
+		tp_site_enter(&other, &backing, &stub, OTHER);
+		cr_assert(tp_site_is_known(&stub, OTHER) && !tp_site_is_known(&stub, POOL));
+	}
+	cr_assert_eq(sites.count, 1);
+	cr_assert_eq(other.count, 1);
+	cr_assert_eq(spent.allocs, 2);
+	tp_sites_fini(&other, &backing);
+}
+
+Test(site, a_string_that_was_left_out_is_an_empty_one)
+{
+	tierpool_site stub[] = {{NULL, NULL, 0, 1}, {"", NULL, 0, 1}, {NULL, "", 0, 1}};
+
+	for (int i = 0; i < 3; i++) {
+		enter(&stub[i]);
+		cr_assert(tp_site_is_known(&stub[i], POOL));
+	}
+	cr_assert_eq(sites.count, 1);
+}
+
+Test(site, the_strings_are_copied_so_that_a_plugin_may_go)
+{
+	tierpool_site stub = stub_make("plugin.c", "encode", 42);
+
+	enter(&stub);
+	stub_unload(&stub);
+	stub = stub_make("plugin.c", "encode", 42);
+	enter(&stub);
+	cr_assert_eq(sites.count, 1, "the place was not known again by what its strings say");
+	stub_unload(&stub);
+	tp_sites_fini(&sites, &backing);
+}
+
+Test(site, a_thousand_places_stay_apart)
+{
+	size_t most = 0;
+
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < 1000; i++) {
+			char file[16];
+			tierpool_site stub;
+
+			snprintf(file, sizeof file, "file%u.c", i % 50);
+			stub = stub_make(file, i % 2 ? "odd" : "even", i / 50);
+			enter(&stub);
+			stub_unload(&stub);
+			cr_assert_eq(sites.count, round ? 1000 : i + 1);
+			cr_assert_eq(sites.bytes, spent.bytes);
+		}
+	for (unsigned i = 0; i < TP_SITE_BUCKETS; i++) {
+		size_t length = 0;
+
+		for (struct tp_site *site = sites.bucket[i]; site; site = site->next)
+			length++;
+		most = length > most ? length : most;
+	}
+	cr_assert_lt(most, 4 * 1000 / TP_SITE_BUCKETS, "%zu places in one bucket", most);
+	tp_sites_fini(&sites, &backing);
+	cr_assert_eq(spent.frees, 1000);
+	cr_assert_eq(spent.bytes, 0);
+}
+
+Test(site, out_of_memory_leaves_the_place_to_be_entered_the_next_time)
+{
+	tierpool_site stub = TIERPOOL_SITE_INIT("unlucky");
+
+	spent.empty = true;
+	enter(&stub);
+	cr_assert_eq(sites.count, 0);
+	cr_assert_not(tp_site_is_known(&stub, POOL));
+	spent.empty = false;
+	enter(&stub);
+	cr_assert_eq(sites.count, 1);
+	cr_assert(tp_site_is_known(&stub, POOL));
+}
+
+static tierpool_site common[50];
+
+/* Of each place none goes on from its allocation before all have found the place to be new. */
+static void *enter_all(void *own_stubs)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		tierpool_site own = common[i];
+
+		enter(own_stubs ? &own : &common[i]);
+	}
+	return NULL;
+}
+
+Test(site, threads_that_meet_at_a_new_place_enter_it_once)
+{
+	pthread_t thread[THREADS];
+	pthread_barrier_t meeting;
+
+	for (unsigned i = 0; i < 50; i++)
+		common[i] = (tierpool_site){"common.c", "meet", 0, i};
+	pthread_barrier_init(&meeting, NULL, THREADS);
+	spent.wait = &meeting;
+	for (uintptr_t i = 0; i < THREADS; i++)
+		cr_assert_eq(pthread_create(&thread[i], NULL, enter_all, (void *)(i % 2)), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_eq(spent.allocs, (uint64_t)50 * THREADS);
+	cr_assert_eq(sites.count, 50);
+	cr_assert_eq(spent.allocs - spent.frees, 50, "a node of whoever came second was lost");
+	cr_assert_eq(sites.bytes, spent.bytes);
+}
+
+Test(site, each_get_in_the_source_is_a_place_and_the_function_is_none)
+{
+	tierpool *pool[2];
+
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(tierpool_create(&pool[i], NULL), 0);
+		tierpool_put((tierpool_get)(pool[i]));
+		cr_assert_eq(pool[i]->sites.count, 0);
+	}
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < 2; i++) {
+			tierpool_put(tierpool_get(pool[i]));
+			tierpool_put(tierpool_get_sized(pool[i], 100));
+		}
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(pool[i]->sites.count, 2);
+		tierpool_put(tierpool_get(pool[i]));
+		cr_assert_eq(pool[i]->sites.count, 3);
+		tierpool_destroy(pool[i]);
+	}
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each call of cpucache.h as a thread of stress_cpucache.c makes it, with what it asserts: what the
+ * caller gets is nobody's, what it gives was its own, and a stopped CPU's words are what it left
+ * there.
+ */
+#ifndef STRESS_CALLS_H
+#define STRESS_CALLS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/compiler.h"
+#include "percpu/stack.h"
+#include "stress_items.h"
+#include "stress_threads.h"
+
+#define TIERS 4
+#define WORDS 32 /* of a stack: its word, and the slots */
+#define SLOTS (WORDS - 1)
+#define SLAB_BYTES (TIERS * WORDS * sizeof(uint64_t))
+#define BATCH 4 /* items that a change moves at the most */
+#define STRIKE_MEAN 1000
+
+/*
+ * A thread, what it holds, and what it has done in this round; its own, but for pops and pushes,
+ * which the watcher reads. They are raised before a call and lowered after one that did nothing,
+ * and so the truth or above it.
+ */
+struct thread {
+	struct hand hand;
+	uint64_t random;
+	uint64_t pops, pushes, changes, stops, migrations;
+	int64_t leased[TIERS]; /* brought to the stacks, less what was taken from them */
+	bool in_line;          /* pops and pushes by the functions in line, in rseq mode */
+	pthread_t id;
+} __attribute__((aligned(2 * TP_LINE)));
+
+static const uint16_t at[TIERS] = {0, WORDS, 2 * WORDS, 3 * WORDS};
+static struct tp_doors doors;
+static struct tp_fast fast;
+static char *base; /* what the functions in line are given; the cache's memory lies behind it */
+
+/* ---- what a worker does on its CPU ---- */
+
+/* *odd: no item, or a strike. */
+static void *pop_any_way(const struct thread *me, unsigned tier, bool *odd)
+{
+	uint64_t after;
+	void *item;
+
+	if (me->in_line && fast.rseq)
+		return tp_cpucache_pop_fast(&fast, base, at[tier], odd);
+	item = tp_cpucache_pop(&doors, at[tier], &after);
+	*odd = !item || (int64_t)after < 0;
+	return item;
+}
+
+static bool pop(struct thread *me, unsigned tier)
+{
+	bool odd;
+	void *item;
+
+	tp_store_relaxed(&me->pops, me->pops + 1);
+	item = pop_any_way(me, tier, &odd);
+	if (tp_unlikely(!item)) {
+		tp_store_relaxed(&me->pops, me->pops - 1);
+		return false;
+	}
+	take(&me->hand, item, "popped");
+	if (tp_unlikely(odd))
+		tp_cpucache_arm(&doors, at[tier], STRIKE_MEAN);
+	return true;
+}
+
+static bool push(struct thread *me, unsigned tier)
+{
+	void *item = give(&me->hand);
+	bool pushed;
+
+	tp_store_relaxed(&me->pushes, me->pushes + 1);
+	pushed = me->in_line && fast.rseq ? tp_cpucache_push_fast(&fast, base, at[tier], item)
+					  : tp_cpucache_push(&doors, at[tier], item);
+	if (tp_likely(pushed))
+		return true;
+	tp_store_relaxed(&me->pushes, me->pushes - 1);
+	take(&me->hand, item, "not pushed");
+	return false;
+}
+
+/* By how much a word's depth and room are to grow, or, below zero, to shrink. */
+struct wish {
+	int depth, room;
+};
+
+static uint64_t wish_decide(uint64_t word, const void *context)
+{
+	const struct wish *wish = context;
+	int depth = (int)tp_word_depth(word) + wish->depth;
+	int room = (int)tp_word_room(word) + wish->room;
+
+	if (depth < 0 || room < 0 || depth + room > SLOTS)
+		return word;
+	return word + (uint64_t)wish->depth * TP_WORD_DEPTH + (uint64_t)wish->room * TP_WORD_ROOM;
+}
+
+static void change(struct thread *me, unsigned tier)
+{
+	struct wish wish = {.depth = (int)below(&me->random, 2 * BATCH + 1) - BATCH,
+		.room = (int)below(&me->random, 2 * BATCH + 1) - BATCH};
+	struct tp_change done;
+	unsigned in, kept;
+
+	if (wish.depth > (int)me->hand.count)
+		wish.depth = (int)me->hand.count;
+	in = wish.depth > 0 ? (unsigned)wish.depth : 0;
+	kept = me->hand.count - in;
+	for (unsigned i = 0; i < in; i++)
+		disown(me->hand.item[kept + i]);
+	done = tp_cpucache_change(&doors, at[tier], wish_decide, &wish, me->hand.item + kept);
+	if (done.before == done.after) {
+		for (unsigned i = 0; i < in; i++)
+			own(me->hand.item[kept + i], "not put in");
+		return;
+	}
+	for (me->hand.count = kept; wish.depth < 0; wish.depth++)
+		take(&me->hand, me->hand.item[me->hand.count], "taken out with others");
+	me->leased[tier] += (int64_t)tp_word_held(done.after) - (int64_t)tp_word_held(done.before);
+	me->changes++;
+}
+
+/* Not at once, so that the stopper is at work by then. */
+static void slab_bring(struct thread *me)
+{
+	unsigned cpu = tp_percpu_current(doors.count);
+	uint64_t *slab;
+
+	if (tp_load_relaxed(&doors.door[cpu].home) || tp_load_relaxed(&doors.door[cpu].closed) ||
+		below(&me->random, 512))
+		return;
+	slab = aligned_alloc(TP_LINE, SLAB_BYTES);
+	if (!slab)
+		return;
+	memset(slab, 0, SLAB_BYTES);
+	if (!tp_doors_install(&doors, cpu, slab))
+		free(slab);
+}
+
+/* ---- what a stopper does ---- */
+
+/* Does one thing to a stack of a stopped CPU whose word is known. The word it has then. */
+static uint64_t stack_rearrange(
+	struct thread *me, struct tp_door *door, unsigned tier, uint64_t word)
+{
+	unsigned depth = tp_word_depth(word), held = tp_word_held(word);
+	uint64_t *stack = door->home + at[tier], after = word;
+	unsigned what = below(&me->random, 3);
+
+	if (what == 0 && depth) {
+		take(&me->hand, tp_cpucache_move_out(door, stack, 1 + below(&me->random, depth)),
+			"taken out of a slot");
+		after -= TP_WORD_DEPTH;
+	} else if (what == 1 && me->hand.count && held < SLOTS) {
+		tp_cpucache_move_in(door, stack, give(&me->hand));
+		after += TP_WORD_DEPTH;
+	} else {
+		unsigned room = below(&me->random, SLOTS - depth + 1);
+
+		tp_cpucache_room_set(stack, room);
+		after += ((uint64_t)room - tp_word_room(word)) * TP_WORD_ROOM;
+	}
+	if (tp_load_relaxed(stack) != after)
+		broke("a word that was to become %#lx is %#lx", (unsigned long)after,
+			(unsigned long)tp_load_relaxed(stack));
+	me->leased[tier] += (int64_t)tp_word_held(after) - (int64_t)tp_word_held(word);
+	return after;
+}
+
+static void rearrange(struct thread *me, struct tp_door *door)
+{
+	uint64_t word[TIERS];
+
+	for (unsigned tier = 0; tier < TIERS; tier++)
+		word[tier] = tp_load_relaxed(&door->home[at[tier]]);
+	for (unsigned i = below(&me->random, 8); i; i--) {
+		unsigned tier = below(&me->random, TIERS);
+
+		word[tier] = stack_rearrange(me, door, tier, word[tier]);
+	}
+	for (unsigned tier = 0; tier < TIERS; tier++)
+		if (tp_load_relaxed(&door->home[at[tier]]) != word[tier])
+			broke("a stopped CPU's word was %#lx and is %#lx",
+				(unsigned long)word[tier],
+				(unsigned long)tp_load_relaxed(&door->home[at[tier]]));
+	if (!tp_door_is_stopped(door))
+		broke("a stopped CPU's slab was shown");
+	me->stops++;
+}
+
+static void stop_one(struct thread *me, struct tp_door *door)
+{
+	if (!door)
+		return;
+	rearrange(me, door);
+	tp_door_publish(door);
+}
+
+static void stop_all(struct thread *me)
+{
+	tp_doors_stop_all(&doors);
+	for (unsigned cpu = 0; cpu < doors.count; cpu++)
+		if (tp_door_is_stopped(&doors.door[cpu]))
+			rearrange(me, &doors.door[cpu]);
+	tp_doors_publish_all(&doors);
+}
+
+#endif
