@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Atomic operations on plain objects, each named by its memory order. No other file uses the
- * compiler's builtins, so that each ordering can be found by its name. Layer 0.
+ * compiler's builtins, so that each ordering can be found by its name.
  */
 #ifndef TP_ATOMIC_H
 #define TP_ATOMIC_H

@@ -2,7 +2,7 @@
 /*
  * The clock by which pools decay: milliseconds that only go forward, as the system's last timer
  * interrupt left them. Behind by one such interrupt at the most, 1 to 10 ms, and read without a
- * system call or a time stamp counter: 5 ns. Layer 0.
+ * system call or a time stamp counter: 5 ns.
  */
 #ifndef TP_CLOCK_H
 #define TP_CLOCK_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every other file leans on: hints to the compiler and a little arithmetic. Layer 0.
+ * What every other file leans on: hints to the compiler and a little arithmetic.
  */
 #ifndef TP_BASE_H
 #define TP_BASE_H
@@ -27,15 +27,6 @@
 
 /* On the declaration of an object of ours: its address needs no look into the offset table. */
 #define tp_hidden __attribute__((visibility("hidden")))
-
-/* As far as the first level of a cache tells addresses apart by place. */
-#define TP_PAGE ((size_t)4096)
-
-/* The line of its page in which an address lies, as one bit of the 64 lines. */
-static inline uint64_t tp_page_line(uintptr_t address)
-{
-	return UINT64_C(1) << (address / TP_LINE % (TP_PAGE / TP_LINE));
-}
 
 /* n rounded up to a multiple of to, a power of two. Wraps; callers check n first. */
 static inline size_t tp_round_up(size_t n, size_t to)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stress programs build into the library; every other build has nothing of it. Layer 0.
+ * What stress programs build into the library; every other build has nothing of it.
  *
  * Faults, for the negative controls: a stress program compiled with -DTP_FAULT=TP_FAULT_... must
  * fail. Points, for all of them: compiled with -DTP_INJECT, tp_point(name) calls the program's

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The locked mode of the per-CPU cache: each CPU's door carries a lock, taken for the few
- * instructions of a pop or a push and by whoever stops that CPU. Layer 1.
+ * instructions of a pop or a push and by whoever stops that CPU.
  *
  * The lock is a word of our own and not a pthread mutex, because after the release store of an
  * unlock nothing of the lock is touched any more: the pool that holds it may be gone by then, freed

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The version the library was built as. Layer 0. */
+/* The version the library was built as. */
 #include <tierpool/version.h>
 
 const char *tierpool_version(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The object cache: get and put, and a cache's way from its creation to its end. What lies idle is
- * objects.h's. Layer 8.
+ * objects.h's.
  */
 #include <tierpool/cache.h>
 
@@ -12,9 +12,10 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/colour.h"
+#include "base/options.h"
 #include "cache/store.h"
-#include "memory/backing.h"
-#include "pool/pool.h"
+#include "process/fork.h"
 #include "process/registry.h"
 
 struct tierpool_cache {
@@ -159,24 +160,12 @@ static size_t cache_empty(struct tp_registered *entry)
 	return tp_objects_empty(&cache_of(entry)->idle);
 }
 
-static void cache_lock(struct tp_registered *entry)
-{
-	tp_doors_lock(&cache_of(entry)->idle.doors);
-	pthread_mutex_lock(&cache_of(entry)->idle.chunks.lock);
-}
-
-static void cache_unlock(struct tp_registered *entry)
-{
-	pthread_mutex_unlock(&cache_of(entry)->idle.chunks.lock);
-	tp_doors_unlock(&cache_of(entry)->idle.doors);
-}
-
 /*
  * What other threads' slow calls had in hand is lost with them. So are the references of those that
  * were ticking, without whose end the cache would stay for ever; but one that has none left is
  * about to go.
  */
-static void cache_forked(struct tp_registered *entry)
+static void cache_recount(struct tp_registered *entry)
 {
 	if (entry->references)
 		entry->references = 1;
@@ -184,24 +173,38 @@ static void cache_forked(struct tp_registered *entry)
 	tp_decay_forked(&cache_of(entry)->idle.decay);
 }
 
-static const struct tp_kind cache_kind = {.dead = cache_free,
+static void cache_fork(struct tp_registered *entry, enum tp_fork phase)
+{
+	struct tp_objects *idle = &cache_of(entry)->idle;
+
+	if (phase == TP_FORK_PREPARE) {
+		tp_doors_lock(&idle->doors);
+		pthread_mutex_lock(&idle->chunks.lock);
+	} else if (phase != TP_FORK_CHILD_FIRST) {
+		if (phase == TP_FORK_CHILD)
+			cache_recount(entry);
+		pthread_mutex_unlock(&idle->chunks.lock);
+		tp_doors_unlock(&idle->doors);
+	}
+}
+
+static const struct tp_kind cache_kind = {.id = TP_KIND_CACHE,
+	.dead = cache_free,
 	.due = cache_due,
 	.tick = cache_tick,
 	.empty = cache_empty,
-	.lock = cache_lock,
-	.unlock = cache_unlock,
-	.forked = cache_forked};
+	.fork = cache_fork};
 
 static tierpool_cache *cache_make(const struct tierpool_cache_options *chosen)
 {
 	unsigned cpus = tp_percpu_count();
-	size_t bytes = tp_round_up(sizeof(tierpool_cache) + tp_doors_bytes(cpus), TP_LINE);
+	size_t bytes = tp_round_up(sizeof(tierpool_cache) + tp_objects_cpu_bytes(cpus), TP_LINE);
 	tierpool_cache *cache = aligned_alloc(TP_LINE, bytes);
 
 	if (!cache)
 		return NULL;
 	memset(cache, 0, bytes);
-	if (tp_objects_init(&cache->idle, cache->cpus, tp_page_line((uintptr_t)&fast),
+	if (tp_objects_init(&cache->idle, cache->cpus, tp_colour((uintptr_t)&fast),
 		    chosen->decay_ms ? chosen->decay_ms : TP_DECAY_MS, chosen->destroy,
 		    chosen->context)) {
 		free(cache);
@@ -223,14 +226,14 @@ int tierpool_cache_create(tierpool_cache **out, const struct tierpool_cache_opti
 	if (!out)
 		return -EINVAL;
 	*out = NULL;
-	error = options ? tp_copy_sized(&chosen, sizeof chosen, options) : 0;
+	error = options ? tp_options_copy(&chosen, sizeof chosen, options) : 0;
 	if (error)
 		return error;
 	pthread_once(&settled, fast_settle);
 	*out = cache_make(&chosen);
 	if (!*out)
 		return -ENOMEM;
-	tp_forks_start();
+	tp_fork_start();
 	tp_registry_add(&(*out)->registered);
 	return 0;
 }

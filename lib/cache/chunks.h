@@ -2,7 +2,7 @@
 /*
  * Idle objects that do not lie in an object cache's stacks: pointers by the chunk, in generations
  * as a depot's buffers are (depot.h), but outside of the objects, which have no place for a link.
- * Owns the lists and their lock; destroys no object. Layer 2.
+ * Owns the lists and their lock; destroys no object.
  */
 #ifndef TP_CHUNKS_H
 #define TP_CHUNKS_H

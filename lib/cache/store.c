@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/colour.h"
 #include "base/spinlock.h"
 
 /* Objects that go from a full stack to the chunks at once. */
@@ -26,7 +27,8 @@ int tp_objects_init(struct tp_objects *objects, void *cpus, uint64_t hot, unsign
 	if (tp_doors_init(&objects->doors, cpus, tp_percpu_count()))
 		return -ENOMEM;
 	tp_chunks_init(&objects->chunks);
-	tp_decay_init(&objects->decay, &objects->doors, &stack_at, 1, decay_ms);
+	tp_decay_init(&objects->decay, (char *)cpus + tp_doors_bytes(objects->doors.count),
+		&objects->doors, &stack_at, 1, decay_ms);
 	return 0;
 }
 
@@ -75,25 +77,29 @@ static size_t chunk_keep(struct tp_objects *objects, void *const *object, size_t
 static void slab_create(struct tp_objects *objects)
 {
 	unsigned cpu = tp_percpu_current(objects->doors.count);
-	struct tp_door *door = &objects->doors.door[cpu];
+	struct tp_door *door;
 	uint64_t taken = objects->hot | tp_percpu_line();
 	char *block, *slab;
 
-	if (tp_load_relaxed(&door->home))
+	if (tp_load_relaxed(&objects->doors.door[cpu].home))
 		return;
 	for (unsigned i = 0; i < objects->doors.count; i++)
-		taken |= tp_page_line((uintptr_t)&objects->doors.slabs[i]);
-	block = aligned_alloc(TP_LINE, TP_PAGE + SLAB_BYTES);
+		taken |= tp_colour((uintptr_t)&objects->doors.slabs[i]);
+	block = aligned_alloc(TP_LINE, TP_COLOUR_PAGE + SLAB_BYTES);
 	if (!block)
 		return;
-	for (slab = block; slab < block + TP_PAGE - TP_LINE; slab += TP_LINE)
-		if (!(tp_page_line((uintptr_t)slab) & taken))
+	for (slab = block; slab < block + TP_COLOUR_PAGE - TP_LINE; slab += TP_LINE)
+		if (!(tp_colour((uintptr_t)slab) & taken))
 			break;
 	memset(slab, 0, SLAB_BYTES);
-	if (tp_doors_install(&objects->doors, cpu, (uint64_t *)(void *)slab))
-		door->block = block;
-	else
+	door = tp_doors_claim(&objects->doors, cpu);
+	if (!door) {
 		free(block);
+		return;
+	}
+	door->block = block;
+	tp_decay_cpu_joins(&objects->decay, door);
+	tp_door_install(door, (uint64_t *)(void *)slab);
 }
 
 /*
@@ -257,11 +263,12 @@ struct ageing {
 };
 
 /* Of a tp_ager: objects of age 1 go, or all of them for two ticks; others are of age 1 now. */
-static bool stack_age(void *context, struct tp_door *door, unsigned ticks)
+static bool stack_age(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
 {
 	struct ageing *ageing = context;
 	uint8_t *ages = tp_stack_ages(door->home);
 
+	(void)progress;
 	ageing->count = 0;
 	for (unsigned slot = 1; slot <= tp_word_depth(*door->home);) {
 		if (ages[slot] || ticks > 1)

@@ -5,7 +5,7 @@
  * does not lie in a stack lies in chunks (chunks.h). Owns what is idle and destroys what ages out.
  *
  * Room in a stack costs nothing here; yet it grows on demand and shrinks with the ticks, so that
- * what comes into an empty cache comes by a slow call, which wakes the reaper. Layer 5.
+ * what comes into an empty cache comes by a slow call, which wakes the reaper.
  */
 #ifndef TP_OBJECTS_H
 #define TP_OBJECTS_H
@@ -30,9 +30,15 @@ struct tp_objects {
 	void *context;
 };
 
+/* Bytes for what is kept of so many CPUs. */
+static inline size_t tp_objects_cpu_bytes(unsigned count)
+{
+	return tp_doors_bytes(count) + tp_decay_bytes(count);
+}
+
 /*
- * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()), which must outlive it. hot:
- * lines of the page (tp_page_line) in which something lies that each get and put reads.
+ * 0 or -ENOMEM. cpus: memory of tp_objects_cpu_bytes(tp_percpu_count()), which must outlive it. hot:
+ * lines of the page (tp_colour) in which something lies that each get and put reads.
  */
 int tp_objects_init(struct tp_objects *objects, void *cpus, uint64_t hot, unsigned decay_ms,
 	void (*destroy)(void *context, void *object), void *context);

@@ -2,9 +2,11 @@
 #include "idle/decay.h"
 
 #include <limits.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/inject.h"
+#include "process/reaper.h"
 
 /* Pops and pushes since the last tick from which on a CPU counts as hard at work. */
 #define BUSY 4096
@@ -32,11 +34,12 @@
 #define GAP_MOST 4096
 #define PARTS 16
 
-void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_t *at,
+void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_doors *doors, const uint16_t *at,
 	unsigned stacks, unsigned ms)
 {
-	doors->ticks = &decay->ticks;
+	memset(memory, 0, tp_decay_bytes(doors->count));
 	*decay = (struct tp_decay){.doors = doors,
+		.cpu = memory,
 		.at = at,
 		.stacks = stacks,
 		.ms = ms,
@@ -50,9 +53,24 @@ uint32_t tp_decay_part(const struct tp_decay *decay)
 	return (uint32_t)tp_max(decay->ms / PARTS, 1);
 }
 
-static struct tp_door *own_door(const struct tp_decay *decay)
+static unsigned number_of(const struct tp_decay *decay, const struct tp_door *door)
 {
-	return &decay->doors->door[tp_percpu_current(decay->doors->count)];
+	return (unsigned)(door - decay->doors->door);
+}
+
+static struct tp_decay_cpu *of(const struct tp_decay *decay, const struct tp_door *door)
+{
+	return &decay->cpu[number_of(decay, door)];
+}
+
+static unsigned own_cpu(const struct tp_decay *decay)
+{
+	return tp_percpu_current(decay->doors->count);
+}
+
+void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_door *door)
+{
+	tp_store_relaxed(&of(decay, door)->aged, (uint32_t)tp_load_relaxed(&decay->ticks));
 }
 
 /* ---- ticks ---- */
@@ -116,20 +134,20 @@ bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door)
 {
 	return tp_load_relaxed(&door->home) &&
 	       (tp_load_acquire(&decay->turning) ||
-		       tp_load_relaxed(&door->aged) != tick_now(decay));
+		       tp_load_relaxed(&of(decay, door)->aged) != tick_now(decay));
 }
 
 bool tp_decay_owes_here(const struct tp_decay *decay)
 {
-	return tp_decay_owes(decay, own_door(decay));
+	return tp_decay_owes(decay, &decay->doors->door[own_cpu(decay)]);
 }
 
 static void door_hurry(struct tp_decay *decay, struct tp_door *door)
 {
 	for (unsigned i = 0; i < decay->stacks; i++)
 		tp_cpucache_hurry(door, door->home + decay->at[i], GAP_SOON);
-	tp_store_relaxed(&door->gap, GAP_SOON);
-	tp_store_relaxed(&door->hurried_ms, (uint32_t)tp_clock_ms());
+	tp_store_relaxed(&of(decay, door)->gap, GAP_SOON);
+	tp_store_relaxed(&of(decay, door)->hurried_ms, (uint32_t)tp_clock_ms());
 }
 
 /*
@@ -163,33 +181,34 @@ static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
 static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick, unsigned steps,
 	const struct tp_ager *ager)
 {
+	struct tp_decay_cpu *cpu = of(decay, door);
 	uint32_t used;
 
-	if ((int32_t)(tick - tp_load_relaxed(&door->aged)) <= 0)
+	if ((int32_t)(tick - tp_load_relaxed(&cpu->aged)) <= 0)
 		return true;
 	/* Another one may have begun, and been done in part, while we came here. */
-	if ((int32_t)(door->ager_tick - tick) > 0)
-		tick = door->ager_tick;
+	if ((int32_t)(cpu->ager_tick - tick) > 0)
+		tick = cpu->ager_tick;
 	/* It is seen in time that the next one is due, however few gets there are from now on. */
 	door_hurry(decay, door);
-	used = (uint32_t)uses(decay, (unsigned)(door - decay->doors->door));
-	if (door->ager_tick != tick) {
-		bool ended = (int32_t)(door->ager_tick - tp_load_relaxed(&door->aged)) <= 0;
+	used = (uint32_t)uses(decay, number_of(decay, door));
+	if (cpu->ager_tick != tick) {
+		bool ended = (int32_t)(cpu->ager_tick - tp_load_relaxed(&cpu->aged)) <= 0;
 
-		if (ended || !is_recent(decay, door->ager_ms))
-			door->ager = 0;
-		door->ager_steps = ended ? (uint16_t)steps : 1;
-		if (is_recent(decay, door->aged_ms))
-			door->ager_steps = 0;
-		tp_store_relaxed(&door->ager_tick, tick);
-	} else if (used != door->ager_uses)
-		door->ager_steps = (uint16_t)tp_min(door->ager_steps, 1);
-	door->ager_uses = used;
-	door->ager_ms = (uint32_t)tp_clock_ms();
-	if (door->ager_steps && !ager->age(ager->context, door, door->ager_steps))
+		if (ended || !is_recent(decay, cpu->ager_ms))
+			cpu->ager = 0;
+		cpu->ager_steps = ended ? (uint16_t)steps : 1;
+		if (is_recent(decay, cpu->aged_ms))
+			cpu->ager_steps = 0;
+		tp_store_relaxed(&cpu->ager_tick, tick);
+	} else if (used != cpu->ager_uses)
+		cpu->ager_steps = (uint16_t)tp_min(cpu->ager_steps, 1);
+	cpu->ager_uses = used;
+	cpu->ager_ms = (uint32_t)tp_clock_ms();
+	if (cpu->ager_steps && !ager->age(ager->context, door, &cpu->ager, cpu->ager_steps))
 		return false;
-	door->aged_ms = door->ager_ms;
-	tp_store_relaxed(&door->aged, tick);
+	cpu->aged_ms = cpu->ager_ms;
+	tp_store_relaxed(&cpu->aged, tick);
 	return true;
 }
 
@@ -201,11 +220,18 @@ static void door_publish(struct tp_door *door, const struct tp_ager *ager)
 }
 
 /* Looks at a CPU for a tick: what was in use there since the last such look. */
-static uint64_t look(struct tp_door *door, uint64_t now)
+static uint64_t look(struct tp_decay_cpu *cpu, uint64_t now)
 {
-	tp_store_relaxed(&door->tick_ms, (uint32_t)tp_clock_ms());
+	tp_store_relaxed(&cpu->tick_ms, (uint32_t)tp_clock_ms());
 	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
-	return now - tp_exchange_relaxed(&door->uses_at_tick, now);
+	return now - tp_exchange_relaxed(&cpu->uses_at_tick, now);
+}
+
+/* Whether there is anything to do for a tick on a CPU. */
+static bool owes(const struct tp_decay *decay, unsigned cpu)
+{
+	return tp_load_relaxed(&decay->doors->door[cpu].home) &&
+	       tp_load_relaxed(&decay->cpu[cpu].aged) != tick_now(decay);
 }
 
 /*
@@ -213,16 +239,16 @@ static uint64_t look(struct tp_door *door, uint64_t now)
  */
 static bool own_age(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	struct tp_door *door = own_door(decay);
 	uint32_t tick = tick_now(decay);
+	struct tp_door *door;
 	bool done;
 
-	if (tp_likely(tp_load_relaxed(&door->aged) == tick) || !tp_load_relaxed(&door->home))
+	if (tp_likely(!owes(decay, own_cpu(decay))))
 		return true;
 	door = tp_doors_stop_own(decay->doors);
 	if (!door)
 		return false;
-	look(door, uses(decay, (unsigned)(door - decay->doors->door)));
+	look(of(decay, door), uses(decay, number_of(decay, door)));
 	done = door_age(decay, door, tick, 1, ager);
 	door_publish(door, ager);
 	return done;
@@ -244,19 +270,20 @@ enum aged { AGED_PARTLY, AGED_STOPPED, AGED_UNSTOPPED };
 static enum aged cpu_age(
 	struct tp_decay *decay, unsigned cpu, bool whole, const struct tp_ager *ager)
 {
-	struct tp_door *door = &decay->doors->door[cpu];
-	uint32_t tick = tick_now(decay), aged = tp_load_relaxed(&door->aged);
+	struct tp_decay_cpu *state = &decay->cpu[cpu];
+	uint32_t tick = tick_now(decay), aged = tp_load_relaxed(&state->aged);
+	struct tp_door *door;
 	bool owes_two, done;
 	uint64_t now, used;
 
 	/* What is put there from now on was put after the tick. Else another did it just now. */
 	if (is_empty(decay, cpu)) {
-		(void)tp_publish(&door->aged, &aged, tick);
+		(void)tp_publish(&state->aged, &aged, tick);
 		return AGED_UNSTOPPED;
 	}
 	now = uses(decay, cpu);
-	owes_two = tick - aged >= 2 && !is_recent(decay, tp_load_relaxed(&door->tick_ms));
-	used = look(door, now);
+	owes_two = tick - aged >= 2 && !is_recent(decay, tp_load_relaxed(&state->tick_ms));
+	used = look(state, now);
 	if (tp_percpu_rseq && used >= BUSY && tick - aged < 2 && cpu != tp_percpu_id())
 		return AGED_UNSTOPPED;
 	door = whole ? tp_doors_stop(decay->doors, cpu) : tp_doors_try_stop(decay->doors, cpu);
@@ -269,19 +296,10 @@ static enum aged cpu_age(
 	return done ? AGED_STOPPED : AGED_PARTLY;
 }
 
-/* Whether there is anything to do for a tick on a CPU. */
-static bool owes(const struct tp_decay *decay, unsigned cpu)
-{
-	const struct tp_door *door = &decay->doors->door[cpu];
-
-	return tp_load_relaxed(&door->home) && tp_load_relaxed(&door->aged) != tick_now(decay);
-}
-
 /* Whether the last piece of the tick left something there. */
 static bool is_partly_done(const struct tp_decay *decay, unsigned cpu)
 {
-	return owes(decay, cpu) &&
-	       tp_load_relaxed(&decay->doors->door[cpu].ager_tick) == tick_now(decay);
+	return owes(decay, cpu) && tp_load_relaxed(&decay->cpu[cpu].ager_tick) == tick_now(decay);
 }
 
 /*
@@ -360,10 +378,10 @@ void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
 
 unsigned tp_decay_gap(struct tp_decay *decay, bool more)
 {
-	struct tp_door *door = own_door(decay);
+	struct tp_decay_cpu *cpu = &decay->cpu[own_cpu(decay)];
 	uint32_t now = (uint32_t)tp_clock_ms(), part = tp_decay_part(decay);
-	uint32_t took = now - tp_load_relaxed(&door->struck_ms);
-	uint64_t gap = tp_max(tp_load_relaxed(&door->gap), 1);
+	uint32_t took = now - tp_load_relaxed(&cpu->struck_ms);
+	uint64_t gap = tp_max(tp_load_relaxed(&cpu->gap), 1);
 
 	if (more)
 		return 1;
@@ -372,18 +390,19 @@ unsigned tp_decay_gap(struct tp_decay *decay, bool more)
 	else if (took / 2 >= part)
 		gap = tp_max(gap * part / took, 1);
 	/* Relaxed: of two threads that strike at once here, one of which has left, one is heard. */
-	tp_store_relaxed(&door->gap, (uint32_t)gap);
-	tp_store_relaxed(&door->struck_ms, now);
+	tp_store_relaxed(&cpu->gap, (uint32_t)gap);
+	tp_store_relaxed(&cpu->struck_ms, now);
 	return (unsigned)gap;
 }
 
 void tp_decay_hurry(struct tp_decay *decay)
 {
-	struct tp_door *door = own_door(decay);
+	struct tp_decay_cpu *cpu = &decay->cpu[own_cpu(decay)];
+	struct tp_door *door;
 
 	/* Seldom, so that slow calls among many gets do not make strikes of all of them. */
-	if (tp_likely(tp_load_relaxed(&door->gap) <= 2 * GAP_SOON) ||
-		(uint32_t)tp_clock_ms() - tp_load_relaxed(&door->hurried_ms) < tp_decay_part(decay))
+	if (tp_likely(tp_load_relaxed(&cpu->gap) <= 2 * GAP_SOON) ||
+		(uint32_t)tp_clock_ms() - tp_load_relaxed(&cpu->hurried_ms) < tp_decay_part(decay))
 		return;
 	door = tp_doors_stop_own(decay->doors);
 	if (!door)
@@ -435,7 +454,7 @@ bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu, bool due)
 		return true;
 	moves = tp_decay_moves(decay, cpu);
 	/* Relaxed: two who look at once both see it idle, or one of them looks again. */
-	return tp_exchange_relaxed(&decay->doors->door[cpu].moves_at_look, moves) == moves;
+	return tp_exchange_relaxed(&decay->cpu[cpu].moves_at_look, moves) == moves;
 }
 
 bool tp_decay_stop_due(struct tp_decay *decay)

@@ -2,9 +2,9 @@
 /*
  * When what lies idle on the CPUs is aged, and by whom; and whom a stop may cost. Owns the clock of
  * a pool's or cache's ticks, and how far each CPU has come with them; what a tick does to a CPU's
- * stacks, its owner says (tp_ager). Layer 4.
+ * stacks, its owner says (tp_ager).
  *
- * A tick that begins is a number that is one higher; each CPU's door says up to which number what
+ * A tick that begins is a number that is one higher; for each CPU is noted up to which number what
  * lies there has been aged. Whoever calls tierpool_tick, and the reaper, ages all CPUs before it
  * returns. A tick that falls due by itself is noticed by a slow call or a strike, and done in
  * pieces by all who come after: each CPU that is in use ages itself, and the others are aged by
@@ -27,13 +27,27 @@
 /* As decay_ms, where none is given. */
 #define TP_DECAY_MS 10000
 
-/* As a due time: never; and, to the reaper, that nothing is there that could decay. */
-#define TP_DUE_NEVER (UINT64_MAX - 1)
-#define TP_DUE_EMPTY UINT64_MAX
+/* What is known of a CPU: on a line of its own, which gets and puts there do not need. */
+struct tp_decay_cpu {
+	uint64_t moves_at_look; /* pops and pushes, by anyone */
+	uint64_t uses_at_tick;  /* what was in use there, as of the last tick, by anyone */
+	uint32_t tick_ms;       /* when that was */
+	/*
+	 * Ticks that have been done here, read by anyone, and when the last; and of the one that is
+	 * done piece by piece: which it is, read by anyone; how far, in how many steps, when the
+	 * last piece was, and what was in use then, its low bits. By whoever stopped the CPU.
+	 */
+	uint32_t aged, aged_ms;
+	uint32_t ager_tick, ager_ms, ager_uses;
+	uint16_t ager, ager_steps;
+	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
+	uint32_t gap, struck_ms, hurried_ms;
+} __attribute__((aligned(TP_LINE)));
 
 struct tp_decay {
 	struct tp_doors *doors;
-	const uint16_t *at; /* of the stacks' words in each slab */
+	struct tp_decay_cpu *cpu; /* one for each of the doors */
+	const uint16_t *at;       /* of the stacks' words in each slab */
 	unsigned stacks;
 	unsigned ms;           /* between ticks; UINT_MAX: never by themselves */
 	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
@@ -50,16 +64,28 @@ struct tp_decay {
 	uint32_t unwatched;
 };
 
-/* doors, and at[0 … stacks - 1], must outlive it. ms as decay_ms in the options. */
-void tp_decay_init(struct tp_decay *decay, struct tp_doors *doors, const uint16_t *at,
+/* Bytes for what is known of so many CPUs. */
+static inline size_t tp_decay_bytes(unsigned count)
+{
+	return count * sizeof(struct tp_decay_cpu);
+}
+
+/*
+ * memory: of tp_decay_bytes, aligned to TP_LINE. It, doors, and at[0 … stacks - 1], must outlive
+ * the decay. ms as decay_ms in the options.
+ */
+void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_doors *doors, const uint16_t *at,
 	unsigned stacks, unsigned ms);
+
+/* A CPU that was claimed is given its slab now: it owes nothing of the ticks so far. */
+void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_door *door);
 
 struct tp_ager {
 	/*
-	 * Ages what lies on a stopped CPU by so many ticks, or a piece of it, where door->ager says
-	 * how far the piece before has come. False: more is left.
+	 * Ages what lies on a stopped CPU by so many ticks, or a piece of it, where *progress says
+	 * how far the piece before has come, at first 0. False: more is left.
 	 */
-	bool (*age)(void *context, struct tp_door *door, unsigned ticks);
+	bool (*age)(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks);
 	/* After that, when the CPU has its slab again; NULL: nothing. */
 	void (*after)(void *context);
 	void *context;
@@ -123,10 +149,6 @@ void tp_decay_kept(struct tp_decay *decay);
  */
 void tp_decay_unwatch(struct tp_decay *decay);
 uint64_t tp_decay_due(struct tp_decay *decay, bool any);
-
-/* Of the reaper, calls upwards to reaper.c: wakes it; and registers its handlers of fork. */
-void tp_reaper_wake(void);
-void tp_reaper_forks(void);
 
 /* Pops and pushes of a CPU so far, as of some moment: the same as before only where it is idle. */
 uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu);

@@ -6,30 +6,6 @@
 #include "base/atomic.h"
 #include "memory/bufstate.h"
 
-void tp_list_push(struct tp_list *list, tierpool_buf *b)
-{
-	b->tp_link = list->head;
-	list->head = b;
-	list->count++;
-}
-
-tierpool_buf *tp_list_pop(struct tp_list *list)
-{
-	tierpool_buf *b = list->head;
-
-	if (b) {
-		list->head = b->tp_link;
-		list->count--;
-	}
-	return b;
-}
-
-void tp_list_move(struct tp_list *from, struct tp_list *to)
-{
-	for (tierpool_buf *b; (b = tp_list_pop(from));)
-		tp_list_push(to, b);
-}
-
 void tp_depot_init(struct tp_depot *depot)
 {
 	memset(depot, 0, sizeof *depot);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The depot of a tier: idle buffers that do not fit, or may not lie, in the per-CPU stacks. Owns
- * its linked lists and their lock; knows no bytes. Layer 2.
+ * its linked lists and their lock; knows no bytes.
  *
  * Young and old are sync.Pool's two generations. A put goes to young; a get takes from young, then
  * from old; a tick frees old and makes young the new old, in constant time. So a buffer that nobody
@@ -22,16 +22,7 @@
 #include <tierpool/buffer.h>
 
 #include "base/compiler.h"
-
-/* Buffers linked by tp_link, newest first; they belong to whoever holds the list. */
-struct tp_list {
-	tierpool_buf *head;
-	size_t count;
-};
-
-void tp_list_push(struct tp_list *list, tierpool_buf *b);
-tierpool_buf *tp_list_pop(struct tp_list *list);             /* NULL: empty */
-void tp_list_move(struct tp_list *from, struct tp_list *to); /* all, one by one */
+#include "memory/buflist.h"
 
 struct tp_depot {
 	pthread_mutex_t lock;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/colour.h"
 #include "base/inject.h"
 
 /*
@@ -104,10 +105,10 @@ static uint64_t lines_read(const struct tp_tiers *tiers)
 	uint64_t lines = 0;
 
 	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-		lines |= tp_page_line((uintptr_t)&tiers->doors.slabs[cpu]);
+		lines |= tp_colour((uintptr_t)&tiers->doors.slabs[cpu]);
 	for (size_t i = tp_min(one, other); i <= tp_max(one, other); i++)
-		lines |= tp_page_line((uintptr_t)&tiers->quick_size[i]) |
-			 tp_page_line((uintptr_t)&tiers->quick_at[i]);
+		lines |= tp_colour((uintptr_t)&tiers->quick_size[i]) |
+			 tp_colour((uintptr_t)&tiers->quick_at[i]);
 	return lines;
 }
 
@@ -117,7 +118,7 @@ uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier)
 	uint64_t lines = 0;
 
 	for (uintptr_t i = 0; i <= tiers->tier[tier].stack; i++)
-		lines |= tp_page_line((word + i) * sizeof(uint64_t));
+		lines |= tp_colour((word + i) * sizeof(uint64_t));
 	return lines;
 }
 
@@ -158,7 +159,7 @@ static void stacks_place(struct tp_tiers *tiers, uint64_t hot)
 
 	tiers->lines = hot | lines_read(tiers);
 	for (unsigned tier = 0; tier < sizes->count; tier++) {
-		while (tp_page_line(words * sizeof(uint64_t)) & tiers->lines && skips++ < SKIPS)
+		while (tp_colour(words * sizeof(uint64_t)) & tiers->lines && skips++ < SKIPS)
 			words += LINE_WORDS;
 		tiers->at[tier] = (uint16_t)words;
 		words += tp_round_up(1u + tiers->tier[tier].stack, LINE_WORDS);
@@ -199,7 +200,8 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 	}
 	stacks_place(tiers, hot);
 	limits_set(tiers);
-	tp_decay_init(&tiers->decay, &tiers->doors, tiers->at, sizes->count, decay_ms);
+	tp_decay_init(&tiers->decay, (char *)cpus + tp_doors_bytes(tiers->doors.count),
+		&tiers->doors, tiers->at, sizes->count, decay_ms);
 	return 0;
 }
 
@@ -211,7 +213,7 @@ _Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + (SKIPS
 _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 
 /* Of the block that a slab lies in, since it begins a page. */
-#define BLOCK_BYTES(tiers) ((tiers)->slab_bytes + TP_PAGE - TP_LINE)
+#define BLOCK_BYTES(tiers) ((tiers)->slab_bytes + TP_COLOUR_PAGE - TP_LINE)
 
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
@@ -225,14 +227,17 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 	block = tp_backing_alloc(tiers->backing, BLOCK_BYTES(tiers));
 	if (!block)
 		return;
-	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_PAGE);
+	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_COLOUR_PAGE);
 	memset(slab, 0, tiers->slab_bytes);
-	if (tp_doors_install(&tiers->doors, cpu, slab)) {
-		door->block = block;
-		tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
-	} else {
+	door = tp_doors_claim(&tiers->doors, cpu);
+	if (!door) {
 		tp_backing_free(tiers->backing, block, BLOCK_BYTES(tiers));
+		return;
 	}
+	door->block = block;
+	tp_decay_cpu_joins(&tiers->decay, door);
+	tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
+	tp_door_install(door, slab);
 }
 
 void tp_tiers_fini(struct tp_tiers *tiers)
@@ -245,6 +250,15 @@ void tp_tiers_fini(struct tp_tiers *tiers)
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
 	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
+}
+
+/* ---- depots ---- */
+
+void tp_tiers_depot_push(
+	struct tp_tiers *tiers, unsigned tier, struct tp_list *list, struct tp_list *victims)
+{
+	if (list->head && !tp_depot_push(&tiers->tier[tier].depot, list))
+		tp_list_move(list, victims);
 }
 
 /* ---- room ---- */

@@ -2,7 +2,7 @@
 /*
  * The tables in which a pool's idle buffers lie: for each tier a stack on each CPU and a depot, and
  * what is leased for them. Owns the memory of the tables and the leases; which buffer goes where,
- * idle.c decides. Layer 5.
+ * idle.c decides.
  *
  * Invariants, at every instant:
  *
@@ -60,10 +60,16 @@ struct tp_tiers {
 	uint16_t quick_at[TP_SIZE_INDICES];
 };
 
+/* Bytes for what is kept of so many CPUs. */
+static inline size_t tp_tiers_cpu_bytes(unsigned count)
+{
+	return tp_doors_bytes(count) + tp_decay_bytes(count);
+}
+
 /*
- * 0 or -ENOMEM. cpus: memory of tp_doors_bytes(tp_percpu_count()); it, sizes and backing must
+ * 0 or -ENOMEM. cpus: memory of tp_tiers_cpu_bytes(tp_percpu_count()); it, sizes and backing must
  * outlive the tables. retain, max_idle and decay_ms as in the options. hot: lines of the page
- * (tp_page_line) in which something else lies that each get and put reads.
+ * (tp_colour) in which something else lies that each get and put reads.
  */
 int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
@@ -93,6 +99,10 @@ void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t 
  * next ones.
  */
 void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most);
+
+/* Puts the whole list, with its leases, into a tier's depot; if that is closed, to victims. */
+void tp_tiers_depot_push(
+	struct tp_tiers *tiers, unsigned tier, struct tp_list *list, struct tp_list *victims);
 
 /* Lines of the page in which a tier's stacks lie, on each CPU the same. */
 uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier);

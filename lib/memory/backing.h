@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where blocks come from: jemalloc, libc, or the program's own functions; and what a block really
- * costs there. Owns nothing of a pool; jemalloc's arenas, which all pools of a process share, are
- * here. Never called while a lock of the library is held. Layer 2.
+ * costs there. Owns nothing of a pool. Never called while a lock of the library is held.
  */
 #ifndef TP_BACKING_H
 #define TP_BACKING_H
@@ -11,6 +10,8 @@
 #include <stddef.h>
 
 #include <tierpool/pool.h>
+
+#include "base/compiler.h"
 
 struct tp_backing {
 	struct tierpool_backing call;
@@ -35,10 +36,17 @@ void tp_backing_free(const struct tp_backing *backing, void *block, size_t n);
 /* Has freed pages return to the system: those whose decay is due, or all of them. */
 void tp_backing_give_back(const struct tp_backing *backing, bool all);
 
-/*
- * Copies a public struct that begins with its size: 0; -EINVAL for a size of 0 or less than a
- * size_t; -E2BIG when bytes beyond known are not zero. What from does not have is left as it is.
- */
-int tp_copy_sized(void *to, size_t known, const void *from);
+/* ---- backing_libc.c, backing_jemalloc.c ---- */
+
+extern tp_hidden const struct tp_backing tp_backing_libc, tp_backing_jemalloc;
+
+/* Bytes of a page: the system's, once the library is loaded. */
+extern tp_hidden size_t tp_backing_page;
+
+/* Whether the process has jemalloc. */
+bool tp_backing_jemalloc_present(void);
+
+/* How long its arenas keep pages of freed blocks, where no pool has asked for less. */
+void tp_backing_jemalloc_decay_set(unsigned decay_ms);
 
 #endif

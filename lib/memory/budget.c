@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory/budget.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-#include <tierpool/pool.h>
-
 #include "base/atomic.h"
 #include "base/compiler.h"
 #include "base/inject.h"
@@ -79,31 +74,4 @@ void tp_budget_recount(struct tp_budget *budget, size_t leased)
 {
 	budget->leased = leased;
 	budget->free = signed_limit(budget->limit) - (int64_t)leased;
-}
-
-void tp_budget_share(struct tierpool_budget *budget)
-{
-	tp_add_relaxed(&budget->users, 1u);
-}
-
-int tierpool_budget_create(tierpool_budget **out, size_t bytes)
-{
-	if (!out)
-		return -EINVAL;
-	*out = NULL;
-	if (!bytes)
-		return -EINVAL;
-	*out = calloc(1, sizeof **out);
-	if (!*out)
-		return -ENOMEM;
-	tp_budget_init(&(*out)->budget, bytes);
-	(*out)->users = 1;
-	return 0;
-}
-
-void tierpool_budget_destroy(tierpool_budget *budget)
-{
-	/* Acquire and release: whoever frees sees every other user's last release of a lease. */
-	if (budget && tp_sub_acq_rel(&budget->users, 1u) == 1)
-		free(budget);
 }

@@ -2,7 +2,7 @@
 /*
  * A hard bound, on idle bytes or on idle buffers: whoever would keep one leases it first. Owns the
  * numbers and their promise, leased <= limit at every instant; what was leased for what, the lessee
- * knows. Layer 2.
+ * knows.
  *
  * All that decides is in one word, free. So a lease is one compare-and-swap that sees the limit as
  * it is, never an addition that is undone when it turns out too much: a reader between the two
@@ -49,17 +49,5 @@ size_t tp_budget_excess(const struct tp_budget *budget);
 
 /* Says what is leased, whatever was. While nobody else uses the budget. */
 void tp_budget_recount(struct tp_budget *budget, size_t leased);
-
-/* tierpool_budget: a budget that several pools share. Its users keep it alive. */
-struct tierpool_budget {
-	struct tp_budget budget;
-	size_t users; /* pools, and 1 for the program's handle */
-	/* Of pool.c, which looks after those who have leased what another one could use. */
-	uint32_t reclaiming; /* a lock that is only tried; what is below is its holder's */
-	uint32_t next_neighbour;
-	uint64_t reclaimed_ms;
-};
-
-void tp_budget_share(struct tierpool_budget *budget);
 
 #endif

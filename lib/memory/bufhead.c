@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/colour.h"
 #include "memory/bufstate.h"
 
 #define HEADERS_PER_PAGE 63
@@ -40,7 +41,7 @@ static tierpool_buf *spare_pop(struct tp_headers *headers, uint64_t lines)
 	struct tp_list aside = {NULL, 0};
 	tierpool_buf *b;
 
-	while ((b = tp_list_pop(&headers->spare)) && tp_page_line((uintptr_t)b) & lines &&
+	while ((b = tp_list_pop(&headers->spare)) && tp_colour((uintptr_t)b) & lines &&
 		aside.count < CHOICE)
 		tp_list_push(&aside, b);
 	if (!b)

@@ -2,7 +2,7 @@
 /*
  * The headers of a pool's buffers: allocated by the page, apart from the blocks, and type-stable: a
  * header that was once a buffer of this pool can be read until the pool dies, so that a put of a
- * buffer that is long gone is found out and not undefined. Layer 4.
+ * buffer that is long gone is found out and not undefined.
  */
 #ifndef TP_HEADER_H
 #define TP_HEADER_H
@@ -11,8 +11,8 @@
 
 #include <tierpool/buffer.h>
 
-#include "idle/depot.h"
 #include "memory/backing.h"
+#include "memory/buflist.h"
 
 struct tp_headers {
 	pthread_mutex_t lock;
@@ -28,7 +28,7 @@ void tp_headers_fini(struct tp_headers *headers, const struct tp_backing *backin
 
 /*
  * A header, which is the caller's, in state released; where there is a choice, not in one of these
- * lines of the page (tp_page_line). NULL: out of memory.
+ * lines of the page (tp_colour). NULL: out of memory.
  */
 tierpool_buf *tp_header_alloc(
 	struct tp_headers *headers, const struct tp_backing *backing, uint64_t lines);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control field of a buffer's header: magic 16, state 8, age 8, from the top. Says
- * what each state means and which transitions there are. Layer 1.
+ * what each state means and which transitions there are.
  *
  *   borrowed   the borrower's. Bits beside it send append and put the slow way: secret, stream,
  *              oversize, failed (an error sticks; tp_error says which); careful only put

@@ -2,7 +2,7 @@
 /*
  * Hides idle blocks from ASan and Valgrind, so that a program that still uses a buffer it has put
  * is found out at once. Works in the ordinary library, when the program runs under either; for
- * Valgrind its headers must have been there when the library was built. Layer 1.
+ * Valgrind its headers must have been there when the library was built.
  */
 #ifndef TP_SHADOW_H
 #define TP_SHADOW_H

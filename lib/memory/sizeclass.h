@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size to tier and back. Owns the table of a pool's tier sizes. Layer 2.
+ * Size to tier and back. Owns the table of a pool's tier sizes.
  */
 #ifndef TP_SIZECLASS_H
 #define TP_SIZECLASS_H

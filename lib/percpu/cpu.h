@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which CPUs there are, which one we are on, and how the per-CPU layer excludes others from it: the
- * mode, chosen once, before the first pool. Owns nothing but the answers. Layer 1.
+ * mode, chosen once, before the first pool. Owns nothing but the answers.
  *
  *   rseq    pops and pushes are restartable sequences; another CPU is stopped with a fence
  *   locked  each CPU's stacks have a lock; works everywhere, taken where rseq cannot be had
@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/colour.h"
 #include "base/compiler.h"
 #include "percpu/rseq.h"
 
@@ -46,10 +47,10 @@ static inline unsigned tp_percpu_id(void)
 	return (unsigned)sched_getcpu();
 }
 
-/* The line of its page (tp_page_line) in which the caller's rseq area lies. */
+/* The line of its page (tp_colour) in which the caller's rseq area lies. */
 static inline uint64_t tp_percpu_line(void)
 {
-	return tp_page_line((uintptr_t)__builtin_thread_pointer() + (uintptr_t)tp_percpu_area);
+	return tp_colour((uintptr_t)__builtin_thread_pointer() + (uintptr_t)tp_percpu_area);
 }
 
 /* The same, below count; 0 where it is not, which only a CPU that nobody configured is. */

@@ -2,7 +2,7 @@
 /*
  * Restartable sequences: the three things that are done on the caller's CPU without an atomic
  * instruction. The contract; x86_64.h and aarch64.h implement it, none.h is for where there are
- * none. Layer 0.
+ * none.
  *
  * A sequence is a few instructions that the kernel knows of. A thread that is preempted, migrated,
  * signalled or fenced inside of one does not go on there: it goes to the sequence's abort handler.
@@ -59,6 +59,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "percpu/word.h"
+
 /* Of the kernel's struct rseq (linux/rseq.h), in bytes: what is read, and what is written. */
 #define TP_RSEQ_CPU_ID 4
 #define TP_RSEQ_CS 8
@@ -69,16 +71,6 @@
  * 200 us timer), and the next pass a matter of nanoseconds.
  */
 #define TP_SEQUENCE_TRIES 16
-
-/* depth 12 | room 12 | countdown 40, see cpucache.h. */
-#define TP_WORD_BITS 12
-#define TP_WORD_MASK UINT64_C(0xfff)
-#define TP_WORD_DEPTH UINT64_C(1)
-#define TP_WORD_ROOM (UINT64_C(1) << TP_WORD_BITS)
-#define TP_WORD_COUNTDOWN (UINT64_C(1) << 2 * TP_WORD_BITS)
-
-#define TP_WORD_POP (TP_WORD_ROOM - TP_WORD_DEPTH - TP_WORD_COUNTDOWN)
-#define TP_WORD_PUSH (TP_WORD_DEPTH - TP_WORD_ROOM)
 
 /*
  * Where the slab pointers are, one a CPU, behind the base that pop and push are given: there struct

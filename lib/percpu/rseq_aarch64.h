@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sequences of sequence.h for aarch64, each under its pseudocode. Layer 1.
+ * The sequences of sequence.h for aarch64, each under its pseudocode.
  *
  * Stores are no releases here, and loads may pass each other. So the commit is stlr; what is loaded
  * after a slab pointer is found through it, by address, and where it is not, the pointer is read by

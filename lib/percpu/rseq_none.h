@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For architectures without sequences, and for TSan: never called, since the mode is locked there.
- * Layer 1.
  */
 #ifndef TP_ARCH_NONE_H
 #define TP_ARCH_NONE_H

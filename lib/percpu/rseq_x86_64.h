@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached
- * through %fs, which is the thread pointer. Every store is a release here. Layer 1.
+ * through %fs, which is the thread pointer. Every store is a release here.
  *
  * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 7 a delay that is injected, 8 and 9 the copying of
  * a store. 4 is also the way out of a pop that finds nothing.

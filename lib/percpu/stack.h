@@ -2,7 +2,7 @@
 /*
  * Per-CPU stacks of pointers: one stack for each tier and CPU, all stacks of a CPU in one slab.
  * Owns what each word counts, and the way in and out in both modes; whose a slab is at the moment,
- * door.h says. Knows neither buffers nor bytes. Layer 3.
+ * door.h says. Knows neither buffers nor bytes.
  *
  * The word of a stack, 64 bits: depth 12 | room 12 | countdown 40 (signed). depth pointers lie in
  * the stack, room more may be pushed. One store commits the stack, the lease (depth + room is what
@@ -35,30 +35,6 @@
 #include "base/compiler.h"
 #include "percpu/cpu.h"
 #include "percpu/stop.h"
-
-/* Slots that one stack may have at the most, so that depth and room fit into their bits. */
-#define TP_STACK_MAX 1024
-
-static inline unsigned tp_word_depth(uint64_t word)
-{
-	return (unsigned)(word & TP_WORD_MASK);
-}
-
-static inline unsigned tp_word_room(uint64_t word)
-{
-	return (unsigned)(word >> TP_WORD_BITS & TP_WORD_MASK);
-}
-
-/* What the stack has leased. */
-static inline unsigned tp_word_held(uint64_t word)
-{
-	return tp_word_depth(word) + tp_word_room(word);
-}
-
-static inline int64_t tp_word_countdown(uint64_t word)
-{
-	return (int64_t)word >> 2 * TP_WORD_BITS;
-}
 
 static inline void *tp_cpucache_pop_locked(
 	const struct tp_doors *doors, unsigned at, uint64_t *after)

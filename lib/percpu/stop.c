@@ -234,25 +234,27 @@ void tp_doors_unlock(struct tp_doors *doors)
 		tp_locked_leave(&doors->door[cpu].lock);
 }
 
-bool tp_doors_install(struct tp_doors *doors, unsigned cpu, uint64_t *slab)
+struct tp_door *tp_doors_claim(struct tp_doors *doors, unsigned cpu)
 {
 	struct tp_door *door = &doors->door[cpu];
-	bool fits;
 
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
 		tp_locked_enter(&door->lock);
-	fits = !door->home && !door->closed;
-	if (fits) {
-		if (doors->ticks)
-			tp_store_relaxed(&door->aged, (uint32_t)tp_load_relaxed(doors->ticks));
-		/* Release: pairs with the acquires of home; a reader sees the slab zeroed. */
-		tp_store_release(&door->home, slab);
-		tp_point(TP_POINT_INSTALL);
-		tp_store_release(door->shown, slab);
-	}
+	if (!door->home && !door->closed)
+		return door;
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
 		tp_locked_leave(&door->lock);
-	return fits;
+	return NULL;
+}
+
+void tp_door_install(struct tp_door *door, uint64_t *slab)
+{
+	/* Release: pairs with the acquires of home; a reader sees the slab zeroed. */
+	tp_store_release(&door->home, slab);
+	tp_point(TP_POINT_INSTALL);
+	tp_store_release(door->shown, slab);
+	if (!tp_fault(TP_FAULT_RACING_INSTALL))
+		tp_locked_leave(&door->lock);
 }
 
 void tp_doors_close_all(struct tp_doors *doors)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Whose a CPU's slab is: the CPU's own, or a stopper's. Owns the doors, the slab pointers that CPUs
- * show, and how a CPU is stopped; what lies in a slab is cpucache.h's. Layer 2.
+ * show, and how a CPU is stopped; what lies in a slab is cpucache.h's.
  *
  * Synchronization between local and remote operations. A slab belongs either to its CPU or to a
  * stopper, and what the CPU shows says to whom:
@@ -49,21 +49,8 @@ struct tp_door {
 	/* What cpucache.h counts by: added to and read by anyone. */
 	uint64_t armed, skipped, moved_in, moved_out;
 	uint64_t random; /* state of the gaps between strikes */
-	/* What decay.h knows of the CPU; on a line that its own gets and puts do not need. */
-	uint64_t moves_at_look __attribute__((aligned(TP_LINE))); /* pops and pushes, by anyone */
-	uint64_t uses_at_tick; /* what was in use there, as of the last tick, by anyone */
-	uint32_t tick_ms;      /* when that was */
-	/*
-	 * Ticks that have been done here, read by anyone, and when the last; and of the one that is
-	 * done piece by piece: which it is, read by anyone; how far, in how many steps, when the
-	 * last piece was, and what was in use then, its low bits. By whoever stopped the CPU.
-	 */
-	uint32_t aged, aged_ms;
-	uint32_t ager_tick, ager_ms, ager_uses;
-	uint16_t ager, ager_steps;
-	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
-	uint32_t gap, struck_ms, hurried_ms;
-	void *block; /* that the slab lies in; by who installed it, read by who ends the pool */
+	/* That the slab lies in; written by its installer, read by the end of the pool. */
+	void *block __attribute__((aligned(TP_LINE)));
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_doors {
@@ -74,9 +61,8 @@ struct tp_doors {
 	uint64_t **slabs;
 	struct tp_door *door; /* count of them, as of the slab pointers */
 	unsigned count;
-	const uint64_t *ticks; /* begun so far, of who ages what lies here; NULL: nobody does */
-	uint32_t fence_lost;   /* the system refused one; set once, read by anyone */
-	uint64_t fences;       /* made so far */
+	uint32_t fence_lost; /* the system refused one; set once, read by anyone */
+	uint64_t fences;     /* made so far */
 };
 
 /* Bytes for the slab pointers and the doors of so many CPUs. */
@@ -137,10 +123,11 @@ void tp_doors_lock(struct tp_doors *doors);
 void tp_doors_unlock(struct tp_doors *doors);
 
 /*
- * Gives a CPU its slab, all zero, which owes nothing of the ticks so far. False: it has one, or is
- * closed; the slab is not taken.
+ * Claims a CPU that has no slab, to give it one with tp_door_install, all zero; until then nobody
+ * else stops it or gives it one. NULL: it has a slab, or is closed.
  */
-bool tp_doors_install(struct tp_doors *doors, unsigned cpu, uint64_t *slab);
+struct tp_door *tp_doors_claim(struct tp_doors *doors, unsigned cpu);
+void tp_door_install(struct tp_door *door, uint64_t *slab);
 
 /* Between stop_all and publish_all: closes all CPUs for ever. Their slabs stay as they are. */
 void tp_doors_close_all(struct tp_doors *doors);

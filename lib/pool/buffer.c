@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "pool/buffer.h"
+/*
+ * What a borrower does with a buffer: append, format, read, write, stream. Owns the content between
+ * get and put; how it grows is grow.c's.
+ */
+#include <tierpool/buffer.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -8,6 +12,7 @@
 
 #include "base/compiler.h"
 #include "memory/bufstate.h"
+#include "pool/grow.h"
 #include "pool/misuse.h"
 
 /*
@@ -35,11 +40,6 @@ static int refuse(const tierpool_buf *b)
 	return tp_control_has(b, TP_STATE_FAILED) ? -(int)b->tp_error : 0;
 }
 
-void tp_buffer_wipe(tierpool_buf *b)
-{
-	explicit_bzero(b->data, b->cap);
-}
-
 /*
  * Makes the content the first keep bytes of what it is and n more from src, in a block of at least
  * need bytes. src may lie in the old block: that is let go of only when its bytes are copied.
@@ -59,7 +59,7 @@ static int replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size
 	b->len = keep + n;
 	if (displaced) {
 		if (tp_control_has(b, TP_STATE_SECRET))
-			tp_buffer_wipe(displaced);
+			explicit_bzero(displaced->data, displaced->cap);
 		tp_pool_retire(displaced);
 	}
 	return 0;

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From tierpool_create to the end of a pool: its options, its destruction, the default pool, and
- * what a fork makes of all of them. Layer 8.
+ * From tierpool_create to the end of a pool: its options, its destruction, the default pool.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "base/atomic.h"
-#include "idle/drain.h"
+#include "base/options.h"
+#include "idle/idle.h"
 #include "pool/pool.h"
-
-/* Weak: a statically linked program has no use for them, and its linker warns of them. */
-#pragma weak dladdr
-#pragma weak dlopen
+#include "pool/shared_budget.h"
+#include "process/fork.h"
 
 #define DEFAULT_NAME "tierpool"
 #define DEFAULT_MIN_SIZE ((size_t)64)
@@ -62,7 +59,7 @@ static bool sizes_overflow(const struct tp_sizeclass *sizes)
 static int options_read(const struct tierpool_options *options, struct tierpool_options *chosen,
 	struct tp_sizeclass *sizes, struct tp_backing *backing)
 {
-	int error = options ? tp_copy_sized(chosen, sizeof *chosen, options) : 0;
+	int error = options ? tp_options_copy(chosen, sizeof *chosen, options) : 0;
 
 	if (!error)
 		error = sizes_choose(sizes, chosen);
@@ -81,20 +78,27 @@ static int options_read(const struct tierpool_options *options, struct tierpool_
 	return tp_backing_init(backing, chosen->backing, chosen->decay_ms);
 }
 
+static const struct tp_kind pool_kind = {.id = TP_KIND_POOL,
+	.dead = pool_free,
+	.due = tp_pool_due,
+	.tick = tp_pool_tick_entry,
+	.empty = tp_pool_empty,
+	.fork = tp_pool_fork};
+
 static tierpool *pool_make(const struct tierpool_options *chosen, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing)
 {
 	static uint64_t last_id;
 	unsigned cpus = tp_percpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	size_t bytes = sizeof(tierpool) + tp_doors_bytes(cpus) + length;
+	size_t bytes = sizeof(tierpool) + tp_tiers_cpu_bytes(cpus) + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
 	if (!pool)
 		return NULL;
 	memset(pool, 0, bytes);
 	pool->bytes = bytes;
-	pool->registered.name = memcpy(pool->cpus + tp_doors_bytes(cpus), chosen->name, length);
+	pool->registered.name = memcpy(pool->cpus + tp_tiers_cpu_bytes(cpus), chosen->name, length);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
 	pool->default_tier =
@@ -102,18 +106,17 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	/* For a get of no size. */
 	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
 	if (tp_tiers_init(&pool->tiers, pool->cpus, &pool->sizes, &pool->backing, chosen->retain,
-		    chosen->budget ? &chosen->budget->budget : NULL, chosen->max_idle,
+		    chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL, chosen->max_idle,
 		    chosen->decay_ms, tp_pool_lines(pool))) {
+		tierpool_budget_destroy(chosen->budget);
 		tp_backing_free(backing, pool, bytes);
 		return NULL;
 	}
 	pool->budget = chosen->budget;
-	if (pool->budget)
-		tp_budget_share(pool->budget);
 	tp_headers_init(&pool->headers);
 	tp_sites_init(&pool->sites);
 	pool->id = tp_add_relaxed(&last_id, 1u) + 1;
-	pool->registered.kind = &tp_pool_kind;
+	pool->registered.kind = &pool_kind;
 	return pool;
 }
 
@@ -134,7 +137,7 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	*out = pool_make(&chosen, &sizes, &backing);
 	if (!*out)
 		return -ENOMEM;
-	tp_forks_start();
+	tp_fork_start();
 	tp_registry_add(&(*out)->registered);
 	return 0;
 }
@@ -161,8 +164,7 @@ tierpool *tierpool_default(void)
 	return published;
 }
 
-/* Gets less puts, of whichever way: exact but for the calls under way. */
-static uint64_t gets_less_puts(const tierpool *pool)
+uint64_t tp_pool_gets_less_puts(const tierpool *pool)
 {
 	struct tp_cpucache_counts fast =
 		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
@@ -173,7 +175,7 @@ static uint64_t gets_less_puts(const tierpool *pool)
 
 static size_t borrowed(const tierpool *pool)
 {
-	uint64_t out = gets_less_puts(pool);
+	uint64_t out = tp_pool_gets_less_puts(pool);
 
 	return (int64_t)out > 0 ? (size_t)out : 0;
 }
@@ -192,7 +194,7 @@ static size_t destroy(tierpool *pool, size_t unused)
 		return 0;
 	tp_registry_close(&pool->registered);
 	tp_drain_close(&pool->tiers, &victims);
-	tp_pool_release(pool, &victims, TP_DROP_DESTROY);
+	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
 	out = borrowed(pool);
 	tp_registry_drop(&pool->registered); /* the handle's */
 	return out;
@@ -201,128 +203,4 @@ static size_t destroy(tierpool *pool, size_t unused)
 size_t tierpool_destroy(tierpool *pool)
 {
 	return pool ? tp_pool_each(pool, destroy, 0) : 0;
-}
-
-/* ---- fork ---- */
-
-static void pool_lock(struct tp_registered *entry)
-{
-	tierpool *pool = tp_pool_of(entry);
-
-	pthread_mutex_lock(&pool->sites.lock);
-	tp_tiers_lock(&pool->tiers);
-	pthread_mutex_lock(&pool->headers.lock);
-}
-
-static void pool_unlock(struct tp_registered *entry)
-{
-	tierpool *pool = tp_pool_of(entry);
-
-	pthread_mutex_unlock(&pool->headers.lock);
-	tp_tiers_unlock(&pool->tiers);
-	pthread_mutex_unlock(&pool->sites.lock);
-}
-
-/* In the child of a fork: makes the counts fit what is there. */
-static void lost_count(tierpool *pool)
-{
-	struct tp_counters *c = &pool->counters;
-	struct tp_cpucache_counts fast =
-		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
-	int64_t lost = (int64_t)(c->allocs - c->frees - gets_less_puts(pool)), told;
-
-	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		lost -= (int64_t)tp_tiers_count(&pool->tiers, tier);
-	/* Below zero where a change of a word was lost between its commit and its count. */
-	if (lost < 0)
-		c->slow_puts += (uint64_t)-lost;
-	else
-		c->slow_gets += (uint64_t)lost;
-	/* And where that was an arming, both are fewer than have been told of. */
-	told = (int64_t)(c->told_gets - c->slow_gets) - fast.pops;
-	lost = (int64_t)(c->told_puts - c->slow_puts) - fast.pushes;
-	told = lost > told ? lost : told;
-	if (told > 0) {
-		c->slow_gets += (uint64_t)told;
-		c->slow_puts += (uint64_t)told;
-	}
-}
-
-/*
- * What slow calls of the parent's other threads had in hand is lost with them. Its leases end, by
- * leasing anew what is there; its buffers count as borrowed, like all that those threads held.
- */
-static void pool_forked(struct tp_registered *entry)
-{
-	tp_tiers_recount(&tp_pool_of(entry)->tiers);
-	tp_decay_forked(&tp_pool_of(entry)->tiers.decay);
-	lost_count(tp_pool_of(entry));
-}
-
-const struct tp_kind tp_pool_kind = {.dead = pool_free,
-	.due = tp_pool_due,
-	.tick = tp_pool_tick_entry,
-	.empty = tp_pool_empty,
-	.lock = pool_lock,
-	.unlock = pool_unlock,
-	.forked = pool_forked};
-
-/* Takes every lock that a get, put, tick or destroy may hold: the child finds all of them whole. */
-static void fork_prepare(void)
-{
-	tp_registry_lock();
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
-		e->kind->lock(e);
-}
-
-static void fork_release(void)
-{
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
-		e->kind->unlock(e);
-	tp_registry_unlock();
-}
-
-static void fork_child(void)
-{
-	/* Before any pool leases anew of it; nor is anybody else reclaiming here. */
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next)
-		if (e->kind == &tp_pool_kind && tp_pool_of(e)->budget) {
-			tp_budget_recount(&tp_pool_of(e)->budget->budget, 0);
-			tp_pool_of(e)->budget->reclaiming = 0;
-		}
-	for (struct tp_registered *e = tp_registry_first_locked(); e; e = e->next) {
-		e->visits = 0;
-		e->kind->forked(e);
-	}
-	fork_release();
-}
-
-/*
- * The library stays where it is when a plugin that it was linked into is unloaded: buffers may
- * still be out, and fork's handlers are registered. The shared library says so itself (-z
- * nodelete).
- */
-__attribute__((constructor)) static void stay_loaded(void)
-{
-	Dl_info self;
-
-	/* Without a slash it is a program found through PATH, and would be searched for as a
-	 * library. */
-	if (dladdr && dlopen && dladdr(&default_pool, &self) && self.dli_fname &&
-		strchr(self.dli_fname, '/'))
-		dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-}
-
-static void forks_register(void)
-{
-	pthread_atfork(fork_prepare, fork_release, fork_child);
-	/* After ours, so that a fork takes its lock first: it may be waited for with ours. */
-	tp_reaper_forks();
-}
-
-void tp_forks_start(void)
-{
-	static pthread_once_t registered = PTHREAD_ONCE_INIT;
-
-	pthread_once(&registered, forks_register);
 }

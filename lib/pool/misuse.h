@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reports of misuse: to the program's handler, or to stderr and then abort. Layer 3.
+ * Reports of misuse: to the program's handler, or to stderr and then abort.
  */
 #ifndef TP_MISUSE_H
 #define TP_MISUSE_H

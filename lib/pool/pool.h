@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: a buffer's way from its allocation to its release, but for the fast parts of it, which
- * are borrow.c's; what is counted on that way; and how a pool decays. Layer 7.
+ * The pool: its struct, what it counts, and what the files of this folder do for each other.
  */
 #ifndef TP_POOL_H
 #define TP_POOL_H
@@ -57,9 +56,9 @@ struct tierpool {
 			struct tp_headers headers;
 			struct tp_sites sites;
 			struct tp_counters counters;
-			/* Of pages_settle: frees and time when it last did something; until when.
+			/* Of purge.c: frees and time when it last did something; until when.
 			 */
-			uint64_t settled_frees, settled_ms, settling;
+			uint64_t purged_frees, purged_ms, purging;
 		};
 		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
 	};
@@ -82,17 +81,64 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 	return (tierpool *)entry;
 }
 
-/* Of borrow.c. Before the first pool is made, and any time later: settles which way gets go. */
+/* ---- get.c ---- */
+
+/* Settles, once, which way gets and puts go: before the first pool is made. */
 void tp_pool_start(void);
 
-/*
- * Registers fork's handlers, once: with the first pool, and so after jemalloc's own, since those
- * that prepare run in reverse order.
- */
-void tp_forks_start(void);
-
-/* Lines of the page in which something lies that each get and put reads, apart from the tables. */
+/* Colours in which something lies that each get and put reads, apart from the tables. */
 uint64_t tp_pool_lines(const tierpool *pool);
+
+/* An idle buffer that holds the tier, now the caller's, still in state idle. NULL: none. */
+tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier);
+
+/* ---- put.c ---- */
+
+/* Keeps a buffer in state idle, at the price of a larger idle one if need be, or frees it. */
+void tp_pool_keep(tierpool *pool, tierpool_buf *b);
+
+/* ---- alloc.c ---- */
+
+/* A buffer in state idle, with a block of its own. NULL: out of memory. */
+tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n);
+
+/* Frees a buffer in state idle, and ends the lease, if it has one. The pool may be gone then. */
+void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased);
+
+/* Frees all of a list of victims, which come with their leases. Returns the bytes of their cost. */
+size_t tp_pool_free_all(tierpool *pool, struct tp_list *victims, enum tp_drop why);
+
+/* ---- maintain.c ---- */
+
+/* For slow calls and strikes: a piece of what is due of the pool's decay. Whether there is more. */
+bool tp_pool_maintain(tierpool *pool);
+
+/* The same, in a slow call: after which the next strike comes soon. */
+void tp_pool_maintain_slow(tierpool *pool);
+
+/* As tierpool_tick, for a pool that the caller knows to exist. */
+size_t tp_pool_tick(tierpool *pool, bool asked);
+
+/* A buffer was kept; or freed, which matters where its pages may have to be given back. */
+void tp_pool_reaper_tell(tierpool *pool, bool kept);
+
+/* What the reaper calls (struct tp_kind). */
+uint64_t tp_pool_due(struct tp_registered *entry);
+size_t tp_pool_tick_entry(struct tp_registered *entry);
+size_t tp_pool_empty(struct tp_registered *entry);
+
+/* ---- purge.c ---- */
+
+/* Has the backing give back all pages of what was freed. */
+void tp_pool_purge(tierpool *pool);
+
+/* The same, of those whose time has come. asked: in a tick. */
+void tp_pool_purge_due(tierpool *pool, bool asked);
+
+/* Whether nothing was freed of which the system might yet get the pages back. */
+bool tp_pool_is_purged(const tierpool *pool);
+
+/* ---- trim.c ---- */
 
 /*
  * Calls step for a pool, if it exists still, with a reference held; for NULL, visiting every one.
@@ -100,37 +146,14 @@ uint64_t tp_pool_lines(const tierpool *pool);
  */
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument);
 
-/* A buffer in state idle, with a block of its own. NULL: out of memory. */
-tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n);
-
-/* An idle buffer that holds the tier, now the caller's, still in state idle. NULL: none. */
-tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier);
-
-/* Keeps a buffer in state idle, at the price of a larger idle one if need be, or frees it. */
-void tp_pool_stow(tierpool *pool, tierpool_buf *b);
-
-/* For slow calls and strikes: a piece of what is due of the pool's decay. Whether there is more. */
-bool tp_pool_attend(tierpool *pool);
-
-/*
- * What a pool is among the registered; implemented in lifecycle.c, and for the reaper in upkeep.c.
- */
-extern const struct tp_kind tp_pool_kind;
-uint64_t tp_pool_due(struct tp_registered *entry);
-size_t tp_pool_tick_entry(struct tp_registered *entry);
-size_t tp_pool_empty(struct tp_registered *entry);
-
-/* Has the backing give back all pages of what was freed, and notes that there are none. */
-void tp_pool_settle(tierpool *pool);
-
-/* Whether nothing was freed of which the system might yet get the pages back. */
-bool tp_pool_is_settled(const tierpool *pool);
-
-/* As tierpool_tick and tierpool_trim, for a pool that the caller knows to exist. */
-size_t tp_pool_tick(tierpool *pool, bool asked);
+/* As tierpool_trim, for a pool that the caller knows to exist. */
 size_t tp_pool_trim(tierpool *pool, size_t keep);
 
-/* Frees all of a list of victims, which come with their leases. The bytes that were theirs. */
-size_t tp_pool_release(tierpool *pool, struct tp_list *victims, enum tp_drop why);
+/* ---- create.c, fork.c ---- */
+
+/* Gets less puts, of whichever way: exact but for the calls under way. */
+uint64_t tp_pool_gets_less_puts(const tierpool *pool);
+
+void tp_pool_fork(struct tp_registered *entry, enum tp_fork phase);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * The places in a program that borrow from a pool. Owns one node for each place and pool, keyed by
  * file, line and label, with copies of the strings: a plugin that is unloaded leaves nothing
- * behind. Layer 4.
+ * behind.
  *
  * The program's static tierpool_site is a stub: its state holds the id of the pool that it last
  * borrowed from, and is written only inside a call that was handed it. A stub with another pool's

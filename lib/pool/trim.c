@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done to a pool as a whole, and to all pools: tick, trim, a new bound; and what the reaper
- * does to one. Layer 8.
+ * What is done to a pool as a whole, and to all pools: tick, trim, a new bound.
  */
 #include "base/atomic.h"
 #include "base/spinlock.h"
-#include "idle/drain.h"
+#include "idle/idle.h"
 #include "pool/pool.h"
 
 static size_t tick(tierpool *pool, size_t unused)
@@ -27,20 +26,20 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	 */
 	while (idle > keep) {
 		tp_drain_strip(&pool->tiers, idle - keep, &victims);
-		released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
+		released = tp_pool_free_all(pool, &victims, TP_DROP_TRIM);
 		bytes += released;
 		if (!released || bytes >= excess)
 			break;
 		idle = tp_tiers_bytes(&pool->tiers);
 	}
-	tp_pool_settle(pool);
+	tp_pool_purge(pool);
 	return bytes;
 }
 
 static bool is_pool(const struct tp_registered *entry, void *unused)
 {
 	(void)unused;
-	return entry->kind == &tp_pool_kind;
+	return entry->kind->id == TP_KIND_POOL;
 }
 
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
@@ -70,29 +69,6 @@ size_t tierpool_trim(tierpool *pool, size_t keep)
 	return tp_pool_each(pool, tp_pool_trim, keep);
 }
 
-/* ---- for the reaper ---- */
-
-uint64_t tp_pool_due(struct tp_registered *entry)
-{
-	struct tp_tiers *tiers = &tp_pool_of(entry)->tiers;
-
-	tp_decay_unwatch(&tiers->decay);
-	return tp_decay_due(&tiers->decay,
-		tp_load_relaxed(&tiers->retain.leased) || !tp_pool_is_settled(tp_pool_of(entry)));
-}
-
-size_t tp_pool_tick_entry(struct tp_registered *entry)
-{
-	tierpool *pool = tp_pool_of(entry);
-
-	return tp_decay_claim(&pool->tiers.decay) ? tp_pool_tick(pool, false) : 0;
-}
-
-size_t tp_pool_empty(struct tp_registered *entry)
-{
-	return tp_pool_trim(tp_pool_of(entry), 0);
-}
-
 /* ---- a new bound ---- */
 
 static size_t retain_set(tierpool *pool, size_t bytes)
@@ -105,7 +81,7 @@ static size_t retain_set(tierpool *pool, size_t bytes)
 	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
 		bool all = tp_drain_strip(&pool->tiers, excess, &victims);
-		size_t released = tp_pool_release(pool, &victims, TP_DROP_TRIM);
+		size_t released = tp_pool_free_all(pool, &victims, TP_DROP_TRIM);
 
 		sum += released;
 		if (released)

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The reaper: a thread that ticks pools and caches which nobody touches, and empties all of them
- * when memory is short. Owns the thread, its starts, and its watch on memory pressure. Layer 9.
- *
- * It sleeps until the next tick of any is due. Of one that is empty it is told when something is
- * kept there again (tp_decay_unwatch), so that it sleeps for ever while all are empty.
- */
+#include "process/reaper.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,11 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <tierpool/pool.h>
+
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "idle/decay.h"
-#include "pool/pool.h"
-#include "process/registry.h"
+#include "process/fork.h"
 
 /* At the most 15 bytes (pthread_setname_np). */
 #define NAME "tierpool-reaper"
@@ -78,6 +73,13 @@ static void event_raise(int event)
 
 void tp_reaper_wake(void)
 {
+	/*
+	 * Acquire: pairs with watch_set. A caller who finds none did its exchange of unwatched
+	 * (decay.c) before the exchange of a reaper that starts now, whose look comes after that
+	 * and sees what was kept.
+	 */
+	if (!tp_load_acquire(&reaper.watch))
+		return;
 	pthread_mutex_lock(&reaper.wake_lock);
 	if (reaper.watch)
 		event_raise(reaper.watch->file[WAKE].fd);
@@ -281,32 +283,21 @@ static void *reaper_run(void *context)
 
 /* ---- starts and stops ---- */
 
-static void fork_prepare(void)
+void tp_reaper_fork(enum tp_fork phase)
 {
-	pthread_mutex_lock(&reaper.lock);
-	pthread_mutex_lock(&reaper.wake_lock);
-}
-
-static void fork_parent(void)
-{
+	if (phase == TP_FORK_PREPARE) {
+		pthread_mutex_lock(&reaper.lock);
+		pthread_mutex_lock(&reaper.wake_lock);
+		return;
+	}
+	if (phase == TP_FORK_CHILD) {
+		if (reaper.watch)
+			watch_free(reaper.watch);
+		reaper.watch = NULL;
+		reaper.starts = 0;
+	}
 	pthread_mutex_unlock(&reaper.wake_lock);
 	pthread_mutex_unlock(&reaper.lock);
-}
-
-/* Here is no such thread; and its files are the parent's. */
-static void fork_child(void)
-{
-	if (reaper.watch)
-		watch_free(reaper.watch);
-	reaper.watch = NULL;
-	reaper.starts = 0;
-	pthread_mutex_unlock(&reaper.wake_lock);
-	pthread_mutex_unlock(&reaper.lock);
-}
-
-void tp_reaper_forks(void)
-{
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
 /* With the lock. NULL with errno. */
@@ -365,7 +356,7 @@ int tierpool_reaper_start(void)
 {
 	int error = 0, untold, cancel;
 
-	tp_forks_start();
+	tp_fork_start();
 	/* To open a file is a place where a thread may be cancelled, and so is to print. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);

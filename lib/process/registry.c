@@ -114,17 +114,24 @@ void tp_registry_close(struct tp_registered *entry)
 		tp_locked_wait(looks);
 }
 
-void tp_registry_lock(void)
+/* In the lock. */
+static void registry_fork_each(enum tp_fork phase)
 {
-	pthread_mutex_lock(&registry_lock);
+	for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
+		entry->kind->fork(entry, phase);
 }
 
-void tp_registry_unlock(void)
+void tp_registry_fork(enum tp_fork phase)
 {
-	pthread_mutex_unlock(&registry_lock);
-}
-
-struct tp_registered *tp_registry_first_locked(void)
-{
-	return registry_first;
+	if (phase == TP_FORK_PREPARE)
+		pthread_mutex_lock(&registry_lock);
+	if (phase == TP_FORK_CHILD) {
+		registry_fork_each(TP_FORK_CHILD_FIRST);
+		/* The threads that were visiting are not in the child. */
+		for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
+			entry->visits = 0;
+	}
+	registry_fork_each(phase);
+	if (phase != TP_FORK_PREPARE)
+		pthread_mutex_unlock(&registry_lock);
 }

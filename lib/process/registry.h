@@ -2,7 +2,7 @@
 /*
  * All pools and object caches that exist, and the references that keep each in existence. Owns the
  * list and its lock; knows of an entry its name and its kind, which says what can be done to it
- * without knowing more. Layer 2.
+ * without knowing more.
  *
  * A pool has a reference for its handle, one for each buffer that has a block, and one for each
  * slow call under way; whoever drops the last one frees the pool. A cache has one for its handle,
@@ -19,18 +19,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* As a due time: never; and, to the reaper, that nothing is there that could decay. */
+#define TP_DUE_NEVER (UINT64_MAX - 1)
+#define TP_DUE_EMPTY UINT64_MAX
+
 struct tp_registered;
 
+enum tp_kind_id { TP_KIND_POOL, TP_KIND_CACHE };
+
+/*
+ * What happens around a fork, in this order: before it, all entries take their locks; after it, in
+ * the parent they give them back. In the child each entry first lets go of what it shares with
+ * others; then each counts what is there, and gives its locks back.
+ */
+enum tp_fork { TP_FORK_PREPARE, TP_FORK_PARENT, TP_FORK_CHILD_FIRST, TP_FORK_CHILD };
+
 struct tp_kind {
+	enum tp_kind_id id;
 	void (*dead)(struct tp_registered *self); /* called once, when no reference is left */
 	/* For the reaper, on a visit. */
-	uint64_t (*due)(struct tp_registered *self); /* when the next tick is (decay.h) */
+	uint64_t (*due)(struct tp_registered *self); /* when the next tick is, by tp_clock_ms */
 	size_t (*tick)(struct tp_registered *self);  /* one decay step to its end, if it is due */
 	size_t (*empty)(struct tp_registered *self); /* gives up all that is idle */
-	/* For fork: takes its locks; gives them back; and makes whole what is in the child. */
-	void (*lock)(struct tp_registered *self);
-	void (*unlock)(struct tp_registered *self);
-	void (*forked)(struct tp_registered *self);
+	void (*fork)(struct tp_registered *self, enum tp_fork phase);
 };
 
 /* The head of every pool and cache. */
@@ -71,9 +82,7 @@ void tp_registry_drop(struct tp_registered *entry);
 /* Has no more walk visit the entry, and waits for those that do. With the handle's reference. */
 void tp_registry_close(struct tp_registered *entry);
 
-/* For fork: holds the list still; and the walk over it while it is held. */
-void tp_registry_lock(void);
-void tp_registry_unlock(void);
-struct tp_registered *tp_registry_first_locked(void);
+/* TP_FORK_PREPARE, _PARENT or _CHILD: of the list itself, and of all entries. See fork.c. */
+void tp_registry_fork(enum tp_fork phase);
 
 #endif

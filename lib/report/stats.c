@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Statistics: snapshots of a pool for its users. Reads across all other layers and writes none of
- * them, but for what it has told (tp_counters.told_*). Layer 9.
+ * them, but for what it has told (tp_counters.told_*).
  */
 #include <tierpool/stats.h>
 

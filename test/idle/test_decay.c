@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "decay_fixture.h"
+#include "process/registry.h"
 #include "step_through.h"
 
 #define THREADS 3
@@ -178,7 +179,7 @@ static void ticks_apart(uint32_t apart_ms, uint32_t done_ms)
 {
 	decay.apart_ms = apart_ms;
 	for (unsigned i = 0; i <= OTHERS; i++)
-		door_of(i)->aged_ms = (uint32_t)tp_clock_ms() - done_ms;
+		state_of(i)->aged_ms = (uint32_t)tp_clock_ms() - done_ms;
 }
 
 Test(decay, whoever_was_late_with_a_tick_is_spared_by_the_next_unless_it_was_asked_for)
@@ -262,10 +263,10 @@ static void happen_at_one_step(unsigned step)
 	happened = true;
 }
 
-static bool age_stepped(void *context, struct tp_door *door, unsigned ticks)
+static bool age_stepped(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
 {
 	happened_before = happened;
-	return age(context, door, ticks);
+	return age(context, door, progress, ticks);
 }
 
 static void some_stepped(void)
@@ -280,8 +281,8 @@ static void some_with_one_step_more(void)
 	aged[1].ticks = 0;
 	happened = happened_before = false;
 	decay.ticks += 2;
-	door_of(0)->aged = (uint32_t)decay.ticks;
-	door_of(1)->uses_at_tick = tp_decay_moves(&decay, own + 1);
+	state_of(0)->aged = (uint32_t)decay.ticks;
+	state_of(1)->uses_at_tick = tp_decay_moves(&decay, own + 1);
 	decay.swept = decay.ticks << 32 | (own + 1);
 	decay.first_cpu = 0;
 	step_through(some_stepped, happen_at_one_step);
@@ -309,7 +310,7 @@ Test(decay, one_that_moves_before_it_is_stopped_owes_one_tick_only)
 
 static void age_by_another(void)
 {
-	door_of(1)->aged = (uint32_t)decay.ticks;
+	state_of(1)->aged = (uint32_t)decay.ticks;
 }
 
 Test(decay, one_that_another_caller_has_aged_meanwhile_is_not_aged_again)

@@ -20,7 +20,7 @@
 /* The mean gap after a strike that came so many milliseconds after the last. */
 static unsigned gap_after(uint32_t ms)
 {
-	door_of(0)->struck_ms = (uint32_t)tp_clock_ms() - ms;
+	state_of(0)->struck_ms = (uint32_t)tp_clock_ms() - ms;
 	return tp_decay_gap(&decay, false);
 }
 
@@ -36,7 +36,7 @@ static unsigned gap_grow(void)
 /* Says when slow calls brought a strike near the last time. */
 static void hurried_ago(uint32_t ms)
 {
-	door_of(0)->hurried_ms = (uint32_t)tp_clock_ms() - ms;
+	state_of(0)->hurried_ms = (uint32_t)tp_clock_ms() - ms;
 }
 
 static int64_t countdown(unsigned i, unsigned stack)
@@ -77,7 +77,7 @@ Test(decay, strikes_that_come_late_come_as_much_more_often_and_those_in_time_as_
 
 		cr_assert(next <= gap / 4 && next >= (uint64_t)gap * PART / took, "from %u to %u",
 			gap, next);
-		door_of(0)->gap = gap / 4;
+		state_of(0)->gap = gap / 4;
 	}
 	cr_assert_eq(gap_after(100 * PART), 1, "at each get at the most");
 	cr_assert_eq(gap_after(100 * PART), 1);

@@ -170,11 +170,11 @@ Test(decay, what_was_aged_for_a_tick_that_did_not_end_owes_one_for_the_next)
 	cr_assert(aged[1].ticks == 1 + 1 && !owed(1), "%u ticks", aged[1].ticks);
 }
 
-static bool someone_goes_on(void *context, struct tp_door *door, unsigned ticks)
+static bool someone_goes_on(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
 {
 	/* Another caller has the next CPU meanwhile. */
 	decay.swept++;
-	return age(context, door, ticks);
+	return age(context, door, progress, ticks);
 }
 
 Test(decay, what_a_piece_leaves_is_not_forgotten_where_another_caller_goes_on_meanwhile)
@@ -206,11 +206,12 @@ Test(decay, who_is_left_to_itself_is_not_looked_at_again_for_what_others_have_le
 static unsigned from; /* where the last piece began */
 
 /* As slab_age does it, of three parts. */
-static bool age_a_part(void *context, struct tp_door *door, unsigned ticks)
+static bool age_a_part(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
 {
 	(void)context, (void)ticks;
-	from = door->ager++;
-	return door->ager == 3;
+	(void)door;
+	from = (*progress)++;
+	return *progress == 3;
 }
 
 /* One piece of the next tick, of the own CPU: in which part it began. */
@@ -227,10 +228,10 @@ static unsigned part_of_next_tick(bool asked)
 Test(decay, what_was_aged_a_moment_ago_for_a_tick_that_did_not_end_is_left_out)
 {
 	start(0, UINT_MAX);
-	door_of(0)->aged_ms -= 1u << 20;
+	state_of(0)->aged_ms -= 1u << 20;
 	cr_assert_eq(part_of_next_tick(false), 0);
 	cr_assert_eq(part_of_next_tick(false), 1, "it begins where the last tick came to");
-	door_of(0)->ager_ms -= 1u << 19;
+	state_of(0)->ager_ms -= 1u << 19;
 	cr_assert_eq(part_of_next_tick(false), 0, "that was long ago");
 	cr_assert_eq(part_of_next_tick(true), 0, "whoever asks means all that is there");
 }

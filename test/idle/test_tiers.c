@@ -3,6 +3,7 @@
  * The tables of idle buffers: what the bounds let one CPU hold, what a fork makes of the leases,
  * and memory that fails. Which buffer goes where: test_idle.c.
  */
+#include "base/colour.h"
 #include "idle_fixture.h"
 
 #include <errno.h>
@@ -91,13 +92,13 @@ static void words_beside(uint64_t hot)
 	stay_on_this_cpu();
 	tp_tiers_slab_create(&tiers);
 	slab = tiers.doors.door[tp_percpu_current(tiers.doors.count)].home;
-	cr_assert_eq((uintptr_t)slab % TP_PAGE, 0);
+	cr_assert_eq((uintptr_t)slab % TP_COLOUR_PAGE, 0);
 	cr_assert_leq(tiers.slab_bytes, TP_SLAB_MOST);
 	for (unsigned tier = 0; tier < sizes.count && hot != UINT64_MAX; tier++) {
-		uint64_t line = tp_page_line((uintptr_t)&slab[tiers.at[tier]]);
+		uint64_t line = tp_colour((uintptr_t)&slab[tiers.at[tier]]);
 
 		cr_assert(!(line & hot), "tier %u", tier);
-		cr_assert(!(line & tp_page_line((uintptr_t)tiers.doors.slabs)), "tier %u", tier);
+		cr_assert(!(line & tp_colour((uintptr_t)tiers.doors.slabs)), "tier %u", tier);
 		cr_assert(line & tp_tiers_lines(&tiers, tier), "tier %u", tier);
 	}
 	tp_tiers_fini(&tiers);

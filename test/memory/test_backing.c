@@ -14,6 +14,7 @@
 #include <tierpool/stats.h>
 
 #include "base/compiler.h"
+#include "base/options.h"
 #include "cpus.h"
 
 extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
@@ -271,7 +272,7 @@ Test(backing, a_shorter_struct_leaves_the_rest_of_its_copy_as_it_was)
 {
 	size_t from[3] = {2 * sizeof(size_t), 7, 8}, to[3] = {0, 0, 9};
 
-	cr_assert_eq(tp_copy_sized(to, sizeof to, from), 0);
+	cr_assert_eq(tp_options_copy(to, sizeof to, from), 0);
 	cr_assert_eq(to[1], 7);
 	cr_assert_eq(to[2], 9);
 }

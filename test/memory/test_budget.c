@@ -14,6 +14,7 @@
 #include <tierpool/pool.h>
 
 #include "base/atomic.h"
+#include "pool/shared_budget.h"
 #include "step_through.h"
 
 #define THREADS 4

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/colour.h"
 #include "memory/bufstate.h"
 
 #define PAGE ((size_t)4096)
@@ -110,7 +111,7 @@ Test(header, where_there_is_a_choice_it_is_not_in_the_lines_named)
 
 	for (unsigned i = 0; i < PER_PAGE - 8; i++) {
 		b[i] = tp_header_alloc(&headers, &backing, lines);
-		cr_assert(!(tp_page_line((uintptr_t)b[i]) & lines), "header %u", i);
+		cr_assert(!(tp_colour((uintptr_t)b[i]) & lines), "header %u", i);
 	}
 	/* There are only others left; and nothing was lost by looking. */
 	for (unsigned i = PER_PAGE - 8; i < PER_PAGE; i++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpucache_fixture.h"
+#include "slab_install.h"
 
 TestSuite(cpucache, .init = setup);
 
@@ -174,7 +175,7 @@ static void fill_with_ages(bool (*push)(void *pointer))
 {
 	static int pointers[TP_AGES_SLOTS + 1];
 
-	cr_assert(tp_doors_install(&doors, own, aged_slab));
+	cr_assert(slab_install(&doors, own, aged_slab));
 	room_set(0, TP_AGES_SLOTS);
 	for (unsigned slot = 1; slot <= TP_AGES_SLOTS; slot++) {
 		do /* an abort is no failure */
@@ -211,7 +212,7 @@ Test(cpucache, a_slab_is_installed_once)
 	install();
 	cr_assert_eq(stop(0), slabs[0]);
 	publish();
-	cr_assert_not(tp_doors_install(&doors, own, slabs[1]));
+	cr_assert_not(slab_install(&doors, own, slabs[1]));
 	cr_assert_eq(stop(0), slabs[0]);
 }
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "cpucache_fixture.h"
+#include "slab_install.h"
 
 TestSuite(cpucache, .init = setup);
 
@@ -147,7 +148,7 @@ Test(cpucache, a_closed_cpu_gives_and_takes_nothing_for_ever)
 	cr_assert_eq(change(2, 0, 0, (void *[]){item}).after, 0);
 	cr_assert_null(tp_doors_stop(&doors, own));
 	cr_assert_null(tp_doors_stop_own(&doors));
-	cr_assert_not(tp_doors_install(&doors, own, slabs[1]));
+	cr_assert_not(slab_install(&doors, own, slabs[1]));
 	/* Its slab is the pool's to free, and what was counted in it counts still. */
 	cr_assert_eq(doors.door[own].home, slabs[0]);
 	expect_word(FIRST, 1, 3, -1);
@@ -157,7 +158,7 @@ Test(cpucache, a_closed_cpu_gives_and_takes_nothing_for_ever)
 Test(cpucache, a_cpu_closed_before_it_had_a_slab_gets_none)
 {
 	close_all();
-	cr_assert_not(tp_doors_install(&doors, own, slabs[0]));
+	cr_assert_not(slab_install(&doors, own, slabs[0]));
 	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
 	cr_assert_eq(tp_cpucache_word(&doors, own, FIRST), 0);
 }

@@ -10,6 +10,7 @@
 
 #include "cpus.h"
 #include "percpu/stack.h"
+#include "slab_install.h"
 #include "step_through.h"
 
 #define THREADS 3
@@ -143,7 +144,7 @@ static void start(unsigned cpus)
 	for (unsigned cpu = 0; cpu < cpus; cpu++) {
 		struct tp_door *door;
 
-		cr_assert(tp_doors_install(&doors, cpu, slabs[cpu]));
+		cr_assert(slab_install(&doors, cpu, slabs[cpu]));
 		door = tp_doors_stop(&doors, cpu);
 		if (!door)
 			skip("a CPU of the table cannot be stopped from here");
@@ -387,7 +388,7 @@ Test(cpucache_threads, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_aw
 
 static void *install_own(void *slab)
 {
-	return tp_doors_install(&doors, 0, slab) ? slab : NULL;
+	return slab_install(&doors, 0, slab) ? slab : NULL;
 }
 
 Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)

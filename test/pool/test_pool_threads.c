@@ -319,7 +319,7 @@ static void *stay_inside(void *argument)
 	if (in->which == 0)
 		tp_tiers_lock(&in->pool->tiers);
 	else if (in->which == 1)
-		tp_registry_lock();
+		tp_registry_fork(TP_FORK_PREPARE);
 	else
 		pthread_mutex_lock(mutex[in->which - 2]);
 	pthread_barrier_wait(&in->entered);
@@ -327,7 +327,7 @@ static void *stay_inside(void *argument)
 	if (in->which == 0)
 		tp_tiers_unlock(&in->pool->tiers);
 	else if (in->which == 1)
-		tp_registry_unlock();
+		tp_registry_fork(TP_FORK_PARENT);
 	else
 		pthread_mutex_unlock(mutex[in->which - 2]);
 	return NULL;

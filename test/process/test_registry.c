@@ -27,7 +27,15 @@ static void died(struct tp_registered *self)
 	tp_add_relaxed(&((struct entry *)self)->deaths, 1u);
 }
 
-static const struct tp_kind kind = {.dead = died};
+static unsigned listed_count;
+
+static void forked(struct tp_registered *self, enum tp_fork phase)
+{
+	(void)self;
+	listed_count += phase == TP_FORK_PREPARE;
+}
+
+static const struct tp_kind kind = {.dead = died, .fork = forked};
 
 static void add(struct entry *e)
 {
@@ -39,13 +47,10 @@ static void add(struct entry *e)
 /* Entries in the list, alive or not. */
 static unsigned listed(void)
 {
-	unsigned count = 0;
-
-	tp_registry_lock();
-	for (struct tp_registered *at = tp_registry_first_locked(); at; at = at->next)
-		count++;
-	tp_registry_unlock();
-	return count;
+	listed_count = 0;
+	tp_registry_fork(TP_FORK_PREPARE);
+	tp_registry_fork(TP_FORK_PARENT);
+	return listed_count;
 }
 
 /* How often a walk meets the entry. */

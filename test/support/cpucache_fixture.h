@@ -11,6 +11,7 @@
 
 #include "cpus.h"
 #include "percpu/stack.h"
+#include "slab_install.h"
 
 #define SLOTS 31 /* of each stack here: two of them and their words make eight lines */
 #define WORDS 64
@@ -40,7 +41,7 @@ static inline void install(void)
 {
 	cr_assert_null(tp_doors_stop(&doors, own));
 	cr_assert_null(tp_doors_stop_own(&doors));
-	cr_assert(tp_doors_install(&doors, own, slabs[0]));
+	cr_assert(slab_install(&doors, own, slabs[0]));
 }
 
 /* The stopped CPU's stack. */

@@ -24,6 +24,7 @@ static const uint16_t at[STACKS] = {0, WORDS / 2};
 static uint64_t slab[OTHERS + 1][WORDS] __attribute__((aligned(TP_LINE)));
 static struct tp_doors doors;
 static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
+static struct tp_decay_cpu decay_memory[2 * CPUS];
 static struct tp_decay decay;
 static unsigned own;
 
@@ -33,8 +34,9 @@ static struct {
 } aged[OTHERS + 1];
 static unsigned pieces_more; /* that each CPU takes in a tick, behind the first */
 
-static inline bool age(void *context, struct tp_door *door, unsigned ticks)
+static inline bool age(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
 {
+	(void)progress;
 	unsigned i = (unsigned)(door - doors.door) - own;
 
 	cr_assert_eq(context, &decay);
@@ -66,10 +68,15 @@ static inline struct tp_door *door_of(unsigned i)
 	return &doors.door[own + i];
 }
 
+static inline struct tp_decay_cpu *state_of(unsigned i)
+{
+	return &decay.cpu[own + i];
+}
+
 /* Ticks that have begun and were not done there. */
 static inline unsigned owed(unsigned i)
 {
-	return (uint32_t)decay.ticks - door_of(i)->aged;
+	return (uint32_t)decay.ticks - state_of(i)->aged;
 }
 
 /* As what uses it begins a tick, with nothing to turn. */
@@ -98,7 +105,11 @@ static inline void fill(unsigned i)
 
 static inline void join(unsigned i)
 {
-	cr_assert(tp_doors_install(&doors, own + i, slab[i]));
+	struct tp_door *door = tp_doors_claim(&doors, own + i);
+
+	cr_assert(door);
+	tp_decay_cpu_joins(&decay, door);
+	tp_door_install(door, slab[i]);
 }
 
 /*
@@ -129,12 +140,13 @@ static inline void start_with(unsigned others, unsigned in_use, unsigned ms)
 {
 	pin(0);
 	own = tp_percpu_current(CPUS);
-	if (own != tp_percpu_id() || tp_doors_bytes(own + 1 + OTHERS) > sizeof memory)
+	if (own != tp_percpu_id() || tp_doors_bytes(own + 1 + OTHERS) > sizeof memory ||
+		tp_decay_bytes(own + 1 + OTHERS) > sizeof decay_memory)
 		skip("this CPU is beyond the table of the test");
 	cr_assert_eq(tp_doors_init(&doors, memory, own + 1 + others), 0);
 	if (tp_percpu_rseq && others && tp_percpu_fence(0))
 		skip("other CPUs cannot be stopped, since fences are refused");
-	tp_decay_init(&decay, &doors, at, STACKS, ms);
+	tp_decay_init(&decay, decay_memory, &doors, at, STACKS, ms);
 	for (unsigned i = 0; i < in_use; i++) {
 		fill(i);
 		join(i);

@@ -12,7 +12,6 @@
 
 #include "counting_backing.h"
 #include "cpus.h"
-#include "idle/drain.h"
 #include "idle/idle.h"
 #include "memory/bufstate.h"
 
@@ -42,7 +41,7 @@ static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *si
 	calls = counting_backing_calls(&f->counting);
 	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
-	cr_assert_leq(tp_doors_bytes(tp_percpu_count()), sizeof f->cpus);
+	cr_assert_leq(tp_tiers_cpu_bytes(tp_percpu_count()), sizeof f->cpus);
 	return tp_tiers_init(
 		&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle, UINT_MAX, 0);
 }

@@ -16,6 +16,7 @@
 #include "base/atomic.h"
 #include "base/compiler.h"
 #include "percpu/stack.h"
+#include "slab_install.h"
 #include "stress_items.h"
 #include "stress_threads.h"
 
@@ -146,7 +147,7 @@ static void slab_bring(struct thread *me)
 	if (!slab)
 		return;
 	memset(slab, 0, SLAB_BYTES);
-	if (!tp_doors_install(&doors, cpu, slab))
+	if (!slab_install(&doors, cpu, slab))
 		free(slab);
 }
 

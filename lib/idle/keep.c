@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keeps a buffer that was put: where it may lie, and what makes room for it, in which order.
+ */
+#include "idle/idle.h"
+
+#include "base/atomic.h"
+
+/* CPUs that give up room for a put that finds none: 160 us at worst, once a millisecond. */
+#define ROOM_CPUS 16
+
+/* What a change may use: leases of so many buffers more, up to so many in all. */
+struct means {
+	unsigned leases, limit;
+};
+
+/* One buffer into the stack: with new leases, of which the rest becomes room, or into room. */
+static uint64_t keep_decide(uint64_t word, const void *context)
+{
+	const struct means *with = context;
+
+	if (with->leases && tp_word_held(word) + with->leases <= with->limit)
+		return word + TP_WORD_DEPTH + (with->leases - 1) * TP_WORD_ROOM;
+	return tp_word_room(word) ? word + TP_WORD_DEPTH - TP_WORD_ROOM : word;
+}
+
+/* Leases for a stack without room: as many as it has buffers, or one, as limit and bounds allow. */
+static unsigned leases_for(struct tp_tiers *tiers, unsigned tier, unsigned depth, unsigned limit)
+{
+	unsigned more = limit > depth ? (unsigned)tp_min(tp_max(depth, 1), limit - depth) : 0;
+
+	while (more && tp_tiers_lease(tiers, tier, more) != TP_KEPT)
+		more = more > 1; /* when not doubled then one more, and when not one then none */
+	return more;
+}
+
+/* The older half of a full stack, with its leases: to go where a whole batch costs one lock. */
+static void stack_flush(struct tp_tiers *tiers, unsigned tier, struct tp_list *flushed)
+{
+	struct tp_door *door = tp_doors_stop_own(&tiers->doors);
+	uint64_t *stack;
+
+	if (!door)
+		return;
+	stack = tp_tiers_stack(tiers, door, tier);
+	/* From the newer end of it, so that the newest comes to lie on top of the depot again. */
+	for (unsigned slot = (tp_word_depth(*stack) + 1) / 2; slot; slot--)
+		tp_list_push(flushed, tp_cpucache_move_out(door, stack, slot));
+	tp_door_publish(door);
+}
+
+/* Keeps b on the caller's CPU; a full stack makes place for it. */
+static bool stack_keep(
+	struct tp_tiers *tiers, unsigned tier, tierpool_buf *b, struct tp_list *flushed)
+{
+	struct means with = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
+	unsigned at = tiers->at[tier], depth;
+	struct tp_change change;
+	void *item = b;
+
+	change = tp_cpucache_change(&tiers->doors, at, keep_decide, &with, &item);
+	if (change.before != change.after)
+		return true;
+	tp_tiers_slab_create(tiers);
+	if (tp_word_depth(change.before) >= with.limit)
+		stack_flush(tiers, tier, flushed);
+	depth = tp_word_depth(tp_tiers_word(tiers, tp_percpu_current(tiers->doors.count), tier));
+	with.leases = leases_for(tiers, tier, depth, with.limit);
+	change = tp_cpucache_change(&tiers->doors, at, keep_decide, &with, &item);
+	tp_tiers_unlease(tiers, tier,
+		with.leases + tp_word_held(change.before) - tp_word_held(change.after));
+	return change.before != change.after;
+}
+
+static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
+{
+	enum tp_kept result = tp_tiers_lease(tiers, tier, 1);
+
+	/* Nothing that could be given up would make room for what is above the whole bound. */
+	if (result == TP_KEPT || !tp_tiers_may_fit(tiers, tier))
+		return result;
+	if (result == TP_NO_BYTES) {
+		struct tp_door *door = tp_doors_stop_own(&tiers->doors);
+
+		if (door) {
+			tp_tiers_room_reclaim(tiers, door, tiers->tier[tier].cost);
+			tp_door_publish(door);
+			result = tp_tiers_lease(tiers, tier, 1);
+		}
+	}
+	if (result == TP_KEPT || !tp_decay_stop_due(&tiers->decay))
+		return result;
+	/* Where max_idle stands against it, only room of this tier helps. */
+	if (result == TP_NO_COUNT)
+		tp_tiers_room_drop(tiers, tier, tier + 1, ROOM_CPUS);
+	else
+		tp_tiers_room_drop(tiers, 0, tiers->sizes->count, ROOM_CPUS);
+	return tp_tiers_lease(tiers, tier, 1);
+}
+
+enum tp_kept tp_idle_keep(struct tp_tiers *tiers, tierpool_buf *b, struct tp_list *victims)
+{
+	unsigned tier = b->tp_tier;
+	struct tp_list list = {NULL, 0};
+	enum tp_kept result;
+
+	if (tp_load_relaxed(&tiers->tier[tier].limit) && stack_keep(tiers, tier, b, &list)) {
+		tp_tiers_depot_push(tiers, tier, &list, victims);
+		return TP_KEPT;
+	}
+	tp_tiers_depot_push(tiers, tier, &list, victims);
+	result = lease_or_reclaim(tiers, tier);
+	if (result != TP_KEPT)
+		return result;
+	tp_list_push(&list, b);
+	if (tp_depot_push(&tiers->tier[tier].depot, &list))
+		return TP_KEPT;
+	tp_tiers_unlease(tiers, tier, 1);
+	return TP_CLOSED;
+}

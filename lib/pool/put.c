@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Put: the fast path, which is a push to the caller's CPU, and what it leads to when there is no
+ * room.
+ */
+#include <string.h>
+
+#include "idle/idle.h"
+#include "pool/fastpath.h"
+#include "pool/misuse.h"
+#include "pool/pool.h"
+#include "pool/shared_budget.h"
+
+void tp_pool_keep(tierpool *pool, tierpool_buf *b)
+{
+	static const enum tp_drop why[] = {[TP_NO_BYTES] = TP_DROP_RETAIN,
+		[TP_NO_COUNT] = TP_DROP_IDLE_COUNT,
+		[TP_CLOSED] = TP_DROP_DESTROY};
+	struct tp_list victims = {NULL, 0};
+	enum tp_kept kept;
+
+	if (b->tp_tier == TP_TIER_NONE) {
+		tp_pool_free(pool, b, TP_DROP_OVERSIZE, false);
+		tp_pool_reaper_tell(pool, false);
+		return;
+	}
+	tp_shadow_hide(b->data, b->cap);
+	kept = tp_idle_keep(&pool->tiers, b, &victims);
+	if (kept == TP_NO_BYTES && tp_pool_reclaim(pool, b->tp_tier))
+		kept = tp_idle_keep(&pool->tiers, b, &victims);
+	if (kept == TP_NO_BYTES) {
+		tierpool_buf *victim = tp_drain_evict(&pool->tiers, b->tp_tier);
+
+		if (victim) {
+			tp_pool_free(pool, victim, TP_DROP_RETAIN, true);
+			kept = tp_idle_keep(&pool->tiers, b, &victims);
+		}
+	}
+	if (kept != TP_KEPT)
+		tp_pool_free(pool, b, why[kept], false);
+	tp_pool_reaper_tell(pool, kept == TP_KEPT);
+	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
+}
+
+static tp_cold void put_slow(tierpool_buf *b)
+{
+	tierpool *pool = b->tp_pool;
+
+	/* Once b is kept, another thread may destroy the pool and free it: not under our feet. */
+	tp_registry_retain(&pool->registered);
+	tp_pool_count(&pool->counters.slow_puts);
+	/* Before b is kept, which owes nothing of what fell due earlier. */
+	tp_pool_maintain_slow(pool);
+	tp_pool_keep(pool, b);
+	tp_registry_drop(&pool->registered);
+}
+
+/* A buffer whose state is more than borrowed: false when it may not be put. */
+static bool put_special(tierpool_buf *b)
+{
+	if (!tp_misuse_check(b, true))
+		return false;
+	if (tp_control_has(b, TP_STATE_STREAM)) {
+		tp_misuse(b, "put while its stream is open");
+		return false;
+	}
+	if (tp_control_has(b, TP_STATE_SECRET))
+		explicit_bzero(b->data, b->cap);
+	return true;
+}
+
+/*
+ * The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers.
+ */
+static tp_outline void put_in_any_mode(tierpool_buf *b)
+{
+	bool plain = tp_control_is_plain(b->tp_control);
+
+	if (tp_unlikely(!plain && !put_special(b)))
+		return;
+	tp_control_set(b, tp_control(TP_STATE_IDLE));
+	tp_shadow_hide(b->data, b->cap);
+	if (!plain || !tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
+		put_slow(b);
+}
+
+/* After a push that found no room, or was aborted. */
+static tp_cold void put_again(tierpool_buf *b)
+{
+	if (!tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
+		put_slow(b);
+}
+
+tp_fastpath void tierpool_put(tierpool_buf *b)
+{
+	if (tp_unlikely(!b))
+		return;
+	/* Where there is no fast path no buffer is in this state. */
+	if (tp_unlikely(b->tp_control != TP_CONTROL_FAST)) {
+		put_in_any_mode(b);
+		return;
+	}
+	tp_control_idle(b);
+	/* Nothing of b or of the pool is touched after a push: they may be gone. */
+	if (tp_unlikely(!tp_cpucache_push_fast(&tp_pool_fast, b->tp_pool, b->tp_word, b)))
+		put_again(b);
+}
