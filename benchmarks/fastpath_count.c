@@ -131,10 +131,10 @@ int main(int argc, char **argv)
 	char name[64];
 	const char *mode;
 
-	mode = tp_percpu_mode();
+	mode = tp_cpu_mode();
 	if (!strcmp(mode, "rseq")) {
-		tp_percpu_area = (char *)area - (char *)__builtin_thread_pointer();
-		tp_percpu_rseq = tp_percpu_area;
+		tp_cpu_rseq_area = (char *)area - (char *)__builtin_thread_pointer();
+		tp_cpu_rseq = tp_cpu_rseq_area;
 	}
 	/* On another CPU than the last call there would be nothing to find. */
 	if (pin((unsigned)sched_getcpu()) || tierpool_create(&pool, NULL) ||

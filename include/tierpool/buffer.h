@@ -43,12 +43,12 @@ typedef struct tierpool_buf {
 	size_t len; /* bytes used; 0 at get */
 	size_t cap; /* bytes writable at data */
 	struct tierpool *tp_pool;
-	uint32_t tp_control; /* magic 16, state 8, age 8 */
+	uint32_t tp_state; /* magic 16, state 8, age 8 */
 	uint32_t tp_limit;   /* up to cap, where append need not ask further; else 0 */
 	void *tp_link;
 	uint32_t tp_error; /* the errno that sticks, in a failed one */
 	uint32_t tp_high_water;
-	uint16_t tp_word;
+	uint16_t tp_stack_index;
 	uint8_t tp_tier;
 	uint8_t tp_flags; /* this, the high water and the spare: reserved */
 	uint32_t tp_spare;

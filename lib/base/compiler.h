@@ -2,8 +2,8 @@
 /*
  * What every other file leans on: hints to the compiler and a little arithmetic.
  */
-#ifndef TP_BASE_H
-#define TP_BASE_H
+#ifndef TP_COMPILER_H
+#define TP_COMPILER_H
 
 #include <stdbool.h>
 #include <stddef.h>

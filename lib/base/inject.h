@@ -5,13 +5,13 @@
  * Faults, for the negative controls: a stress program compiled with -DTP_FAULT=TP_FAULT_... must
  * fail. Points, for all of them: compiled with -DTP_INJECT, tp_point(name) calls the program's
  * tp_inject_point, which delays, yields or sleeps there; inside a restartable sequence, where
- * nothing may be called, TP_SEQUENCE_POINT counts tp_inject_loops down in a register of its own.
+ * nothing may be called, TP_RSEQ_POINT counts tp_inject_loops down in a register of its own.
  */
 #ifndef TP_INJECT_H
 #define TP_INJECT_H
 
 #define TP_FAULT_NONE 0
-#define TP_FAULT_OPEN_DOOR 1        /* locked: pops and pushes do not wait for whoever is inside */
+#define TP_FAULT_UNLOCKED_CPU 1     /* locked: pops and pushes do not wait for whoever is inside */
 #define TP_FAULT_UNBOUNDED 2        /* a lease is given beyond the limit */
 #define TP_FAULT_LOST_LEASE 3       /* a victim's lease is not ended */
 #define TP_FAULT_UNSHIFTED 4        /* what is taken from the bottom of a stack stays in it */
@@ -30,9 +30,9 @@
 #define tp_fault(fault) (TP_FAULT == (fault))
 
 enum tp_point {
-	TP_POINT_SHUT,      /* a CPU shows the closed slab, the fence is to come */
+	TP_POINT_HIDDEN,    /* a CPU shows the closed slab, the fence is to come */
 	TP_POINT_STOPPED,   /* a CPU is stopped, nothing is done there yet */
-	TP_POINT_PUBLISH,   /* all is done, the slab is to be shown again */
+	TP_POINT_START,     /* all is done, the slab is to be shown again */
 	TP_POINT_INSTALL,   /* a new slab is to be shown for the first time */
 	TP_POINT_MOVE,      /* a slot is read or written, its word is to follow */
 	TP_POINT_CHANGE,    /* a word was looked at, its sequence is to follow */

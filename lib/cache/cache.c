@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The object cache: get and put, and a cache's way from its creation to its end. What lies idle is
- * objects.h's.
+ * store.h's.
  */
 #include <tierpool/cache.h>
 
@@ -22,56 +22,56 @@ struct tierpool_cache {
 	struct tp_registered registered; /* first: found as one of these */
 	void *(*create)(void *context);
 	void *context;
-	struct tp_objects idle;
+	struct tp_object_store idle;
 	/* The memory of idle.doors, which begins with the slab pointers. */
-	char cpus[] __attribute__((aligned(TP_LINE)));
+	char cpu_memory[] __attribute__((aligned(TP_LINE)));
 };
 
-static struct tp_fast fast;
+static struct tp_fast cache_fast;
 
-static void fast_settle(void)
+static void cache_fast_settle(void)
 {
-	tp_percpu_start();
-	fast = (struct tp_fast){tp_percpu_rseq, tp_percpu_count()};
+	tp_cpu_init();
+	cache_fast = (struct tp_fast){tp_cpu_rseq, tp_cpu_count()};
 }
 
 /* ---- get and put ---- */
 
 /* What the sequences are given: they find the slab pointers behind it. */
-static inline const void *base_of(const tierpool_cache *cache)
+static inline const void *cache_base(const tierpool_cache *cache)
 {
-	return (const void *)((uintptr_t)cache->cpus - TP_SLABS_AT);
+	return (const void *)((uintptr_t)cache->cpu_memory - TP_VISIBLE_OFFSET);
 }
 
 /* What each slow call does beside its own work. */
-static void attend(tierpool_cache *cache)
+static void cache_maintain(tierpool_cache *cache)
 {
-	tp_objects_some(&cache->idle);
-	tp_decay_hurry(&cache->idle.decay);
+	tp_object_store_some(&cache->idle);
+	tp_decay_shorten(&cache->idle.decay);
 }
 
-static tp_cold void *get_slow(tierpool_cache *cache)
+static tp_cold void *cache_get_slow(tierpool_cache *cache)
 {
 	void *object;
 
-	attend(cache);
-	object = tp_objects_take(&cache->idle);
+	cache_maintain(cache);
+	object = tp_object_store_take(&cache->idle);
 	if (!object && cache->create)
 		object = cache->create(cache->context);
 	return object;
 }
 
-/* As a pool's (borrow.c). */
-static tp_cold void *get_struck(tierpool_cache *cache, void *object)
+/* As a pool's (get.c). */
+static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 {
-	unsigned mean = tp_decay_gap(&cache->idle.decay, tp_objects_some(&cache->idle));
+	unsigned mean = tp_decay_gap(&cache->idle.decay, tp_object_store_some(&cache->idle));
 
-	tp_cpucache_arm(&cache->idle.doors, TP_OBJECTS_AT, mean);
+	tp_stack_arm(&cache->idle.cpus, TP_STORE_STACK, mean);
 	return object;
 }
 
 /* In either mode, and after an abort. */
-static tp_outline void *get_in_any_mode(tierpool_cache *cache)
+static tp_outline void *cache_get_any_mode(tierpool_cache *cache)
 {
 	uint64_t after;
 	void *object;
@@ -80,49 +80,49 @@ static tp_outline void *get_in_any_mode(tierpool_cache *cache)
 		errno = EINVAL;
 		return NULL;
 	}
-	object = tp_cpucache_pop(&cache->idle.doors, TP_OBJECTS_AT, &after);
+	object = tp_stack_pop(&cache->idle.cpus, TP_STORE_STACK, &after);
 	if (tp_unlikely(!object))
-		return get_slow(cache);
-	return tp_unlikely((int64_t)after < 0) ? get_struck(cache, object) : object;
+		return cache_get_slow(cache);
+	return tp_unlikely((int64_t)after < 0) ? cache_get_expired(cache, object) : object;
 }
 
-static tp_cold void *get_odd(tierpool_cache *cache, void *object)
+static tp_cold void *cache_get_otherwise(tierpool_cache *cache, void *object)
 {
-	return object ? get_struck(cache, object) : get_in_any_mode(cache);
+	return object ? cache_get_expired(cache, object) : cache_get_any_mode(cache);
 }
 
 tp_fastpath void *tierpool_cache_get(tierpool_cache *cache)
 {
-	bool odd;
+	bool slow;
 	void *object;
 
-	if (tp_unlikely(!cache || !fast.rseq))
-		return get_in_any_mode(cache);
-	object = tp_cpucache_pop_fast(&fast, base_of(cache), TP_OBJECTS_AT, &odd);
-	return tp_unlikely(odd) ? get_odd(cache, object) : object;
+	if (tp_unlikely(!cache || !cache_fast.rseq))
+		return cache_get_any_mode(cache);
+	object = tp_stack_pop_fast(&cache_fast, cache_base(cache), TP_STORE_STACK, &slow);
+	return tp_unlikely(slow) ? cache_get_otherwise(cache, object) : object;
 }
 
-static tp_cold void put_slow(tierpool_cache *cache, void *object)
+static tp_cold void cache_put_slow(tierpool_cache *cache, void *object)
 {
 	/* Before the object is kept, which owes nothing of what fell due earlier. */
-	attend(cache);
-	tp_objects_keep(&cache->idle, object);
+	cache_maintain(cache);
+	tp_object_store_keep(&cache->idle, object);
 	tp_decay_kept(&cache->idle.decay);
 }
 
-static tp_outline void put_in_any_mode(tierpool_cache *cache, void *object)
+static tp_outline void cache_put_any_mode(tierpool_cache *cache, void *object)
 {
-	if (!tp_cpucache_push_aged(&cache->idle.doors, TP_OBJECTS_AT, object))
-		put_slow(cache, object);
+	if (!tp_stack_push_aged(&cache->idle.cpus, TP_STORE_STACK, object))
+		cache_put_slow(cache, object);
 }
 
 tp_fastpath void tierpool_cache_put(tierpool_cache *cache, void *object)
 {
 	if (tp_unlikely(!object))
 		return;
-	if (tp_unlikely(!fast.rseq ||
-			!tp_cpucache_push_aged_fast(&fast, base_of(cache), TP_OBJECTS_AT, object)))
-		put_in_any_mode(cache, object);
+	if (tp_unlikely(!cache_fast.rseq || !tp_stack_push_aged_fast(&cache_fast, cache_base(cache),
+						    TP_STORE_STACK, object)))
+		cache_put_any_mode(cache, object);
 }
 
 /* ---- from create to destroy ---- */
@@ -136,28 +136,28 @@ static void cache_free(struct tp_registered *entry)
 {
 	tierpool_cache *cache = cache_of(entry);
 
-	tp_objects_fini(&cache->idle);
+	tp_object_store_fini(&cache->idle);
 	free(cache);
 }
 
 static uint64_t cache_due(struct tp_registered *entry)
 {
-	struct tp_objects *idle = &cache_of(entry)->idle;
+	struct tp_object_store *idle = &cache_of(entry)->idle;
 
 	tp_decay_unwatch(&idle->decay);
-	return tp_decay_due(&idle->decay, tp_objects_have(idle));
+	return tp_decay_due(&idle->decay, tp_object_store_have(idle));
 }
 
 static size_t cache_tick(struct tp_registered *entry)
 {
-	struct tp_objects *idle = &cache_of(entry)->idle;
+	struct tp_object_store *idle = &cache_of(entry)->idle;
 
-	return tp_decay_claim(&idle->decay) ? tp_objects_tick(idle, false) : 0;
+	return tp_decay_claim(&idle->decay) ? tp_object_store_tick(idle, false) : 0;
 }
 
 static size_t cache_empty(struct tp_registered *entry)
 {
-	return tp_objects_empty(&cache_of(entry)->idle);
+	return tp_object_store_empty(&cache_of(entry)->idle);
 }
 
 /*
@@ -175,16 +175,16 @@ static void cache_recount(struct tp_registered *entry)
 
 static void cache_fork(struct tp_registered *entry, enum tp_fork phase)
 {
-	struct tp_objects *idle = &cache_of(entry)->idle;
+	struct tp_object_store *idle = &cache_of(entry)->idle;
 
 	if (phase == TP_FORK_PREPARE) {
-		tp_doors_lock(&idle->doors);
+		tp_cpus_lock(&idle->cpus);
 		pthread_mutex_lock(&idle->chunks.lock);
 	} else if (phase != TP_FORK_CHILD_FIRST) {
 		if (phase == TP_FORK_CHILD)
 			cache_recount(entry);
 		pthread_mutex_unlock(&idle->chunks.lock);
-		tp_doors_unlock(&idle->doors);
+		tp_cpus_unlock(&idle->cpus);
 	}
 }
 
@@ -197,14 +197,15 @@ static const struct tp_kind cache_kind = {.id = TP_KIND_CACHE,
 
 static tierpool_cache *cache_make(const struct tierpool_cache_options *chosen)
 {
-	unsigned cpus = tp_percpu_count();
-	size_t bytes = tp_round_up(sizeof(tierpool_cache) + tp_objects_cpu_bytes(cpus), TP_LINE);
+	unsigned cpu_memory = tp_cpu_count();
+	size_t bytes = tp_round_up(
+		sizeof(tierpool_cache) + tp_object_store_cpu_bytes(cpu_memory), TP_LINE);
 	tierpool_cache *cache = aligned_alloc(TP_LINE, bytes);
 
 	if (!cache)
 		return NULL;
 	memset(cache, 0, bytes);
-	if (tp_objects_init(&cache->idle, cache->cpus, tp_colour((uintptr_t)&fast),
+	if (tp_object_store_init(&cache->idle, cache->cpu_memory, tp_colour((uintptr_t)&cache_fast),
 		    chosen->decay_ms ? chosen->decay_ms : TP_DECAY_MS, chosen->destroy,
 		    chosen->context)) {
 		free(cache);
@@ -229,7 +230,7 @@ int tierpool_cache_create(tierpool_cache **out, const struct tierpool_cache_opti
 	error = options ? tp_options_copy(&chosen, sizeof chosen, options) : 0;
 	if (error)
 		return error;
-	pthread_once(&settled, fast_settle);
+	pthread_once(&settled, cache_fast_settle);
 	*out = cache_make(&chosen);
 	if (!*out)
 		return -ENOMEM;
@@ -243,7 +244,7 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 	size_t destroyed = 0;
 
 	if (cache && tp_registry_hold(cache)) {
-		destroyed = tp_objects_tick(&cache->idle, true);
+		destroyed = tp_object_store_tick(&cache->idle, true);
 		tp_registry_drop(&cache->registered);
 	}
 	return destroyed;

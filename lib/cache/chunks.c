@@ -29,7 +29,8 @@ struct tp_chunk *tp_chunk_new(void *const *object, size_t count)
 }
 
 /* In the lock. Relaxed: whoever looks without it learns no more than whether there were any. */
-static void set(struct tp_chunks *chunks, enum tp_generation generation, struct tp_chunk *first)
+static void chunks_set(
+	struct tp_chunks *chunks, enum tp_generation generation, struct tp_chunk *first)
 {
 	tp_store_relaxed(&chunks->generation[generation], first);
 }
@@ -43,7 +44,7 @@ void tp_chunks_push(struct tp_chunks *chunks, struct tp_chunk *chunk, enum tp_ge
 {
 	pthread_mutex_lock(&chunks->lock);
 	chunk->next = chunks->generation[generation];
-	set(chunks, generation, chunk);
+	chunks_set(chunks, generation, chunk);
 	pthread_mutex_unlock(&chunks->lock);
 }
 
@@ -56,7 +57,7 @@ struct tp_chunk *tp_chunks_pop(struct tp_chunks *chunks, enum tp_generation gene
 	pthread_mutex_lock(&chunks->lock);
 	chunk = chunks->generation[generation];
 	if (chunk)
-		set(chunks, generation, chunk->next);
+		chunks_set(chunks, generation, chunk->next);
 	pthread_mutex_unlock(&chunks->lock);
 	return chunk;
 }
@@ -67,7 +68,7 @@ struct tp_chunk *tp_chunks_take(struct tp_chunks *chunks, enum tp_generation gen
 
 	pthread_mutex_lock(&chunks->lock);
 	all = chunks->generation[generation];
-	set(chunks, generation, NULL);
+	chunks_set(chunks, generation, NULL);
 	pthread_mutex_unlock(&chunks->lock);
 	return all;
 }
@@ -87,28 +88,28 @@ bool tp_chunks_add(struct tp_chunks *chunks, void *object)
 }
 
 /* In the lock: what is old now, and makes old what was young. */
-static struct tp_chunk *generation_pass(struct tp_chunks *chunks)
+static struct tp_chunk *chunks_generation_pass(struct tp_chunks *chunks)
 {
 	struct tp_chunk *old = chunks->generation[TP_OLD];
 
-	set(chunks, TP_OLD, chunks->generation[TP_YOUNG]);
-	set(chunks, TP_YOUNG, NULL);
+	chunks_set(chunks, TP_OLD, chunks->generation[TP_YOUNG]);
+	chunks_set(chunks, TP_YOUNG, NULL);
 	return old;
 }
 
 void tp_chunks_age(struct tp_chunks *chunks)
 {
 	pthread_mutex_lock(&chunks->lock);
-	if (!chunks->generation[TP_DYING])
-		set(chunks, TP_DYING, generation_pass(chunks));
+	if (!chunks->generation[TP_EXPIRED])
+		chunks_set(chunks, TP_EXPIRED, chunks_generation_pass(chunks));
 	pthread_mutex_unlock(&chunks->lock);
 }
 
 void tp_chunks_rotate(struct tp_chunks *chunks, struct tp_chunk *first[2])
 {
 	pthread_mutex_lock(&chunks->lock);
-	first[0] = generation_pass(chunks);
-	first[1] = chunks->generation[TP_DYING];
-	set(chunks, TP_DYING, NULL);
+	first[0] = chunks_generation_pass(chunks);
+	first[1] = chunks->generation[TP_EXPIRED];
+	chunks_set(chunks, TP_EXPIRED, NULL);
 	pthread_mutex_unlock(&chunks->lock);
 }

@@ -21,7 +21,7 @@ struct tp_chunk {
 };
 
 /* What was put since the last tick; before it; and before the last but one. */
-enum tp_generation { TP_YOUNG, TP_OLD, TP_DYING, TP_GENERATIONS };
+enum tp_generation { TP_YOUNG, TP_OLD, TP_EXPIRED, TP_GENERATIONS };
 
 struct tp_chunks {
 	pthread_mutex_t lock;

@@ -15,38 +15,38 @@
 /* CPUs whose stacks are looked at before an object is created. */
 #define STEAL_CPUS 4
 
-/* A slab: one stack with ages, somewhere in a page more, see slab_create. */
-#define SLAB_BYTES tp_round_up(TP_AGES_AT + TP_AGES_SLOTS + 1, TP_LINE)
+/* A slab: one stack with ages, somewhere in a page more, see store_slab_create. */
+#define SLAB_BYTES tp_round_up(TP_AGES_OFFSET + TP_AGES_SLOTS + 1, TP_LINE)
 
-static const uint16_t stack_at = TP_OBJECTS_AT;
+static const uint16_t store_stack_index = TP_STORE_STACK;
 
-int tp_objects_init(struct tp_objects *objects, void *cpus, uint64_t hot, unsigned decay_ms,
-	void (*destroy)(void *context, void *object), void *context)
+int tp_object_store_init(struct tp_object_store *store, void *cpu_memory, uint64_t hot,
+	unsigned decay_ms, void (*destroy)(void *context, void *object), void *context)
 {
-	*objects = (struct tp_objects){.hot = hot, .destroy = destroy, .context = context};
-	if (tp_doors_init(&objects->doors, cpus, tp_percpu_count()))
+	*store = (struct tp_object_store){.hot = hot, .destroy = destroy, .context = context};
+	if (tp_cpus_init(&store->cpus, cpu_memory, tp_cpu_count()))
 		return -ENOMEM;
-	tp_chunks_init(&objects->chunks);
-	tp_decay_init(&objects->decay, (char *)cpus + tp_doors_bytes(objects->doors.count),
-		&objects->doors, &stack_at, 1, decay_ms);
+	tp_chunks_init(&store->chunks);
+	tp_decay_init(&store->decay, (char *)cpu_memory + tp_cpus_bytes(store->cpus.count),
+		&store->cpus, &store_stack_index, 1, decay_ms);
 	return 0;
 }
 
-static void object_destroy(struct tp_objects *objects, void *object)
+static void store_object_destroy(struct tp_object_store *store, void *object)
 {
-	if (objects->destroy)
-		objects->destroy(objects->context, object);
+	if (store->destroy)
+		store->destroy(store->context, object);
 }
 
 /* Destroys what is in a list of chunks. How many objects that were. */
-static size_t chunks_destroy(struct tp_objects *objects, struct tp_chunk *chunk)
+static size_t store_chunks_destroy(struct tp_object_store *store, struct tp_chunk *chunk)
 {
 	size_t count = 0;
 
 	for (struct tp_chunk *next; chunk; chunk = next) {
 		next = chunk->next;
 		for (size_t i = 0; i < chunk->count; i++)
-			object_destroy(objects, chunk->object[i]);
+			store_object_destroy(store, chunk->object[i]);
 		count += chunk->count;
 		free(chunk);
 	}
@@ -54,17 +54,17 @@ static size_t chunks_destroy(struct tp_objects *objects, struct tp_chunk *chunk)
 }
 
 /* Objects to the chunks; they are destroyed where there is no memory for one. How many were. */
-static size_t chunk_keep(struct tp_objects *objects, void *const *object, size_t count,
+static size_t store_chunk_keep(struct tp_object_store *store, void *const *object, size_t count,
 	enum tp_generation generation)
 {
 	struct tp_chunk *chunk = tp_chunk_new(object, count);
 
 	if (chunk) {
-		tp_chunks_push(&objects->chunks, chunk, generation);
+		tp_chunks_push(&store->chunks, chunk, generation);
 		return 0;
 	}
 	for (size_t i = 0; i < count; i++)
-		object_destroy(objects, object[i]);
+		store_object_destroy(store, object[i]);
 	return count;
 }
 
@@ -74,17 +74,17 @@ static size_t chunk_keep(struct tp_objects *objects, void *const *object, size_t
  * As for a pool's slab (tiers.c): the stack begins in a line of its page that no other thing has
  * which each get and put reads.
  */
-static void slab_create(struct tp_objects *objects)
+static void store_slab_create(struct tp_object_store *store)
 {
-	unsigned cpu = tp_percpu_current(objects->doors.count);
-	struct tp_door *door;
-	uint64_t taken = objects->hot | tp_percpu_line();
+	unsigned cpu_id = tp_cpu_current(store->cpus.count);
+	struct tp_cpu *cpu;
+	uint64_t taken = store->hot | tp_cpu_rseq_colour();
 	char *block, *slab;
 
-	if (tp_load_relaxed(&objects->doors.door[cpu].home))
+	if (tp_load_relaxed(&store->cpus.cpu[cpu_id].slab))
 		return;
-	for (unsigned i = 0; i < objects->doors.count; i++)
-		taken |= tp_colour((uintptr_t)&objects->doors.slabs[i]);
+	for (unsigned i = 0; i < store->cpus.count; i++)
+		taken |= tp_colour((uintptr_t)&store->cpus.visible[i]);
 	block = aligned_alloc(TP_LINE, TP_COLOUR_PAGE + SLAB_BYTES);
 	if (!block)
 		return;
@@ -92,36 +92,36 @@ static void slab_create(struct tp_objects *objects)
 		if (!(tp_colour((uintptr_t)slab) & taken))
 			break;
 	memset(slab, 0, SLAB_BYTES);
-	door = tp_doors_claim(&objects->doors, cpu);
-	if (!door) {
+	cpu = tp_cpus_claim(&store->cpus, cpu_id);
+	if (!cpu) {
 		free(block);
 		return;
 	}
-	door->block = block;
-	tp_decay_cpu_joins(&objects->decay, door);
-	tp_door_install(door, (uint64_t *)(void *)slab);
+	cpu->block = block;
+	tp_decay_cpu_joins(&store->decay, cpu);
+	tp_cpu_install(cpu, (uint64_t *)(void *)slab);
 }
 
 /*
  * Of a stopped CPU: what lies in a slot, with its lease; the ages above come down as the slots do.
  */
-static void *stack_take(struct tp_door *door, unsigned slot)
+static void *store_slot_take(struct tp_cpu *cpu, unsigned slot)
 {
-	uint8_t *ages = tp_stack_ages(door->home);
+	uint8_t *ages = tp_stack_ages(cpu->slab);
 
 	memmove(ages + slot, ages + slot + 1, TP_AGES_SLOTS - slot);
-	return tp_cpucache_move_out(door, door->home, slot);
+	return tp_stack_move_out(cpu, cpu->slab, slot);
 }
 
 /* Of a stopped CPU: puts an object of an age on top. There must be a slot. */
-static void stack_give(struct tp_door *door, void *object, uint8_t age)
+static void store_slot_give(struct tp_cpu *cpu, void *object, uint8_t age)
 {
-	uint64_t *stack = door->home;
+	uint64_t *stack = cpu->slab;
 	unsigned room = tp_word_room(*stack);
 
 	tp_stack_ages(stack)[tp_word_depth(*stack) + 1] = age;
-	tp_cpucache_room_set(stack, room ? room - 1 : 0);
-	tp_cpucache_move_in(door, stack, object);
+	tp_stack_room_set(stack, room ? room - 1 : 0);
+	tp_stack_move_in(cpu, stack, object);
 }
 
 /* The lowest objects of a full stack, to go to the chunks: by generation, and how many of each. */
@@ -132,107 +132,107 @@ struct flushed {
 
 _Static_assert(TP_YOUNG == 0 && TP_OLD == 1, "the generation is the age");
 
-static void stack_flush(struct tp_door *door, struct flushed *flushed)
+static void store_flush(struct tp_cpu *cpu, struct flushed *flushed)
 {
 	for (unsigned i = 0; i < BATCH; i++) {
-		unsigned age = tp_stack_ages(door->home)[1];
+		unsigned age = tp_stack_ages(cpu->slab)[1];
 
-		flushed->object[age][flushed->count[age]++] = stack_take(door, 1);
+		flushed->object[age][flushed->count[age]++] = store_slot_take(cpu, 1);
 	}
 }
 
 /*
  * Keeps an object on the caller's CPU, with more room than before. False: it is still the caller's.
  */
-static bool stack_keep(struct tp_objects *objects, void *object)
+static bool store_stack_keep(struct tp_object_store *store, void *object)
 {
 	struct flushed flushed = {.count = {0, 0}};
-	struct tp_door *door;
+	struct tp_cpu *cpu;
 	unsigned depth;
 
-	slab_create(objects);
-	door = tp_doors_stop_own(&objects->doors);
-	if (!door)
+	store_slab_create(store);
+	cpu = tp_cpus_stop_own(&store->cpus);
+	if (!cpu)
 		return false;
-	depth = tp_word_depth(*door->home);
+	depth = tp_word_depth(*cpu->slab);
 	if (depth == TP_AGES_SLOTS)
-		stack_flush(door, &flushed);
-	else if (!tp_word_room(*door->home))
-		tp_cpucache_room_set(
-			door->home, (unsigned)tp_min(tp_max(depth, 1), TP_AGES_SLOTS - depth));
-	stack_give(door, object, 0);
-	tp_door_publish(door);
+		store_flush(cpu, &flushed);
+	else if (!tp_word_room(*cpu->slab))
+		tp_stack_room_set(
+			cpu->slab, (unsigned)tp_min(tp_max(depth, 1), TP_AGES_SLOTS - depth));
+	store_slot_give(cpu, object, 0);
+	tp_cpu_start(cpu);
 	for (enum tp_generation generation = TP_YOUNG; generation <= TP_OLD; generation++)
-		chunk_keep(
-			objects, flushed.object[generation], flushed.count[generation], generation);
+		store_chunk_keep(
+			store, flushed.object[generation], flushed.count[generation], generation);
 	return true;
 }
 
 /*
  * A chunk's objects to the caller's CPU, as far as there are slots; and what is left of it, back.
  */
-static void stack_refill(
-	struct tp_objects *objects, struct tp_chunk *chunk, enum tp_generation generation)
+static void store_refill(
+	struct tp_object_store *store, struct tp_chunk *chunk, enum tp_generation generation)
 {
 	/* What is dying goes on to do so. */
-	struct tp_door *door =
-		chunk->count && generation != TP_DYING ? tp_doors_stop_own(&objects->doors) : NULL;
+	struct tp_cpu *cpu =
+		chunk->count && generation != TP_EXPIRED ? tp_cpus_stop_own(&store->cpus) : NULL;
 
-	if (door) {
+	if (cpu) {
 		/* What was aged as a chunk for a tick is not to be aged here for the same one. */
-		uint8_t age = tp_decay_owes(&objects->decay, door) ? 0 : (uint8_t)generation;
+		uint8_t age = tp_decay_owes(&store->decay, cpu) ? 0 : (uint8_t)generation;
 
-		while (chunk->count && tp_word_depth(*door->home) < TP_AGES_SLOTS)
-			stack_give(door, chunk->object[--chunk->count], age);
-		tp_door_publish(door);
+		while (chunk->count && tp_word_depth(*cpu->slab) < TP_AGES_SLOTS)
+			store_slot_give(cpu, chunk->object[--chunk->count], age);
+		tp_cpu_start(cpu);
 	}
 	if (chunk->count)
-		tp_chunks_push(&objects->chunks, chunk, generation);
+		tp_chunks_push(&store->chunks, chunk, generation);
 	else
 		free(chunk);
 	/* In hand it was in no place, where the reaper may have looked for it. */
-	tp_decay_kept(&objects->decay);
+	tp_decay_kept(&store->decay);
 }
 
-static void *stack_steal(struct tp_objects *objects, unsigned cpu)
+static void *store_steal_from(struct tp_object_store *store, unsigned cpu_id)
 {
-	struct tp_door *door = tp_doors_stop(&objects->doors, cpu);
+	struct tp_cpu *cpu = tp_cpus_stop(&store->cpus, cpu_id);
 	void *object = NULL;
 
-	if (!door)
+	if (!cpu)
 		return NULL;
-	if (tp_word_depth(*door->home))
-		object = stack_take(door, tp_word_depth(*door->home));
-	tp_door_publish(door);
+	if (tp_word_depth(*cpu->slab))
+		object = store_slot_take(cpu, tp_word_depth(*cpu->slab));
+	tp_cpu_start(cpu);
 	return object;
 }
 
-static void *steal(struct tp_objects *objects)
+static void *store_steal(struct tp_object_store *store)
 {
-	unsigned count = objects->doors.count;
-	unsigned cpu = tp_percpu_current(count);
+	unsigned count = store->cpus.count;
+	unsigned cpu_id = tp_cpu_current(count);
 	void *object = NULL;
 
 	for (unsigned i = 0; i < STEAL_CPUS && i + 1 < count && !object; i++) {
-		cpu = tp_percpu_next(cpu, count);
-		if (tp_word_depth(tp_cpucache_word(&objects->doors, cpu, TP_OBJECTS_AT)) &&
-			tp_decay_may_stop(&objects->decay, cpu, tp_decay_stop_due(&objects->decay)))
-			object = stack_steal(objects, cpu);
+		cpu_id = tp_cpu_next(cpu_id, count);
+		if (tp_word_depth(tp_stack_word(&store->cpus, cpu_id, TP_STORE_STACK)) &&
+			tp_decay_may_stop(&store->decay, cpu_id, tp_decay_stop_due(&store->decay)))
+			object = store_steal_from(store, cpu_id);
 	}
 	return object;
 }
 
 /* The last object of the youngest chunk; the others go to the caller's CPU. */
-static void *chunk_take(struct tp_objects *objects)
+static void *store_chunk_take(struct tp_object_store *store)
 {
 	for (enum tp_generation generation = TP_YOUNG; generation < TP_GENERATIONS; generation++) {
-		struct tp_chunk *chunk = tp_chunks_pop(&objects->chunks, generation);
+		struct tp_chunk *chunk = tp_chunks_pop(&store->chunks, generation);
 		void *object;
 
 		if (!chunk)
 			continue;
 		object = chunk->object[--chunk->count];
-		stack_refill(objects, chunk, generation);
+		store_refill(store, chunk, generation);
 		return object;
 	}
 	return NULL;
@@ -240,168 +240,170 @@ static void *chunk_take(struct tp_objects *objects)
 
 /* ---- take and keep ---- */
 
-void *tp_objects_take(struct tp_objects *objects)
+void *tp_object_store_take(struct tp_object_store *store)
 {
-	void *object = chunk_take(objects);
+	void *object = store_chunk_take(store);
 
-	return object ? object : steal(objects);
+	return object ? object : store_steal(store);
 }
 
-void tp_objects_keep(struct tp_objects *objects, void *object)
+void tp_object_store_keep(struct tp_object_store *store, void *object)
 {
-	if (!stack_keep(objects, object) && !tp_chunks_add(&objects->chunks, object))
-		chunk_keep(objects, &object, 1, TP_YOUNG);
+	if (!store_stack_keep(store, object) && !tp_chunks_add(&store->chunks, object))
+		store_chunk_keep(store, &object, 1, TP_YOUNG);
 }
 
 /* ---- decay ---- */
 
 struct ageing {
-	struct tp_objects *objects;
+	struct tp_object_store *store;
 	unsigned count; /* gone from the CPU that is stopped */
 	void *gone[TP_AGES_SLOTS];
 	size_t destroyed; /* for want of memory to let them die by and by */
 };
 
 /* Of a tp_ager: objects of age 1 go, or all of them for two ticks; others are of age 1 now. */
-static bool stack_age(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
+static bool store_age(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
 {
 	struct ageing *ageing = context;
-	uint8_t *ages = tp_stack_ages(door->home);
+	uint8_t *ages = tp_stack_ages(cpu->slab);
 
 	(void)progress;
 	ageing->count = 0;
-	for (unsigned slot = 1; slot <= tp_word_depth(*door->home);) {
+	for (unsigned slot = 1; slot <= tp_word_depth(*cpu->slab);) {
 		if (ages[slot] || ticks > 1)
-			ageing->gone[ageing->count++] = stack_take(door, slot);
+			ageing->gone[ageing->count++] = store_slot_take(cpu, slot);
 		else
 			ages[slot++] = 1;
 	}
-	tp_cpucache_room_set(door->home, tp_word_room(*door->home) / 2);
+	tp_stack_room_set(cpu->slab, tp_word_room(*cpu->slab) / 2);
 	return true;
 }
 
-static void stack_aged(void *context)
+static void store_aged(void *context)
 {
 	struct ageing *ageing = context;
 
-	ageing->destroyed += chunk_keep(ageing->objects, ageing->gone, ageing->count, TP_DYING);
+	ageing->destroyed +=
+		store_chunk_keep(ageing->store, ageing->gone, ageing->count, TP_EXPIRED);
 	ageing->count = 0;
 }
 
 /* By one call at a time, so that one made in a callback of this does not nest, piece by piece. */
-static void dying_destroy_some(struct tp_objects *objects)
+static void store_expired_destroy_some(struct tp_object_store *store)
 {
-	struct tp_chunk *dying;
+	struct tp_chunk *expired;
 
-	if (!tp_chunks_have(&objects->chunks, TP_DYING) || !tp_locked_try(&objects->destroying))
+	if (!tp_chunks_have(&store->chunks, TP_EXPIRED) || !tp_spinlock_try(&store->destroying))
 		return;
-	dying = tp_chunks_pop(&objects->chunks, TP_DYING);
-	if (dying) {
-		dying->next = NULL;
-		chunks_destroy(objects, dying);
+	expired = tp_chunks_pop(&store->chunks, TP_EXPIRED);
+	if (expired) {
+		expired->next = NULL;
+		store_chunks_destroy(store, expired);
 	}
-	tp_locked_leave(&objects->destroying);
+	tp_spinlock_unlock(&store->destroying);
 }
 
-bool tp_objects_some(struct tp_objects *objects)
+bool tp_object_store_some(struct tp_object_store *store)
 {
-	struct ageing ageing = {.objects = objects};
-	struct tp_ager ager = {stack_age, stack_aged, &ageing};
+	struct ageing ageing = {.store = store};
+	struct tp_ager ager = {store_age, store_aged, &ageing};
 	bool more;
 
-	if (tp_decay_claim(&objects->decay)) {
-		tp_decay_turn(&objects->decay);
-		tp_chunks_age(&objects->chunks);
-		tp_decay_begin(&objects->decay, TP_TICK_PIECES);
+	if (tp_decay_claim(&store->decay)) {
+		tp_decay_turn(&store->decay);
+		tp_chunks_age(&store->chunks);
+		tp_decay_begin(&store->decay, TP_TICK_PIECES);
 	}
-	more = tp_decay_some(&objects->decay, &ager);
-	dying_destroy_some(objects);
-	if (!tp_chunks_have(&objects->chunks, TP_DYING))
+	more = tp_decay_some(&store->decay, &ager);
+	store_expired_destroy_some(store);
+	if (!tp_chunks_have(&store->chunks, TP_EXPIRED))
 		return more;
-	tp_decay_kept(&objects->decay); /* as in stack_refill */
+	tp_decay_kept(&store->decay); /* as in store_refill */
 	return true;
 }
 
-size_t tp_objects_tick(struct tp_objects *objects, bool asked)
+size_t tp_object_store_tick(struct tp_object_store *store, bool asked)
 {
-	struct ageing ageing = {.objects = objects};
+	struct ageing ageing = {.store = store};
 	struct tp_chunk *first[2];
 	size_t destroyed;
 
-	tp_decay_turn(&objects->decay);
-	tp_chunks_rotate(&objects->chunks, first);
-	tp_decay_begin(&objects->decay, asked ? TP_TICK_ASKED : TP_TICK_WHOLE);
-	destroyed = chunks_destroy(objects, first[0]) + chunks_destroy(objects, first[1]);
-	tp_decay_all(&objects->decay, &(struct tp_ager){stack_age, stack_aged, &ageing});
-	destroyed += chunks_destroy(objects, tp_chunks_take(&objects->chunks, TP_DYING));
+	tp_decay_turn(&store->decay);
+	tp_chunks_rotate(&store->chunks, first);
+	tp_decay_begin(&store->decay, asked ? TP_TICK_ASKED : TP_TICK_WHOLE);
+	destroyed = store_chunks_destroy(store, first[0]) + store_chunks_destroy(store, first[1]);
+	tp_decay_all(&store->decay, &(struct tp_ager){store_age, store_aged, &ageing});
+	destroyed += store_chunks_destroy(store, tp_chunks_take(&store->chunks, TP_EXPIRED));
 	return destroyed + ageing.destroyed;
 }
 
 /* What lies on a CPU that is the caller's. How many objects that were. */
-static unsigned stack_empty(struct tp_door *door, void **object)
+static unsigned store_stack_empty(struct tp_cpu *cpu, void **object)
 {
 	unsigned count = 0;
 
-	while (tp_word_depth(*door->home))
-		object[count++] = stack_take(door, tp_word_depth(*door->home));
-	tp_cpucache_room_set(door->home, 0);
+	while (tp_word_depth(*cpu->slab))
+		object[count++] = store_slot_take(cpu, tp_word_depth(*cpu->slab));
+	tp_stack_room_set(cpu->slab, 0);
 	return count;
 }
 
-static size_t chunks_empty(struct tp_objects *objects)
+static size_t store_chunks_empty(struct tp_object_store *store)
 {
 	size_t destroyed = 0;
 
 	for (enum tp_generation generation = TP_YOUNG; generation < TP_GENERATIONS; generation++)
-		destroyed += chunks_destroy(objects, tp_chunks_take(&objects->chunks, generation));
+		destroyed +=
+			store_chunks_destroy(store, tp_chunks_take(&store->chunks, generation));
 	return destroyed;
 }
 
 /* All that is idle; stopping each CPU for it, or at rest, when nobody is left to be stopped. */
-static size_t empty(struct tp_objects *objects, bool at_rest)
+static size_t store_empty(struct tp_object_store *store, bool at_rest)
 {
-	size_t destroyed = chunks_empty(objects);
+	size_t destroyed = store_chunks_empty(store);
 
-	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++) {
-		struct tp_door *door =
-			at_rest ? &objects->doors.door[cpu] : tp_doors_stop(&objects->doors, cpu);
+	for (unsigned cpu_id = 0; cpu_id < store->cpus.count; cpu_id++) {
+		struct tp_cpu *cpu =
+			at_rest ? &store->cpus.cpu[cpu_id] : tp_cpus_stop(&store->cpus, cpu_id);
 		void *object[TP_AGES_SLOTS];
 		unsigned count;
 
-		if (!door || !door->home)
+		if (!cpu || !cpu->slab)
 			continue;
-		count = stack_empty(door, object);
+		count = store_stack_empty(cpu, object);
 		if (!at_rest)
-			tp_door_publish(door);
+			tp_cpu_start(cpu);
 		destroyed += count;
 		while (count)
-			object_destroy(objects, object[--count]);
+			store_object_destroy(store, object[--count]);
 	}
 	return destroyed;
 }
 
-size_t tp_objects_empty(struct tp_objects *objects)
+size_t tp_object_store_empty(struct tp_object_store *store)
 {
-	return empty(objects, false);
+	return store_empty(store, false);
 }
 
-void tp_objects_fini(struct tp_objects *objects)
+void tp_object_store_fini(struct tp_object_store *store)
 {
 	/* Until callbacks put nothing more here. */
-	while (empty(objects, true))
+	while (store_empty(store, true))
 		;
-	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++)
-		free(objects->doors.door[cpu].block);
-	tp_chunks_fini(&objects->chunks);
+	for (unsigned cpu_id = 0; cpu_id < store->cpus.count; cpu_id++)
+		free(store->cpus.cpu[cpu_id].block);
+	tp_chunks_fini(&store->chunks);
 }
 
-bool tp_objects_have(const struct tp_objects *objects)
+bool tp_object_store_have(const struct tp_object_store *store)
 {
-	for (unsigned cpu = 0; cpu < objects->doors.count; cpu++)
-		if (tp_word_held(tp_cpucache_word(&objects->doors, cpu, TP_OBJECTS_AT)))
+	for (unsigned cpu_id = 0; cpu_id < store->cpus.count; cpu_id++)
+		if (tp_word_held(tp_stack_word(&store->cpus, cpu_id, TP_STORE_STACK)))
 			return true;
 	for (enum tp_generation generation = TP_YOUNG; generation < TP_GENERATIONS; generation++)
-		if (tp_chunks_have(&objects->chunks, generation))
+		if (tp_chunks_have(&store->chunks, generation))
 			return true;
 	return false;
 }

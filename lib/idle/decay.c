@@ -34,13 +34,13 @@
 #define GAP_MOST 4096
 #define PARTS 16
 
-void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_doors *doors, const uint16_t *at,
-	unsigned stacks, unsigned ms)
+void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
+	const uint16_t *stack_index, unsigned stacks, unsigned ms)
 {
-	memset(memory, 0, tp_decay_bytes(doors->count));
-	*decay = (struct tp_decay){.doors = doors,
-		.cpu = memory,
-		.at = at,
+	memset(memory, 0, tp_decay_bytes(cpus->count));
+	*decay = (struct tp_decay){.cpus = cpus,
+		.per_cpu = memory,
+		.stack_index = stack_index,
 		.stacks = stacks,
 		.ms = ms,
 		/* The reaper may be asleep, and knows nothing of what is made now. */
@@ -53,24 +53,24 @@ uint32_t tp_decay_part(const struct tp_decay *decay)
 	return (uint32_t)tp_max(decay->ms / PARTS, 1);
 }
 
-static unsigned number_of(const struct tp_decay *decay, const struct tp_door *door)
+static unsigned decay_cpu_id(const struct tp_decay *decay, const struct tp_cpu *cpu)
 {
-	return (unsigned)(door - decay->doors->door);
+	return (unsigned)(cpu - decay->cpus->cpu);
 }
 
-static struct tp_decay_cpu *of(const struct tp_decay *decay, const struct tp_door *door)
+static struct tp_decay_cpu *decay_state(const struct tp_decay *decay, const struct tp_cpu *cpu)
 {
-	return &decay->cpu[number_of(decay, door)];
+	return &decay->per_cpu[decay_cpu_id(decay, cpu)];
 }
 
-static unsigned own_cpu(const struct tp_decay *decay)
+static unsigned decay_own_id(const struct tp_decay *decay)
 {
-	return tp_percpu_current(decay->doors->count);
+	return tp_cpu_current(decay->cpus->count);
 }
 
-void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_door *door)
+void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_cpu *cpu)
 {
-	tp_store_relaxed(&of(decay, door)->aged, (uint32_t)tp_load_relaxed(&decay->ticks));
+	tp_store_relaxed(&decay_state(decay, cpu)->aged, (uint32_t)tp_load_relaxed(&decay->ticks));
 }
 
 /* ---- ticks ---- */
@@ -104,16 +104,16 @@ void tp_decay_begin(struct tp_decay *decay, enum tp_tick tick)
 	tp_store_relaxed(&decay->first_cpu,
 		(tp_load_relaxed(&decay->first_cpu) +
 			((uint32_t)tp_load_relaxed(&decay->swept) & ~SWEPT_AGAIN)) %
-			decay->doors->count);
+			decay->cpus->count);
 	number = tp_add_relaxed(&decay->ticks, 1u) + 1;
 	/* Release: who goes on with this tick sees that it has begun. */
 	tp_store_release(
-		&decay->swept, number << 32 | (tick == TP_TICK_PIECES ? 0 : decay->doors->count));
+		&decay->swept, number << 32 | (tick == TP_TICK_PIECES ? 0 : decay->cpus->count));
 	tp_sub_acq_rel(&decay->turning, 1u);
 }
 
 /* Of 32 bits, as doors count ticks. */
-static uint32_t tick_now(const struct tp_decay *decay)
+static uint32_t decay_tick_now(const struct tp_decay *decay)
 {
 	return (uint32_t)tp_load_relaxed(&decay->ticks);
 }
@@ -130,31 +130,31 @@ void tp_decay_forked(struct tp_decay *decay)
 }
 
 /* Where it has no slab nothing comes to it. */
-bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door)
+bool tp_decay_owes(const struct tp_decay *decay, const struct tp_cpu *cpu)
 {
-	return tp_load_relaxed(&door->home) &&
+	return tp_load_relaxed(&cpu->slab) &&
 	       (tp_load_acquire(&decay->turning) ||
-		       tp_load_relaxed(&of(decay, door)->aged) != tick_now(decay));
+		       tp_load_relaxed(&decay_state(decay, cpu)->aged) != decay_tick_now(decay));
 }
 
 bool tp_decay_owes_here(const struct tp_decay *decay)
 {
-	return tp_decay_owes(decay, &decay->doors->door[own_cpu(decay)]);
+	return tp_decay_owes(decay, &decay->cpus->cpu[decay_own_id(decay)]);
 }
 
-static void door_hurry(struct tp_decay *decay, struct tp_door *door)
+static void decay_cpu_shorten(struct tp_decay *decay, struct tp_cpu *cpu)
 {
 	for (unsigned i = 0; i < decay->stacks; i++)
-		tp_cpucache_hurry(door, door->home + decay->at[i], GAP_SOON);
-	tp_store_relaxed(&of(decay, door)->gap, GAP_SOON);
-	tp_store_relaxed(&of(decay, door)->hurried_ms, (uint32_t)tp_clock_ms());
+		tp_stack_shorten(cpu, cpu->slab + decay->stack_index[i], GAP_SOON);
+	tp_store_relaxed(&decay_state(decay, cpu)->gap, GAP_SOON);
+	tp_store_relaxed(&decay_state(decay, cpu)->shortened_ms, (uint32_t)tp_clock_ms());
 }
 
 /*
  * Whether so little time has passed since then that it is no tick's distance; never for a tick that
  * was asked for. Where ticks are as close as the clock's own, it cannot be told.
  */
-static bool is_recent(const struct tp_decay *decay, uint32_t ms)
+static bool decay_is_recent(const struct tp_decay *decay, uint32_t ms)
 {
 	uint32_t apart = tp_load_relaxed(&decay->apart_ms);
 
@@ -166,9 +166,9 @@ static bool is_recent(const struct tp_decay *decay, uint32_t ms)
  * What was in use there so far: also what came otherwise than by a push, by a slow put or a growth,
  * and owes no more than if it were pushed.
  */
-static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
+static uint64_t decay_uses(const struct tp_decay *decay, unsigned cpu_id)
 {
-	return tp_decay_moves(decay, cpu) + tp_load_relaxed(&decay->doors->door[cpu].moved_in);
+	return tp_decay_moves(decay, cpu_id) + tp_load_relaxed(&decay->cpus->cpu[cpu_id].moved_in);
 }
 
 /*
@@ -178,87 +178,87 @@ static uint64_t uses(const struct tp_decay *decay, unsigned cpu)
  * door->ager, and just now, this one begins there. What was used since the first piece, or may have
  * been aged in one of a tick that did not end, owes one step.
  */
-static bool door_age(struct tp_decay *decay, struct tp_door *door, uint32_t tick, unsigned steps,
-	const struct tp_ager *ager)
+static bool decay_age_stopped(struct tp_decay *decay, struct tp_cpu *cpu, uint32_t tick,
+	unsigned steps, const struct tp_ager *ager)
 {
-	struct tp_decay_cpu *cpu = of(decay, door);
+	struct tp_decay_cpu *state = decay_state(decay, cpu);
 	uint32_t used;
 
-	if ((int32_t)(tick - tp_load_relaxed(&cpu->aged)) <= 0)
+	if ((int32_t)(tick - tp_load_relaxed(&state->aged)) <= 0)
 		return true;
 	/* Another one may have begun, and been done in part, while we came here. */
-	if ((int32_t)(cpu->ager_tick - tick) > 0)
-		tick = cpu->ager_tick;
+	if ((int32_t)(state->ager_tick - tick) > 0)
+		tick = state->ager_tick;
 	/* It is seen in time that the next one is due, however few gets there are from now on. */
-	door_hurry(decay, door);
-	used = (uint32_t)uses(decay, number_of(decay, door));
-	if (cpu->ager_tick != tick) {
-		bool ended = (int32_t)(cpu->ager_tick - tp_load_relaxed(&cpu->aged)) <= 0;
+	decay_cpu_shorten(decay, cpu);
+	used = (uint32_t)decay_uses(decay, decay_cpu_id(decay, cpu));
+	if (state->ager_tick != tick) {
+		bool ended = (int32_t)(state->ager_tick - tp_load_relaxed(&state->aged)) <= 0;
 
-		if (ended || !is_recent(decay, cpu->ager_ms))
-			cpu->ager = 0;
-		cpu->ager_steps = ended ? (uint16_t)steps : 1;
-		if (is_recent(decay, cpu->aged_ms))
-			cpu->ager_steps = 0;
-		tp_store_relaxed(&cpu->ager_tick, tick);
-	} else if (used != cpu->ager_uses)
-		cpu->ager_steps = (uint16_t)tp_min(cpu->ager_steps, 1);
-	cpu->ager_uses = used;
-	cpu->ager_ms = (uint32_t)tp_clock_ms();
-	if (cpu->ager_steps && !ager->age(ager->context, door, &cpu->ager, cpu->ager_steps))
+		if (ended || !decay_is_recent(decay, state->ager_ms))
+			state->ager = 0;
+		state->ager_steps = ended ? (uint16_t)steps : 1;
+		if (decay_is_recent(decay, state->aged_ms))
+			state->ager_steps = 0;
+		tp_store_relaxed(&state->ager_tick, tick);
+	} else if (used != state->ager_uses)
+		state->ager_steps = (uint16_t)tp_min(state->ager_steps, 1);
+	state->ager_uses = used;
+	state->ager_ms = (uint32_t)tp_clock_ms();
+	if (state->ager_steps && !ager->age(ager->context, cpu, &state->ager, state->ager_steps))
 		return false;
-	cpu->aged_ms = cpu->ager_ms;
-	tp_store_relaxed(&cpu->aged, tick);
+	state->aged_ms = state->ager_ms;
+	tp_store_relaxed(&state->aged, tick);
 	return true;
 }
 
-static void door_publish(struct tp_door *door, const struct tp_ager *ager)
+static void decay_cpu_start(struct tp_cpu *cpu, const struct tp_ager *ager)
 {
-	tp_door_publish(door);
+	tp_cpu_start(cpu);
 	if (ager->after)
 		ager->after(ager->context);
 }
 
 /* Looks at a CPU for a tick: what was in use there since the last such look. */
-static uint64_t look(struct tp_decay_cpu *cpu, uint64_t now)
+static uint64_t decay_look(struct tp_decay_cpu *state, uint64_t now)
 {
-	tp_store_relaxed(&cpu->tick_ms, (uint32_t)tp_clock_ms());
+	tp_store_relaxed(&state->tick_ms, (uint32_t)tp_clock_ms());
 	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
-	return now - tp_exchange_relaxed(&cpu->uses_at_tick, now);
+	return now - tp_exchange_relaxed(&state->uses_at_tick, now);
 }
 
 /* Whether there is anything to do for a tick on a CPU. */
-static bool owes(const struct tp_decay *decay, unsigned cpu)
+static bool decay_cpu_owes(const struct tp_decay *decay, unsigned cpu_id)
 {
-	return tp_load_relaxed(&decay->doors->door[cpu].home) &&
-	       tp_load_relaxed(&decay->cpu[cpu].aged) != tick_now(decay);
+	return tp_load_relaxed(&decay->cpus->cpu[cpu_id].slab) &&
+	       tp_load_relaxed(&decay->per_cpu[cpu_id].aged) != decay_tick_now(decay);
 }
 
 /*
  * The caller's CPU, which is in use and so owes one tick, whatever was missed. Whether it is done.
  */
-static bool own_age(struct tp_decay *decay, const struct tp_ager *ager)
+static bool decay_age_own(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	uint32_t tick = tick_now(decay);
-	struct tp_door *door;
+	uint32_t tick = decay_tick_now(decay);
+	struct tp_cpu *cpu;
 	bool done;
 
-	if (tp_likely(!owes(decay, own_cpu(decay))))
+	if (tp_likely(!decay_cpu_owes(decay, decay_own_id(decay))))
 		return true;
-	door = tp_doors_stop_own(decay->doors);
-	if (!door)
+	cpu = tp_cpus_stop_own(decay->cpus);
+	if (!cpu)
 		return false;
-	look(of(decay, door), uses(decay, number_of(decay, door)));
-	done = door_age(decay, door, tick, 1, ager);
-	door_publish(door, ager);
+	decay_look(decay_state(decay, cpu), decay_uses(decay, decay_cpu_id(decay, cpu)));
+	done = decay_age_stopped(decay, cpu, tick, 1, ager);
+	decay_cpu_start(cpu, ager);
 	return done;
 }
 
 /* Nothing lies there, and there is no room for anything. */
-static bool is_empty(const struct tp_decay *decay, unsigned cpu)
+static bool decay_cpu_is_empty(const struct tp_decay *decay, unsigned cpu_id)
 {
 	for (unsigned i = 0; i < decay->stacks; i++)
-		if (tp_word_held(tp_cpucache_word(decay->doors, cpu, decay->at[i])))
+		if (tp_word_held(tp_stack_word(decay->cpus, cpu_id, decay->stack_index[i])))
 			return false;
 	return true;
 }
@@ -267,53 +267,54 @@ static bool is_empty(const struct tp_decay *decay, unsigned cpu)
 enum aged { AGED_PARTLY, AGED_STOPPED, AGED_UNSTOPPED };
 
 /* Any CPU's part of a tick, or it is left to the CPU itself. */
-static enum aged cpu_age(
-	struct tp_decay *decay, unsigned cpu, bool whole, const struct tp_ager *ager)
+static enum aged decay_age_cpu(
+	struct tp_decay *decay, unsigned cpu_id, bool whole, const struct tp_ager *ager)
 {
-	struct tp_decay_cpu *state = &decay->cpu[cpu];
-	uint32_t tick = tick_now(decay), aged = tp_load_relaxed(&state->aged);
-	struct tp_door *door;
+	struct tp_decay_cpu *state = &decay->per_cpu[cpu_id];
+	uint32_t tick = decay_tick_now(decay), aged = tp_load_relaxed(&state->aged);
+	struct tp_cpu *cpu;
 	bool owes_two, done;
 	uint64_t now, used;
 
 	/* What is put there from now on was put after the tick. Else another did it just now. */
-	if (is_empty(decay, cpu)) {
+	if (decay_cpu_is_empty(decay, cpu_id)) {
 		(void)tp_publish(&state->aged, &aged, tick);
 		return AGED_UNSTOPPED;
 	}
-	now = uses(decay, cpu);
-	owes_two = tick - aged >= 2 && !is_recent(decay, tp_load_relaxed(&state->tick_ms));
-	used = look(state, now);
-	if (tp_percpu_rseq && used >= BUSY && tick - aged < 2 && cpu != tp_percpu_id())
+	now = decay_uses(decay, cpu_id);
+	owes_two = tick - aged >= 2 && !decay_is_recent(decay, tp_load_relaxed(&state->tick_ms));
+	used = decay_look(state, now);
+	if (tp_cpu_rseq && used >= BUSY && tick - aged < 2 && cpu_id != tp_cpu_id())
 		return AGED_UNSTOPPED;
-	door = whole ? tp_doors_stop(decay->doors, cpu) : tp_doors_try_stop(decay->doors, cpu);
-	if (!door)
+	cpu = whole ? tp_cpus_stop(decay->cpus, cpu_id) : tp_cpus_try_stop(decay->cpus, cpu_id);
+	if (!cpu)
 		return AGED_UNSTOPPED;
 	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
-	owes_two = owes_two && !used && uses(decay, cpu) == now;
-	done = door_age(decay, door, tick, 1 + owes_two, ager);
-	door_publish(door, ager);
+	owes_two = owes_two && !used && decay_uses(decay, cpu_id) == now;
+	done = decay_age_stopped(decay, cpu, tick, 1 + owes_two, ager);
+	decay_cpu_start(cpu, ager);
 	return done ? AGED_STOPPED : AGED_PARTLY;
 }
 
 /* Whether the last piece of the tick left something there. */
-static bool is_partly_done(const struct tp_decay *decay, unsigned cpu)
+static bool decay_is_partly_done(const struct tp_decay *decay, unsigned cpu_id)
 {
-	return owes(decay, cpu) && tp_load_relaxed(&decay->cpu[cpu].ager_tick) == tick_now(decay);
+	return decay_cpu_owes(decay, cpu_id) &&
+	       tp_load_relaxed(&decay->per_cpu[cpu_id].ager_tick) == decay_tick_now(decay);
 }
 
 /*
  * Where the next look goes: each CPU has one in a tick; and where some were done in part all have
  * another one, for the sake of these, in as many rounds as it takes. False: all had theirs.
  */
-static bool sweep_next(struct tp_decay *decay, unsigned *cpu, bool *again)
+static bool decay_sweep_next(struct tp_decay *decay, unsigned *cpu_id, bool *again)
 {
 	uint64_t swept = tp_load_acquire(&decay->swept), next;
 	bool took = false;
 
 	do {
 		next = swept;
-		if (((uint32_t)swept & ~SWEPT_AGAIN) >= decay->doors->count) {
+		if (((uint32_t)swept & ~SWEPT_AGAIN) >= decay->cpus->count) {
 			if (!took && !(tp_load_relaxed(&decay->left) &&
 					     tp_exchange_acq_rel(&decay->left, 0u)))
 				return false;
@@ -326,8 +327,8 @@ static bool sweep_next(struct tp_decay *decay, unsigned *cpu, bool *again)
 	/* Where somebody else began that round, what is left may be behind its start. */
 	if (took && (uint32_t)next != SWEPT_AGAIN)
 		tp_store_release(&decay->left, 1u);
-	*cpu = (tp_load_relaxed(&decay->first_cpu) + ((uint32_t)next & ~SWEPT_AGAIN)) %
-	       decay->doors->count;
+	*cpu_id = (tp_load_relaxed(&decay->first_cpu) + ((uint32_t)next & ~SWEPT_AGAIN)) %
+		  decay->cpus->count;
 	return true;
 }
 
@@ -335,20 +336,20 @@ static bool sweep_next(struct tp_decay *decay, unsigned *cpu, bool *again)
  * Other CPUs, a few in a call, and from where the last call came to: so that where few calls are
  * made in a period each CPU's turn comes. Whether that was all.
  */
-static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
+static bool decay_sweep(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	unsigned looks = 0, stops = 0, cpu;
+	unsigned looks = 0, stops = 0, cpu_id;
 	bool again;
 
 	while (looks < PIECE_LOOKS && stops < PIECE_STOPS) {
 		enum aged result;
 
-		if (!sweep_next(decay, &cpu, &again))
+		if (!decay_sweep_next(decay, &cpu_id, &again))
 			return true;
-		if (again ? !is_partly_done(decay, cpu) : !owes(decay, cpu))
+		if (again ? !decay_is_partly_done(decay, cpu_id) : !decay_cpu_owes(decay, cpu_id))
 			continue;
 		looks++;
-		result = cpu_age(decay, cpu, false, ager);
+		result = decay_age_cpu(decay, cpu_id, false, ager);
 		stops += result == AGED_STOPPED;
 		if (result == AGED_PARTLY) {
 			/* Release: who goes on finds how far it is. */
@@ -361,27 +362,27 @@ static bool sweep(struct tp_decay *decay, const struct tp_ager *ager)
 
 bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	bool own = own_age(decay, ager);
-	bool others = sweep(decay, ager);
+	bool own = decay_age_own(decay, ager);
+	bool others = decay_sweep(decay, ager);
 
 	return !own || !others;
 }
 
 void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	for (unsigned cpu = 0; cpu < decay->doors->count; cpu++)
-		if (owes(decay, cpu))
-			cpu_age(decay, cpu, true, ager);
+	for (unsigned cpu_id = 0; cpu_id < decay->cpus->count; cpu_id++)
+		if (decay_cpu_owes(decay, cpu_id))
+			decay_age_cpu(decay, cpu_id, true, ager);
 }
 
 /* ---- looking at the clock ---- */
 
 unsigned tp_decay_gap(struct tp_decay *decay, bool more)
 {
-	struct tp_decay_cpu *cpu = &decay->cpu[own_cpu(decay)];
+	struct tp_decay_cpu *state = &decay->per_cpu[decay_own_id(decay)];
 	uint32_t now = (uint32_t)tp_clock_ms(), part = tp_decay_part(decay);
-	uint32_t took = now - tp_load_relaxed(&cpu->struck_ms);
-	uint64_t gap = tp_max(tp_load_relaxed(&cpu->gap), 1);
+	uint32_t took = now - tp_load_relaxed(&state->expired_ms);
+	uint64_t gap = tp_max(tp_load_relaxed(&state->gap), 1);
 
 	if (more)
 		return 1;
@@ -390,25 +391,26 @@ unsigned tp_decay_gap(struct tp_decay *decay, bool more)
 	else if (took / 2 >= part)
 		gap = tp_max(gap * part / took, 1);
 	/* Relaxed: of two threads that strike at once here, one of which has left, one is heard. */
-	tp_store_relaxed(&cpu->gap, (uint32_t)gap);
-	tp_store_relaxed(&cpu->struck_ms, now);
+	tp_store_relaxed(&state->gap, (uint32_t)gap);
+	tp_store_relaxed(&state->expired_ms, now);
 	return (unsigned)gap;
 }
 
-void tp_decay_hurry(struct tp_decay *decay)
+void tp_decay_shorten(struct tp_decay *decay)
 {
-	struct tp_decay_cpu *cpu = &decay->cpu[own_cpu(decay)];
-	struct tp_door *door;
+	struct tp_decay_cpu *state = &decay->per_cpu[decay_own_id(decay)];
+	struct tp_cpu *cpu;
 
 	/* Seldom, so that slow calls among many gets do not make strikes of all of them. */
-	if (tp_likely(tp_load_relaxed(&cpu->gap) <= 2 * GAP_SOON) ||
-		(uint32_t)tp_clock_ms() - tp_load_relaxed(&cpu->hurried_ms) < tp_decay_part(decay))
+	if (tp_likely(tp_load_relaxed(&state->gap) <= 2 * GAP_SOON) ||
+		(uint32_t)tp_clock_ms() - tp_load_relaxed(&state->shortened_ms) <
+			tp_decay_part(decay))
 		return;
-	door = tp_doors_stop_own(decay->doors);
-	if (!door)
+	cpu = tp_cpus_stop_own(decay->cpus);
+	if (!cpu)
 		return;
-	door_hurry(decay, door);
-	tp_door_publish(door);
+	decay_cpu_shorten(decay, cpu);
+	tp_cpu_start(cpu);
 }
 
 /* ---- the reaper ---- */
@@ -438,23 +440,23 @@ uint64_t tp_decay_due(struct tp_decay *decay, bool any)
 
 /* ---- whom a stop may cost ---- */
 
-uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu)
+uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu_id)
 {
-	struct tp_cpucache_counts counts =
-		tp_cpucache_count_on(decay->doors, cpu, decay->at, decay->stacks);
+	struct tp_stack_counts counts =
+		tp_stack_count_on(decay->cpus, cpu_id, decay->stack_index, decay->stacks);
 
 	return (uint64_t)(counts.pops + counts.pushes);
 }
 
-bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu, bool due)
+bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id, bool due)
 {
 	uint64_t moves;
 
-	if (due || !tp_percpu_rseq || cpu == tp_percpu_id())
+	if (due || !tp_cpu_rseq || cpu_id == tp_cpu_id())
 		return true;
-	moves = tp_decay_moves(decay, cpu);
+	moves = tp_decay_moves(decay, cpu_id);
 	/* Relaxed: two who look at once both see it idle, or one of them looks again. */
-	return tp_exchange_relaxed(&decay->cpu[cpu].moves_at_look, moves) == moves;
+	return tp_exchange_relaxed(&decay->per_cpu[cpu_id].moves_at_look, moves) == moves;
 }
 
 bool tp_decay_stop_due(struct tp_decay *decay)

@@ -41,13 +41,13 @@ struct tp_decay_cpu {
 	uint32_t ager_tick, ager_ms, ager_uses;
 	uint16_t ager, ager_steps;
 	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
-	uint32_t gap, struck_ms, hurried_ms;
+	uint32_t gap, expired_ms, shortened_ms;
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_decay {
-	struct tp_doors *doors;
-	struct tp_decay_cpu *cpu; /* one for each of the doors */
-	const uint16_t *at;       /* of the stacks' words in each slab */
+	struct tp_cpus *cpus;
+	struct tp_decay_cpu *per_cpu; /* one for each of the doors */
+	const uint16_t *stack_index;  /* of the stacks' words in each slab */
 	unsigned stacks;
 	unsigned ms;           /* between ticks; UINT_MAX: never by themselves */
 	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
@@ -74,18 +74,18 @@ static inline size_t tp_decay_bytes(unsigned count)
  * memory: of tp_decay_bytes, aligned to TP_LINE. It, doors, and at[0 … stacks - 1], must outlive
  * the decay. ms as decay_ms in the options.
  */
-void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_doors *doors, const uint16_t *at,
-	unsigned stacks, unsigned ms);
+void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
+	const uint16_t *stack_index, unsigned stacks, unsigned ms);
 
 /* A CPU that was claimed is given its slab now: it owes nothing of the ticks so far. */
-void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_door *door);
+void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_cpu *cpu);
 
 struct tp_ager {
 	/*
 	 * Ages what lies on a stopped CPU by so many ticks, or a piece of it, where *progress says
 	 * how far the piece before has come, at first 0. False: more is left.
 	 */
-	bool (*age)(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks);
+	bool (*age)(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks);
 	/* After that, when the CPU has its slab again; NULL: nothing. */
 	void (*after)(void *context);
 	void *context;
@@ -124,11 +124,11 @@ bool tp_decay_is_past(const struct tp_decay *decay, unsigned ms);
 void tp_decay_forked(struct tp_decay *decay);
 
 /* Whether a CPU has yet to be aged: what comes to it now will be, whatever its age. */
-bool tp_decay_owes(const struct tp_decay *decay, const struct tp_door *door);
+bool tp_decay_owes(const struct tp_decay *decay, const struct tp_cpu *cpu);
 bool tp_decay_owes_here(const struct tp_decay *decay);
 
 /*
- * When a CPU looks at the clock again: the mean gap to give to tp_cpucache_arm at a strike. While
+ * When a CPU looks at the clock again: the mean gap to give to tp_stack_arm at a strike. While
  * there is more to do, at the next get.
  */
 unsigned tp_decay_gap(struct tp_decay *decay, bool more);
@@ -137,7 +137,7 @@ unsigned tp_decay_gap(struct tp_decay *decay, bool more);
  * After a slow call, by which most surplus comes: looks at the clock soon again, since from now on
  * there may be few gets to notice it by.
  */
-void tp_decay_hurry(struct tp_decay *decay);
+void tp_decay_shorten(struct tp_decay *decay);
 
 /* Wakes the reaper where it waits for something to be kept here, or freed. After something was. */
 void tp_decay_kept(struct tp_decay *decay);
@@ -151,14 +151,14 @@ void tp_decay_unwatch(struct tp_decay *decay);
 uint64_t tp_decay_due(struct tp_decay *decay, bool any);
 
 /* Pops and pushes of a CPU so far, as of some moment: the same as before only where it is idle. */
-uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu);
+uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu_id);
 
 /*
  * Whether another CPU may be stopped for something that can be done without: to the one that is, a
  * fence costs more than an allocation. Yes where stopping costs no fence; where nothing moved there
  * since the last look; and where due says that this is the one time in a millisecond.
  */
-bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu, bool due);
+bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id, bool due);
 
 /* Whether a millisecond has passed since this was last true. */
 bool tp_decay_stop_due(struct tp_decay *decay);

@@ -20,48 +20,50 @@ void tp_depot_fini(struct tp_depot *depot)
 /* In the lock: makes the count that anyone may read true again. */
 static void depot_counted(struct tp_depot *depot)
 {
-	tp_store_relaxed(&depot->count, depot->young.count + depot->old.count + depot->dying.count);
+	tp_store_relaxed(
+		&depot->count, depot->young.count + depot->old.count + depot->expired.count);
 }
 
-bool tp_depot_push(struct tp_depot *depot, struct tp_list *list)
+bool tp_depot_push(struct tp_depot *depot, struct tp_buflist *list)
 {
 	bool open;
 
 	pthread_mutex_lock(&depot->lock);
 	open = !depot->closed;
-	for (tierpool_buf *b; open && (b = tp_list_pop(list));)
-		tp_list_push(tp_control_age(b) ? &depot->old : &depot->young, b);
+	for (tierpool_buf *b; open && (b = tp_buflist_pop(list));)
+		tp_buflist_push(tp_bufstate_age(b) ? &depot->old : &depot->young, b);
 	depot_counted(depot);
 	pthread_mutex_unlock(&depot->lock);
 	return open;
 }
 
-bool tp_depot_bury(struct tp_depot *depot, struct tp_list *list)
+bool tp_depot_expire(struct tp_depot *depot, struct tp_buflist *list)
 {
 	bool open;
 
 	pthread_mutex_lock(&depot->lock);
 	open = !depot->closed;
 	if (open)
-		tp_list_move(list, &depot->dying);
+		tp_buflist_move(list, &depot->expired);
 	depot_counted(depot);
 	pthread_mutex_unlock(&depot->lock);
 	return open;
 }
 
 /* Up to most of them; how many more it might have been. */
-static size_t move(struct tp_list *from, size_t most, unsigned age, struct tp_list *to)
+static size_t depot_move(struct tp_buflist *from, size_t most, unsigned age, struct tp_buflist *to)
 {
 	for (; most && from->head; most--) {
-		tierpool_buf *b = tp_list_pop(from);
+		tierpool_buf *b = tp_buflist_pop(from);
 
-		tp_control_age_set(b, age);
-		tp_list_push(to, b);
+		tp_bufstate_age_set(b, age);
+		tp_buflist_push(to, b);
 	}
 	return most;
 }
 
-void tp_depot_pop(struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_list *list)
+void tp_depot_pop(
+	struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_buflist *list)
 {
 	/* Stale by a moment at worst: then a get misses what was put just now, as if it came first.
 	 */
@@ -69,36 +71,36 @@ void tp_depot_pop(struct tp_depot *depot, size_t most, enum tp_depot_age age, st
 		return;
 	pthread_mutex_lock(&depot->lock);
 	if (age == TP_DEPOT_ANY)
-		most = move(&depot->young, most, 0, list);
-	if (age != TP_DEPOT_DYING)
-		most = move(&depot->old, most, 1, list);
-	move(&depot->dying, most, 1, list);
+		most = depot_move(&depot->young, most, 0, list);
+	if (age != TP_DEPOT_EXPIRED)
+		most = depot_move(&depot->old, most, 1, list);
+	depot_move(&depot->expired, most, 1, list);
 	depot_counted(depot);
 	pthread_mutex_unlock(&depot->lock);
 }
 
 /* In the lock: what is old now, and makes old what was young. */
-static struct tp_list generation_pass(struct tp_depot *depot)
+static struct tp_buflist depot_generation_pass(struct tp_depot *depot)
 {
-	struct tp_list old = depot->old;
+	struct tp_buflist old = depot->old;
 
 	depot->old = depot->young;
-	depot->young = (struct tp_list){NULL, 0};
+	depot->young = (struct tp_buflist){NULL, 0};
 	return old;
 }
 
-void tp_depot_rotate(struct tp_depot *depot, struct tp_list *victims)
+void tp_depot_rotate(struct tp_depot *depot, struct tp_buflist *victims)
 {
-	struct tp_list old, dying;
+	struct tp_buflist old, expired;
 
 	pthread_mutex_lock(&depot->lock);
-	old = generation_pass(depot);
-	dying = depot->dying;
-	depot->dying = (struct tp_list){NULL, 0};
+	old = depot_generation_pass(depot);
+	expired = depot->expired;
+	depot->expired = (struct tp_buflist){NULL, 0};
 	depot_counted(depot);
 	pthread_mutex_unlock(&depot->lock);
-	tp_list_move(&old, victims);
-	tp_list_move(&dying, victims);
+	tp_buflist_move(&old, victims);
+	tp_buflist_move(&expired, victims);
 }
 
 bool tp_depot_age(struct tp_depot *depot)
@@ -106,9 +108,9 @@ bool tp_depot_age(struct tp_depot *depot)
 	bool any;
 
 	pthread_mutex_lock(&depot->lock);
-	if (!depot->dying.head)
-		depot->dying = generation_pass(depot);
-	any = depot->dying.head;
+	if (!depot->expired.head)
+		depot->expired = depot_generation_pass(depot);
+	any = depot->expired.head;
 	pthread_mutex_unlock(&depot->lock);
 	return any;
 }

@@ -26,9 +26,9 @@
 
 struct tp_depot {
 	pthread_mutex_t lock;
-	struct tp_list young, old, dying; /* in the lock */
-	bool closed;                      /* for ever, in the lock: the pool is being destroyed */
-	size_t count;                     /* of all three; written in the lock, read by anyone */
+	struct tp_buflist young, old, expired; /* in the lock */
+	bool closed;  /* for ever, in the lock: the pool is being destroyed */
+	size_t count; /* of all three; written in the lock, read by anyone */
 } __attribute__((aligned(TP_LINE)));
 
 void tp_depot_init(struct tp_depot *depot);
@@ -38,19 +38,20 @@ void tp_depot_fini(struct tp_depot *depot); /* must be empty */
  * Puts the whole list, which is empty afterwards: buffers of age 0 to young, others to old.
  * False: the depot is closed, and the list is still the caller's.
  */
-bool tp_depot_push(struct tp_depot *depot, struct tp_list *list);
+bool tp_depot_push(struct tp_depot *depot, struct tp_buflist *list);
 
 /* The same, to those that are dying. */
-bool tp_depot_bury(struct tp_depot *depot, struct tp_list *list);
+bool tp_depot_expire(struct tp_depot *depot, struct tp_buflist *list);
 
 /* Which may be taken: young first; old and dying ones; dying ones. */
-enum tp_depot_age { TP_DEPOT_ANY, TP_DEPOT_AGED, TP_DEPOT_DYING };
+enum tp_depot_age { TP_DEPOT_ANY, TP_DEPOT_AGED, TP_DEPOT_EXPIRED };
 
 /* Moves up to most buffers to the front of list; their age byte is 0 for those that were young. */
-void tp_depot_pop(struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_list *list);
+void tp_depot_pop(
+	struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_buflist *list);
 
 /* One tick: what was old or dying goes to victims, what was young is old. */
-void tp_depot_rotate(struct tp_depot *depot, struct tp_list *victims);
+void tp_depot_rotate(struct tp_depot *depot, struct tp_buflist *victims);
 
 /*
  * One tick that frees nothing: what was old is dying. Where the last one's are dying still, nothing

@@ -16,24 +16,24 @@
 #define EVICT_CPUS 16
 
 /* Up to n buffers of a stopped CPU's stack, oldest first, to victims, with their leases. */
-static size_t stack_strip(struct tp_tiers *tiers, struct tp_door *door, unsigned tier, size_t n,
-	enum tp_depot_age age, struct tp_list *victims)
+static size_t evict_from_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier, size_t n,
+	enum tp_depot_age age, struct tp_buflist *victims)
 {
-	uint64_t *stack = tp_tiers_stack(tiers, door, tier);
+	uint64_t *stack = tp_tiers_stack(tiers, cpu, tier);
 	size_t moved = 0;
 
 	for (; moved < n && tp_word_depth(*stack); moved++) {
 		/* The bottom of a stack is what lay untouched the longest. */
-		if (age == TP_DEPOT_AGED && !tp_control_age((tierpool_buf *)(uintptr_t)stack[1]))
+		if (age == TP_DEPOT_AGED && !tp_bufstate_age((tierpool_buf *)(uintptr_t)stack[1]))
 			break;
-		tp_list_push(victims, tp_cpucache_move_out(door, stack, 1));
+		tp_buflist_push(victims, tp_stack_move_out(cpu, stack, 1));
 	}
 	return moved;
 }
 
 /* Up to n buffers of a depot. */
-static size_t depot_strip(struct tp_tiers *tiers, unsigned tier, size_t n, enum tp_depot_age age,
-	struct tp_list *victims)
+static size_t evict_from_depot(struct tp_tiers *tiers, unsigned tier, size_t n,
+	enum tp_depot_age age, struct tp_buflist *victims)
 {
 	size_t before = victims->count, seen;
 
@@ -46,10 +46,10 @@ static size_t depot_strip(struct tp_tiers *tiers, unsigned tier, size_t n, enum 
 	return victims->count - before;
 }
 
-static bool has_larger(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+static bool evict_has_larger(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
 {
 	for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
-		if (tp_word_depth(tp_tiers_word(tiers, cpu, larger)))
+		if (tp_word_depth(tp_tiers_word(tiers, cpu_id, larger)))
 			return true;
 	return false;
 }
@@ -58,108 +58,110 @@ static bool has_larger(const struct tp_tiers *tiers, unsigned cpu, unsigned tier
  * The caller's CPU and the next ones, another time others, as far as something larger lies there
  * and they may be stopped for it: how many.
  */
-static unsigned evictable(struct tp_tiers *tiers, unsigned tier, unsigned cpus[EVICT_CPUS])
+static unsigned evict_candidates(
+	struct tp_tiers *tiers, unsigned tier, unsigned cpu_ids[EVICT_CPUS])
 {
-	unsigned count = tiers->doors.count, own = tp_percpu_current(count), n = 0;
+	unsigned count = tiers->cpus.count, own = tp_cpu_current(count), n = 0;
 	bool due = tp_decay_stop_due(&tiers->decay);
 
-	if (has_larger(tiers, own, tier))
-		cpus[n++] = own;
+	if (evict_has_larger(tiers, own, tier))
+		cpu_ids[n++] = own;
 	for (unsigned i = 1; i < EVICT_CPUS && i < count; i++) {
-		unsigned cpu =
+		unsigned cpu_id =
 			(own + 1 + tp_add_relaxed(&tiers->next_cpu, 1u) % (count - 1)) % count;
 
-		if (has_larger(tiers, cpu, tier) && tp_decay_may_stop(&tiers->decay, cpu, due))
-			cpus[n++] = cpu;
+		if (evict_has_larger(tiers, cpu_id, tier) &&
+			tp_decay_may_stop(&tiers->decay, cpu_id, due))
+			cpu_ids[n++] = cpu_id;
 	}
 	return n;
 }
 
 /* One buffer of a tier above this one, out of a CPU's stacks, largest first. */
-static bool cpu_evict(struct tp_tiers *tiers, unsigned cpu, unsigned tier, enum tp_depot_age age,
-	struct tp_list *victim)
+static bool evict_from_cpu(struct tp_tiers *tiers, unsigned cpu_id, unsigned tier,
+	enum tp_depot_age age, struct tp_buflist *victim)
 {
-	struct tp_door *door = tp_doors_stop(&tiers->doors, cpu);
+	struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
 	size_t found = 0;
 
-	if (!door)
+	if (!cpu)
 		return false;
 	for (unsigned larger = tiers->sizes->count - 1; larger > tier && !found; larger--)
-		found = stack_strip(tiers, door, larger, 1, age, victim);
-	tp_door_publish(door);
+		found = evict_from_stack(tiers, cpu, larger, 1, age, victim);
+	tp_cpu_start(cpu);
 	return found;
 }
 
-tierpool_buf *tp_drain_evict(struct tp_tiers *tiers, unsigned tier)
+tierpool_buf *tp_idle_evict(struct tp_tiers *tiers, unsigned tier)
 {
-	unsigned cpus[EVICT_CPUS], count;
-	struct tp_list victim = {NULL, 0};
+	unsigned cpu_ids[EVICT_CPUS], count;
+	struct tp_buflist victim = {NULL, 0};
 
 	if (!tp_tiers_may_fit(tiers, tier) || tier + 1 == tiers->sizes->count)
 		return NULL;
-	count = evictable(tiers, tier, cpus);
+	count = evict_candidates(tiers, tier, cpu_ids);
 	for (int pass = 0; pass < 2 && !victim.count; pass++) {
 		enum tp_depot_age age = pass ? TP_DEPOT_ANY : TP_DEPOT_AGED;
 
 		for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
-			if (depot_strip(tiers, larger, 1, age, &victim))
+			if (evict_from_depot(tiers, larger, 1, age, &victim))
 				return victim.head;
 		for (unsigned i = 0; i < count && !victim.count; i++)
-			cpu_evict(tiers, cpus[i], tier, age, &victim);
+			evict_from_cpu(tiers, cpu_ids[i], tier, age, &victim);
 	}
 	return victim.head;
 }
 
 /* Up to n buffers of a tier from wherever they lie. All CPUs are stopped. */
-static size_t tier_strip(struct tp_tiers *tiers, unsigned tier, size_t n, enum tp_depot_age age,
-	struct tp_list *victims)
+static size_t evict_from_tier(struct tp_tiers *tiers, unsigned tier, size_t n,
+	enum tp_depot_age age, struct tp_buflist *victims)
 {
-	size_t moved = depot_strip(tiers, tier, n, age, victims);
+	size_t moved = evict_from_depot(tiers, tier, n, age, victims);
 
-	for (unsigned cpu = 0; cpu < tiers->doors.count && moved < n; cpu++) {
-		struct tp_door *door = &tiers->doors.door[cpu];
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count && moved < n; cpu_id++) {
+		struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
 
-		if (tp_door_is_stopped(door))
-			moved += stack_strip(tiers, door, tier, n - moved, age, victims);
+		if (tp_cpu_is_stopped(cpu))
+			moved += evict_from_stack(tiers, cpu, tier, n - moved, age, victims);
 	}
 	return moved;
 }
 
-static void room_drop_stopped(struct tp_tiers *tiers)
+static void evict_room(struct tp_tiers *tiers)
 {
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-		if (tp_door_is_stopped(&tiers->doors.door[cpu]))
-			tp_tiers_room_reclaim(tiers, &tiers->doors.door[cpu], SIZE_MAX);
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		if (tp_cpu_is_stopped(&tiers->cpus.cpu[cpu_id]))
+			tp_tiers_room_reclaim(tiers, &tiers->cpus.cpu[cpu_id], SIZE_MAX);
 }
 
-bool tp_drain_strip(struct tp_tiers *tiers, size_t excess, struct tp_list *victims)
+bool tp_idle_trim(struct tp_tiers *tiers, size_t excess, struct tp_buflist *victims)
 {
-	bool all = tp_doors_stop_all(&tiers->doors);
+	bool all = tp_cpus_stop_all(&tiers->cpus);
 	size_t found = 0, left = STRIP_STOPPED;
 
-	room_drop_stopped(tiers);
+	evict_room(tiers);
 	for (int pass = 0; pass < 2; pass++)
 		for (unsigned tier = tiers->sizes->count; tier-- && found < excess && left;) {
 			size_t cost = tiers->tier[tier].cost;
 			size_t n = (excess - found) / cost + ((excess - found) % cost != 0);
-			size_t moved = tier_strip(tiers, tier, tp_min(n, left),
+			size_t moved = evict_from_tier(tiers, tier, tp_min(n, left),
 				pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, victims);
 
 			found += cost * moved;
 			left -= moved;
 		}
-	tp_doors_publish_all(&tiers->doors);
+	tp_cpus_start_all(&tiers->cpus);
 	return all;
 }
 
-void tp_drain_close(struct tp_tiers *tiers, struct tp_list *victims)
+void tp_idle_close(struct tp_tiers *tiers, struct tp_buflist *victims)
 {
-	tp_doors_stop_all(&tiers->doors);
-	room_drop_stopped(tiers);
+	tp_cpus_stop_all(&tiers->cpus);
+	evict_room(tiers);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
 		tp_depot_close(&tiers->tier[tier].depot);
-		tier_strip(tiers, tier, SIZE_MAX - victims->count, TP_DEPOT_ANY, victims);
+		evict_from_tier(tiers, tier, SIZE_MAX - victims->count, TP_DEPOT_ANY, victims);
 	}
-	tp_doors_close_all(&tiers->doors);
-	tp_doors_publish_all(&tiers->doors);
+	tp_cpus_close_all(&tiers->cpus);
+	tp_cpus_start_all(&tiers->cpus);
 }

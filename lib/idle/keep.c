@@ -25,7 +25,7 @@ static uint64_t keep_decide(uint64_t word, const void *context)
 }
 
 /* Leases for a stack without room: as many as it has buffers, or one, as limit and bounds allow. */
-static unsigned leases_for(struct tp_tiers *tiers, unsigned tier, unsigned depth, unsigned limit)
+static unsigned keep_leases(struct tp_tiers *tiers, unsigned tier, unsigned depth, unsigned limit)
 {
 	unsigned more = limit > depth ? (unsigned)tp_min(tp_max(depth, 1), limit - depth) : 0;
 
@@ -35,44 +35,44 @@ static unsigned leases_for(struct tp_tiers *tiers, unsigned tier, unsigned depth
 }
 
 /* The older half of a full stack, with its leases: to go where a whole batch costs one lock. */
-static void stack_flush(struct tp_tiers *tiers, unsigned tier, struct tp_list *flushed)
+static void keep_flush(struct tp_tiers *tiers, unsigned tier, struct tp_buflist *flushed)
 {
-	struct tp_door *door = tp_doors_stop_own(&tiers->doors);
+	struct tp_cpu *cpu = tp_cpus_stop_own(&tiers->cpus);
 	uint64_t *stack;
 
-	if (!door)
+	if (!cpu)
 		return;
-	stack = tp_tiers_stack(tiers, door, tier);
+	stack = tp_tiers_stack(tiers, cpu, tier);
 	/* From the newer end of it, so that the newest comes to lie on top of the depot again. */
 	for (unsigned slot = (tp_word_depth(*stack) + 1) / 2; slot; slot--)
-		tp_list_push(flushed, tp_cpucache_move_out(door, stack, slot));
-	tp_door_publish(door);
+		tp_buflist_push(flushed, tp_stack_move_out(cpu, stack, slot));
+	tp_cpu_start(cpu);
 }
 
 /* Keeps b on the caller's CPU; a full stack makes place for it. */
-static bool stack_keep(
-	struct tp_tiers *tiers, unsigned tier, tierpool_buf *b, struct tp_list *flushed)
+static bool keep_in_stack(
+	struct tp_tiers *tiers, unsigned tier, tierpool_buf *b, struct tp_buflist *flushed)
 {
 	struct means with = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
-	unsigned at = tiers->at[tier], depth;
-	struct tp_change change;
+	unsigned stack_index = tiers->stack_index[tier], depth;
+	struct tp_word_change change;
 	void *item = b;
 
-	change = tp_cpucache_change(&tiers->doors, at, keep_decide, &with, &item);
+	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &with, &item);
 	if (change.before != change.after)
 		return true;
 	tp_tiers_slab_create(tiers);
 	if (tp_word_depth(change.before) >= with.limit)
-		stack_flush(tiers, tier, flushed);
-	depth = tp_word_depth(tp_tiers_word(tiers, tp_percpu_current(tiers->doors.count), tier));
-	with.leases = leases_for(tiers, tier, depth, with.limit);
-	change = tp_cpucache_change(&tiers->doors, at, keep_decide, &with, &item);
+		keep_flush(tiers, tier, flushed);
+	depth = tp_word_depth(tp_tiers_word(tiers, tp_cpu_current(tiers->cpus.count), tier));
+	with.leases = keep_leases(tiers, tier, depth, with.limit);
+	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &with, &item);
 	tp_tiers_unlease(tiers, tier,
 		with.leases + tp_word_held(change.before) - tp_word_held(change.after));
 	return change.before != change.after;
 }
 
-static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
+static enum tp_kept keep_lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 {
 	enum tp_kept result = tp_tiers_lease(tiers, tier, 1);
 
@@ -80,11 +80,11 @@ static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 	if (result == TP_KEPT || !tp_tiers_may_fit(tiers, tier))
 		return result;
 	if (result == TP_NO_BYTES) {
-		struct tp_door *door = tp_doors_stop_own(&tiers->doors);
+		struct tp_cpu *cpu = tp_cpus_stop_own(&tiers->cpus);
 
-		if (door) {
-			tp_tiers_room_reclaim(tiers, door, tiers->tier[tier].cost);
-			tp_door_publish(door);
+		if (cpu) {
+			tp_tiers_room_reclaim(tiers, cpu, tiers->tier[tier].cost);
+			tp_cpu_start(cpu);
 			result = tp_tiers_lease(tiers, tier, 1);
 		}
 	}
@@ -98,21 +98,21 @@ static enum tp_kept lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 	return tp_tiers_lease(tiers, tier, 1);
 }
 
-enum tp_kept tp_idle_keep(struct tp_tiers *tiers, tierpool_buf *b, struct tp_list *victims)
+enum tp_kept tp_idle_keep(struct tp_tiers *tiers, tierpool_buf *b, struct tp_buflist *victims)
 {
 	unsigned tier = b->tp_tier;
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 	enum tp_kept result;
 
-	if (tp_load_relaxed(&tiers->tier[tier].limit) && stack_keep(tiers, tier, b, &list)) {
+	if (tp_load_relaxed(&tiers->tier[tier].limit) && keep_in_stack(tiers, tier, b, &list)) {
 		tp_tiers_depot_push(tiers, tier, &list, victims);
 		return TP_KEPT;
 	}
 	tp_tiers_depot_push(tiers, tier, &list, victims);
-	result = lease_or_reclaim(tiers, tier);
+	result = keep_lease_or_reclaim(tiers, tier);
 	if (result != TP_KEPT)
 		return result;
-	tp_list_push(&list, b);
+	tp_buflist_push(&list, b);
 	if (tp_depot_push(&tiers->tier[tier].depot, &list))
 		return TP_KEPT;
 	tp_tiers_unlease(tiers, tier, 1);

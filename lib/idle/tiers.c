@@ -16,7 +16,7 @@
 #define STACK_BYTES ((size_t)512 << 10)
 
 #define LINE_WORDS (TP_LINE / sizeof(uint64_t))
-/* Lines of a slab that are left out at the most, see lines_read. */
+/* Lines of a slab that are left out at the most, see tiers_hot_colours. */
 #define SKIPS 128
 
 /* A CPU may lease room only where it could be given so many buffers of the tier... */
@@ -26,7 +26,7 @@
 
 /* ---- leases ---- */
 
-static bool bytes_lease(struct tp_tiers *tiers, size_t bytes)
+static bool tiers_bytes_lease(struct tp_tiers *tiers, size_t bytes)
 {
 	/*
 	 * The shared one first: what retain then refuses has not raised the peak that is told of.
@@ -40,7 +40,7 @@ static bool bytes_lease(struct tp_tiers *tiers, size_t bytes)
 	return false;
 }
 
-static void bytes_release(struct tp_tiers *tiers, size_t bytes)
+static void tiers_bytes_release(struct tp_tiers *tiers, size_t bytes)
 {
 	/*
 	 * The shared one last: what it gave to others was not leased here any more, so that the
@@ -59,7 +59,7 @@ enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n)
 
 	if (!tp_budget_lease(&t->many, n))
 		return TP_NO_COUNT;
-	if (bytes_lease(tiers, n * t->cost))
+	if (tiers_bytes_lease(tiers, n * t->cost))
 		return TP_KEPT;
 	tp_budget_release(&t->many, n);
 	return TP_NO_BYTES;
@@ -69,7 +69,7 @@ void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n)
 {
 	if (!n)
 		return;
-	bytes_release(tiers, n * tiers->tier[tier].cost);
+	tiers_bytes_release(tiers, n * tiers->tier[tier].cost);
 	tp_budget_release(&tiers->tier[tier].many, n);
 }
 
@@ -83,7 +83,7 @@ bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
 
 /* ---- tables ---- */
 
-static size_t stack_slots(size_t size)
+static size_t tiers_stack_slots(size_t size)
 {
 	if (size <= STACK_BYTES / STACK_SLOTS)
 		return STACK_SLOTS;
@@ -93,39 +93,39 @@ static size_t stack_slots(size_t size)
 /*
  * Where things lie in their pages is a matter of speed: a load waits for an earlier store that has
  * the same place in another page, and lines of the same place may drive each other out of the first
- * level. Where a word had the line of fast (borrow.c) a pair took 7.5 to 14 ns in place of 5.7, by
+ * level. Where a word had the line of fast (get.c) a pair took 7.5 to 14 ns in place of 5.7, by
  * what else the pages' addresses were: one size of the fifteen in a third of the runs of
  * pair_latency. So each slab begins a page, and no word has the line of anything else that every
  * get or put reads.
  */
-static uint64_t lines_read(const struct tp_tiers *tiers)
+static uint64_t tiers_hot_colours(const struct tp_tiers *tiers)
 {
 	size_t one = tp_size_index(tiers->sizes->size[0]);
 	size_t other = tp_size_index(tiers->sizes->size[tiers->sizes->count - 1]);
-	uint64_t lines = 0;
+	uint64_t colours = 0;
 
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-		lines |= tp_colour((uintptr_t)&tiers->doors.slabs[cpu]);
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		colours |= tp_colour((uintptr_t)&tiers->cpus.visible[cpu_id]);
 	for (size_t i = tp_min(one, other); i <= tp_max(one, other); i++)
-		lines |= tp_colour((uintptr_t)&tiers->quick_size[i]) |
-			 tp_colour((uintptr_t)&tiers->quick_at[i]);
-	return lines;
+		colours |= tp_colour((uintptr_t)&tiers->quick_size[i]) |
+			   tp_colour((uintptr_t)&tiers->quick_index[i]);
+	return colours;
 }
 
-uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier)
+uint64_t tp_tiers_colours(const struct tp_tiers *tiers, unsigned tier)
 {
-	uintptr_t word = tiers->at[tier];
-	uint64_t lines = 0;
+	uintptr_t word = tiers->stack_index[tier];
+	uint64_t colours = 0;
 
 	for (uintptr_t i = 0; i <= tiers->tier[tier].stack; i++)
-		lines |= tp_colour((word + i) * sizeof(uint64_t));
-	return lines;
+		colours |= tp_colour((word + i) * sizeof(uint64_t));
+	return colours;
 }
 
 /* What each CPU may lease of each tier, under the bound as it is now. */
-static void limits_set(struct tp_tiers *tiers)
+static void tiers_limits_set(struct tp_tiers *tiers)
 {
-	size_t cpus = tiers->doors.count;
+	size_t cpu_memory = tiers->cpus.count;
 	size_t bound = tp_load_acquire(&tiers->retain.limit);
 
 	if (tiers->shared)
@@ -133,7 +133,8 @@ static void limits_set(struct tp_tiers *tiers)
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
 		size_t fit = tp_min(bound / t->cost, tiers->max_idle);
-		size_t limit = fit / cpus < ROOM_WORTH ? 0 : tp_max(1, fit / cpus / ROOM_PART);
+		size_t limit =
+			fit / cpu_memory < ROOM_WORTH ? 0 : tp_max(1, fit / cpu_memory / ROOM_PART);
 
 		/* Relaxed: a CPU that still sees the old limit is bounded by its leases anyway. */
 		tp_store_relaxed(&t->limit, (uint16_t)tp_min(limit, t->stack));
@@ -145,34 +146,34 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 	pthread_mutex_lock(&tiers->setting);
 	tp_add_release(&tiers->settings, 1u);
 	tp_budget_limit_set(&tiers->retain, retain);
-	limits_set(tiers);
+	tiers_limits_set(tiers);
 	/* Again: whoever read the count between the two must not take it for settled. */
 	tp_add_release(&tiers->settings, 1u);
 	pthread_mutex_unlock(&tiers->setting);
 }
 
 /* Where the stacks lie in each slab, and how a get finds them. */
-static void stacks_place(struct tp_tiers *tiers, uint64_t hot)
+static void tiers_stacks_place(struct tp_tiers *tiers, uint64_t hot)
 {
 	const struct tp_sizeclass *sizes = tiers->sizes;
 	size_t words = 0, skips = 0;
 
-	tiers->lines = hot | lines_read(tiers);
+	tiers->colours = hot | tiers_hot_colours(tiers);
 	for (unsigned tier = 0; tier < sizes->count; tier++) {
-		while (tp_colour(words * sizeof(uint64_t)) & tiers->lines && skips++ < SKIPS)
+		while (tp_colour(words * sizeof(uint64_t)) & tiers->colours && skips++ < SKIPS)
 			words += LINE_WORDS;
-		tiers->at[tier] = (uint16_t)words;
+		tiers->stack_index[tier] = (uint16_t)words;
 		words += tp_round_up(1u + tiers->tier[tier].stack, LINE_WORDS);
 	}
-	tiers->at[TP_TIER_NONE] = (uint16_t)words;
+	tiers->stack_index[TP_TIER_NONE] = (uint16_t)words;
 	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
 	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
 		tiers->quick_size[index] = sizes->size[sizes->first[index]];
-		tiers->quick_at[index] = tiers->at[sizes->first[index]];
+		tiers->quick_index[index] = tiers->stack_index[sizes->first[index]];
 	}
 }
 
-int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
+int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
 	unsigned decay_ms, uint64_t hot)
 {
@@ -183,7 +184,7 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 	tiers->max_idle = max_idle;
 	tp_budget_init(&tiers->retain, retain);
 	pthread_mutex_init(&tiers->setting, NULL);
-	if (tp_doors_init(&tiers->doors, cpus, tp_percpu_count()))
+	if (tp_cpus_init(&tiers->cpus, cpu_memory, tp_cpu_count()))
 		return -ENOMEM;
 	tiers->table_bytes = sizes->count * sizeof *tiers->tier;
 	tiers->tier = tp_backing_alloc(backing, tiers->table_bytes);
@@ -195,20 +196,20 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass 
 		memset(t, 0, sizeof *t);
 		t->cost = backing->cost(sizes->size[tier]) + sizeof(tierpool_buf);
 		tp_budget_init(&t->many, max_idle);
-		t->stack = (uint16_t)stack_slots(sizes->size[tier]);
+		t->stack = (uint16_t)tiers_stack_slots(sizes->size[tier]);
 		tp_depot_init(&t->depot);
 	}
-	stacks_place(tiers, hot);
-	limits_set(tiers);
-	tp_decay_init(&tiers->decay, (char *)cpus + tp_doors_bytes(tiers->doors.count),
-		&tiers->doors, tiers->at, sizes->count, decay_ms);
+	tiers_stacks_place(tiers, hot);
+	tiers_limits_set(tiers);
+	tp_decay_init(&tiers->decay, (char *)cpu_memory + tp_cpus_bytes(tiers->cpus.count),
+		&tiers->cpus, tiers->stack_index, sizes->count, decay_ms);
 	return 0;
 }
 
 /* ---- slabs ---- */
 
 _Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + (SKIPS + 1) * TP_LINE <=
-		       TP_SLAB_MOST,
+		       TP_SLAB_BYTES_MAX,
 	"the closed slab is as large as any");
 _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 
@@ -217,36 +218,36 @@ _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
-	unsigned cpu = tp_percpu_current(tiers->doors.count);
-	struct tp_door *door = &tiers->doors.door[cpu];
+	unsigned cpu_id = tp_cpu_current(tiers->cpus.count);
+	struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
 	char *block;
 	uint64_t *slab;
 
-	if (tp_load_relaxed(&door->home) || tp_load_relaxed(&door->closed))
+	if (tp_load_relaxed(&cpu->slab) || tp_load_relaxed(&cpu->closed))
 		return;
 	block = tp_backing_alloc(tiers->backing, BLOCK_BYTES(tiers));
 	if (!block)
 		return;
 	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_COLOUR_PAGE);
 	memset(slab, 0, tiers->slab_bytes);
-	door = tp_doors_claim(&tiers->doors, cpu);
-	if (!door) {
+	cpu = tp_cpus_claim(&tiers->cpus, cpu_id);
+	if (!cpu) {
 		tp_backing_free(tiers->backing, block, BLOCK_BYTES(tiers));
 		return;
 	}
-	door->block = block;
-	tp_decay_cpu_joins(&tiers->decay, door);
+	cpu->block = block;
+	tp_decay_cpu_joins(&tiers->decay, cpu);
 	tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
-	tp_door_install(door, slab);
+	tp_cpu_install(cpu, slab);
 }
 
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
 	pthread_mutex_destroy(&tiers->setting);
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-		if (tiers->doors.door[cpu].block)
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		if (tiers->cpus.cpu[cpu_id].block)
 			tp_backing_free(
-				tiers->backing, tiers->doors.door[cpu].block, BLOCK_BYTES(tiers));
+				tiers->backing, tiers->cpus.cpu[cpu_id].block, BLOCK_BYTES(tiers));
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
 	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
@@ -255,56 +256,56 @@ void tp_tiers_fini(struct tp_tiers *tiers)
 /* ---- depots ---- */
 
 void tp_tiers_depot_push(
-	struct tp_tiers *tiers, unsigned tier, struct tp_list *list, struct tp_list *victims)
+	struct tp_tiers *tiers, unsigned tier, struct tp_buflist *list, struct tp_buflist *victims)
 {
 	if (list->head && !tp_depot_push(&tiers->tier[tier].depot, list))
-		tp_list_move(list, victims);
+		tp_buflist_move(list, victims);
 }
 
 /* ---- room ---- */
 
-static size_t room_give_up(struct tp_tiers *tiers, struct tp_door *door, unsigned tier)
+static size_t tiers_room_give_up(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier)
 {
-	uint64_t *stack = tp_tiers_stack(tiers, door, tier);
+	uint64_t *stack = tp_tiers_stack(tiers, cpu, tier);
 	unsigned room = tp_word_room(*stack);
 
-	tp_cpucache_room_set(stack, 0);
+	tp_stack_room_set(stack, 0);
 	tp_tiers_unlease(tiers, tier, room);
 	return room * tiers->tier[tier].cost;
 }
 
-void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted)
+void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_cpu *cpu, size_t wanted)
 {
 	size_t freed = 0;
 
 	for (unsigned tier = tiers->sizes->count; tier-- && freed < wanted;)
-		freed += room_give_up(tiers, door, tier);
+		freed += tiers_room_give_up(tiers, cpu, tier);
 }
 
 void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most)
 {
-	for (unsigned i = 0; i < tiers->doors.count && most; i++) {
-		unsigned cpu = tp_add_relaxed(&tiers->next_cpu, 1u) % tiers->doors.count,
+	for (unsigned i = 0; i < tiers->cpus.count && most; i++) {
+		unsigned cpu_id = tp_add_relaxed(&tiers->next_cpu, 1u) % tiers->cpus.count,
 			 tier = from;
-		struct tp_door *door;
+		struct tp_cpu *cpu;
 
-		while (tier < to && !tp_word_room(tp_tiers_word(tiers, cpu, tier)))
+		while (tier < to && !tp_word_room(tp_tiers_word(tiers, cpu_id, tier)))
 			tier++;
-		door = tier < to ? tp_doors_stop(&tiers->doors, cpu) : NULL;
-		if (!door)
+		cpu = tier < to ? tp_cpus_stop(&tiers->cpus, cpu_id) : NULL;
+		if (!cpu)
 			continue;
 		most--;
 		for (; tier < to; tier++)
-			room_give_up(tiers, door, tier);
-		tp_door_publish(door);
+			tiers_room_give_up(tiers, cpu, tier);
+		tp_cpu_start(cpu);
 	}
 }
 
 /* ---- counting and fork ---- */
 
-uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier)
+uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
 {
-	return tp_cpucache_word(&tiers->doors, cpu, tiers->at[tier]);
+	return tp_stack_word(&tiers->cpus, cpu_id, tiers->stack_index[tier]);
 }
 
 size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
@@ -312,8 +313,8 @@ size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
 	size_t count = tp_depot_count(&tiers->tier[tier].depot);
 
 	tp_point(TP_POINT_COUNT);
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-		count += tp_word_depth(tp_tiers_word(tiers, cpu, tier));
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		count += tp_word_depth(tp_tiers_word(tiers, cpu_id, tier));
 	return count;
 }
 
@@ -331,7 +332,7 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 void tp_tiers_lock(struct tp_tiers *tiers)
 {
 	pthread_mutex_lock(&tiers->setting);
-	tp_doors_lock(&tiers->doors);
+	tp_cpus_lock(&tiers->cpus);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		pthread_mutex_lock(&tiers->tier[tier].depot.lock);
 }
@@ -340,7 +341,7 @@ void tp_tiers_unlock(struct tp_tiers *tiers)
 {
 	for (unsigned tier = tiers->sizes->count; tier--;)
 		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
-	tp_doors_unlock(&tiers->doors);
+	tp_cpus_unlock(&tiers->cpus);
 	pthread_mutex_unlock(&tiers->setting);
 }
 
@@ -351,8 +352,8 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
 		size_t n = tp_tiers_count(tiers, tier);
 
-		for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-			n += tp_word_room(tp_tiers_word(tiers, cpu, tier));
+		for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+			n += tp_word_room(tp_tiers_word(tiers, cpu_id, tier));
 		tp_budget_recount(&tiers->tier[tier].many, n);
 		bytes += n * tiers->tier[tier].cost;
 	}

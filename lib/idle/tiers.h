@@ -38,7 +38,7 @@ struct tp_tier {
 };
 
 struct tp_tiers {
-	struct tp_doors doors;
+	struct tp_cpus cpus;
 	const struct tp_sizeclass *sizes;
 	const struct tp_backing *backing; /* for the tables only */
 	struct tp_tier *tier;             /* sizes->count of them */
@@ -48,30 +48,30 @@ struct tp_tiers {
 	pthread_mutex_t setting;  /* held while retain is changed */
 	uint64_t settings;        /* counted before and after each change; read by anyone */
 	size_t slab_bytes;
-	uint64_t lines;     /* of the page, in which something lies that each get and put reads */
+	uint64_t colours;   /* of the page, in which something lies that each get and put reads */
 	size_t table_bytes; /* tiers and slabs; grows by a slab at a time */
 	struct tp_decay decay;
-	uint32_t next_cpu; /* where tp_tiers_room_drop and tp_drain_evict go on; by anyone */
-	uint32_t dying;    /* something may be, in one of the depots; by anyone */
+	uint32_t next_cpu; /* where tp_tiers_room_drop and tp_idle_evict go on; by anyone */
+	uint32_t expired;  /* something may be, in one of the depots; by anyone */
 	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
-	uint16_t at[TP_TIER_NONE + 1];
+	uint16_t stack_index[TP_TIER_NONE + 1];
 	/* By tp_size_index, for get: the tier's capacity and its word. */
 	size_t quick_size[TP_SIZE_INDICES];
-	uint16_t quick_at[TP_SIZE_INDICES];
+	uint16_t quick_index[TP_SIZE_INDICES];
 };
 
 /* Bytes for what is kept of so many CPUs. */
 static inline size_t tp_tiers_cpu_bytes(unsigned count)
 {
-	return tp_doors_bytes(count) + tp_decay_bytes(count);
+	return tp_cpus_bytes(count) + tp_decay_bytes(count);
 }
 
 /*
- * 0 or -ENOMEM. cpus: memory of tp_tiers_cpu_bytes(tp_percpu_count()); it, sizes and backing must
+ * 0 or -ENOMEM. cpus: memory of tp_tiers_cpu_bytes(tp_cpu_count()); it, sizes and backing must
  * outlive the tables. retain, max_idle and decay_ms as in the options. hot: lines of the page
  * (tp_colour) in which something else lies that each get and put reads.
  */
-int tp_tiers_init(struct tp_tiers *tiers, void *cpus, const struct tp_sizeclass *sizes,
+int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
 	unsigned decay_ms, uint64_t hot);
 
@@ -92,7 +92,7 @@ bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier);
 void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
 
 /* Gives up a stopped CPU's room, of the larger tiers first, until wanted bytes are free. */
-void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_door *door, size_t wanted);
+void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_cpu *cpu, size_t wanted);
 
 /*
  * Gives up all room in the tiers from … to - 1, of so many CPUs at the most, another time of the
@@ -102,20 +102,20 @@ void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsi
 
 /* Puts the whole list, with its leases, into a tier's depot; if that is closed, to victims. */
 void tp_tiers_depot_push(
-	struct tp_tiers *tiers, unsigned tier, struct tp_list *list, struct tp_list *victims);
+	struct tp_tiers *tiers, unsigned tier, struct tp_buflist *list, struct tp_buflist *victims);
 
 /* Lines of the page in which a tier's stacks lie, on each CPU the same. */
-uint64_t tp_tiers_lines(const struct tp_tiers *tiers, unsigned tier);
+uint64_t tp_tiers_colours(const struct tp_tiers *tiers, unsigned tier);
 
 /* A stopped CPU's stack of a tier. */
 static inline uint64_t *tp_tiers_stack(
-	const struct tp_tiers *tiers, const struct tp_door *door, unsigned tier)
+	const struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier)
 {
-	return door->home + tiers->at[tier];
+	return cpu->slab + tiers->stack_index[tier];
 }
 
 /* A CPU's word of a tier, as of some moment: whether there is anything worth stopping it for. */
-uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu, unsigned tier);
+uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier);
 
 /* Gives the caller's CPU its slab. Out of memory, and losing a race, change nothing. */
 void tp_tiers_slab_create(struct tp_tiers *tiers);

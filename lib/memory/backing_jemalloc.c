@@ -40,7 +40,7 @@ static struct {
 
 static void jemalloc_arenas_create(void)
 {
-	unsigned wanted = (tp_percpu_count() + JEMALLOC_ARENA_CPUS - 1) / JEMALLOC_ARENA_CPUS;
+	unsigned wanted = (tp_cpu_count() + JEMALLOC_ARENA_CPUS - 1) / JEMALLOC_ARENA_CPUS;
 
 	while (jemalloc.count < wanted && jemalloc.count < JEMALLOC_ARENAS_MAX) {
 		size_t size = sizeof jemalloc.arena[0];
@@ -80,7 +80,7 @@ static void *jemalloc_alloc(void *context, size_t n, size_t alignment)
 	(void)context;
 	(void)alignment;
 	if (n >= JEMALLOC_OWN_FROM && jemalloc.count) {
-		unsigned arena = tp_percpu_id() / JEMALLOC_ARENA_CPUS % jemalloc.count;
+		unsigned arena = tp_cpu_id() / JEMALLOC_ARENA_CPUS % jemalloc.count;
 
 		flags |= JEMALLOC_NO_CACHE | JEMALLOC_ARENA(jemalloc.arena[arena]);
 	}

@@ -14,17 +14,17 @@
 #define LIBC_MAPPED_FROM ((size_t)64 << 10)
 
 /* Room for a block of n at any colour. 0: overflow. */
-static size_t mapped_length(size_t n)
+static size_t libc_mapped_length(size_t n)
 {
 	size_t most = (TP_COLOURS - 1) * TP_LINE;
 
 	return n > SIZE_MAX - most - tp_backing_page ? 0 : tp_round_up(n + most, tp_backing_page);
 }
 
-static void *mapped_alloc(size_t n)
+static void *libc_mapped_alloc(size_t n)
 {
 	static unsigned next_colour;
-	size_t length = mapped_length(n);
+	size_t length = libc_mapped_length(n);
 	char *base;
 
 	if (!length)
@@ -46,7 +46,7 @@ static void *libc_alloc(void *context, size_t n, size_t alignment)
 
 	(void)context;
 	if (n >= LIBC_MAPPED_FROM)
-		return mapped_alloc(n);
+		return libc_mapped_alloc(n);
 	return posix_memalign(&block, alignment, n) ? NULL : block;
 }
 
@@ -56,13 +56,13 @@ static void libc_free(void *context, void *block, size_t n)
 	if (n < LIBC_MAPPED_FROM)
 		free(block);
 	else
-		munmap((void *)((uintptr_t)block & ~(tp_backing_page - 1)), mapped_length(n));
+		munmap((void *)((uintptr_t)block & ~(tp_backing_page - 1)), libc_mapped_length(n));
 }
 
 static size_t libc_cost(size_t n)
 {
 	if (n >= LIBC_MAPPED_FROM)
-		return mapped_length(n);
+		return libc_mapped_length(n);
 	/*
 	 * glibc 2.36, sbrk over 20,000 blocks: 64 bytes cost 186, 128: 250, 1,000: 1,087, 16 KiB:
 	 * 16,447; the 16 of the chunk and what aligning leaves over on both sides.

@@ -5,14 +5,14 @@
 #include "base/compiler.h"
 #include "base/inject.h"
 
-static int64_t signed_limit(size_t limit)
+static int64_t budget_signed_limit(size_t limit)
 {
 	return (int64_t)tp_min(limit, PTRDIFF_MAX);
 }
 
 void tp_budget_init(struct tp_budget *budget, size_t limit)
 {
-	*budget = (struct tp_budget){.free = signed_limit(limit), .limit = limit};
+	*budget = (struct tp_budget){.free = budget_signed_limit(limit), .limit = limit};
 }
 
 bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
@@ -41,7 +41,7 @@ void tp_budget_release(struct tp_budget *budget, size_t bytes)
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
 {
 	size_t before = tp_load_relaxed(&budget->limit);
-	int64_t more = signed_limit(limit) - signed_limit(before);
+	int64_t more = budget_signed_limit(limit) - budget_signed_limit(before);
 
 	/*
 	 * A lower limit is taken out of free first, a higher one put in last: so whoever reads the
@@ -73,5 +73,5 @@ size_t tp_budget_excess(const struct tp_budget *budget)
 void tp_budget_recount(struct tp_budget *budget, size_t leased)
 {
 	budget->leased = leased;
-	budget->free = signed_limit(budget->limit) - (int64_t)leased;
+	budget->free = budget_signed_limit(budget->limit) - (int64_t)leased;
 }

@@ -12,69 +12,69 @@
 /* Headers looked at for one in another line: more than a stack has lines. */
 #define CHOICE 16
 
-struct tp_header_page {
-	struct tp_header_page *next;
+struct tp_bufhead_page {
+	struct tp_bufhead_page *next;
 	tierpool_buf header[HEADERS_PER_PAGE] __attribute__((aligned(TP_LINE)));
 };
 
 _Static_assert(sizeof(tierpool_buf) == TP_LINE, "a header is one cache line");
-_Static_assert(sizeof(struct tp_header_page) == 4096, "a page of headers is one of memory");
+_Static_assert(sizeof(struct tp_bufhead_page) == 4096, "a page of headers is one of memory");
 
-void tp_headers_init(struct tp_headers *headers)
+void tp_bufheads_init(struct tp_bufheads *heads)
 {
-	memset(headers, 0, sizeof *headers);
-	pthread_mutex_init(&headers->lock, NULL);
+	memset(heads, 0, sizeof *heads);
+	pthread_mutex_init(&heads->lock, NULL);
 }
 
-void tp_headers_fini(struct tp_headers *headers, const struct tp_backing *backing)
+void tp_bufheads_fini(struct tp_bufheads *heads, const struct tp_backing *backing)
 {
-	for (struct tp_header_page *page = headers->pages, *next; page; page = next) {
+	for (struct tp_bufhead_page *page = heads->pages, *next; page; page = next) {
 		next = page->next;
 		tp_backing_free(backing, page, sizeof *page);
 	}
-	pthread_mutex_destroy(&headers->lock);
+	pthread_mutex_destroy(&heads->lock);
 }
 
 /* With the lock. */
-static tierpool_buf *spare_pop(struct tp_headers *headers, uint64_t lines)
+static tierpool_buf *bufhead_spare_pop(struct tp_bufheads *heads, uint64_t colours)
 {
-	struct tp_list aside = {NULL, 0};
+	struct tp_buflist aside = {NULL, 0};
 	tierpool_buf *b;
 
-	while ((b = tp_list_pop(&headers->spare)) && tp_colour((uintptr_t)b) & lines &&
+	while ((b = tp_buflist_pop(&heads->spare)) && tp_colour((uintptr_t)b) & colours &&
 		aside.count < CHOICE)
-		tp_list_push(&aside, b);
+		tp_buflist_push(&aside, b);
 	if (!b)
-		b = tp_list_pop(&aside);
-	tp_list_move(&aside, &headers->spare);
+		b = tp_buflist_pop(&aside);
+	tp_buflist_move(&aside, &heads->spare);
 	return b;
 }
 
 /* With the lock. */
-static void page_add(struct tp_headers *headers, struct tp_header_page *page)
+static void bufhead_page_add(struct tp_bufheads *heads, struct tp_bufhead_page *page)
 {
 	/*
 	 * Every other one comes out first: two CPUs that write to neighbours fetch each other's
 	 * lines in pairs (encode_control, two threads: 3 %).
 	 */
 	for (unsigned i = 1; i < HEADERS_PER_PAGE; i += 2)
-		tp_list_push(&headers->spare, &page->header[i]);
+		tp_buflist_push(&heads->spare, &page->header[i]);
 	for (unsigned i = 0; i < HEADERS_PER_PAGE; i += 2)
-		tp_list_push(&headers->spare, &page->header[i]);
-	page->next = headers->pages;
-	headers->pages = page;
-	tp_add_relaxed(&headers->bytes, sizeof *page);
+		tp_buflist_push(&heads->spare, &page->header[i]);
+	page->next = heads->pages;
+	heads->pages = page;
+	tp_add_relaxed(&heads->bytes, sizeof *page);
 }
 
-tierpool_buf *tp_header_alloc(
-	struct tp_headers *headers, const struct tp_backing *backing, uint64_t lines)
+tierpool_buf *tp_bufhead_alloc(
+	struct tp_bufheads *heads, const struct tp_backing *backing, uint64_t colours)
 {
-	struct tp_header_page *page;
+	struct tp_bufhead_page *page;
 	tierpool_buf *b;
 
-	pthread_mutex_lock(&headers->lock);
-	b = spare_pop(headers, lines);
-	pthread_mutex_unlock(&headers->lock);
+	pthread_mutex_lock(&heads->lock);
+	b = bufhead_spare_pop(heads, colours);
+	pthread_mutex_unlock(&heads->lock);
 	if (b)
 		return b;
 	page = tp_backing_alloc(backing, sizeof *page);
@@ -82,18 +82,18 @@ tierpool_buf *tp_header_alloc(
 		return NULL;
 	memset(page, 0, sizeof *page);
 	for (unsigned i = 0; i < HEADERS_PER_PAGE; i++)
-		page->header[i].tp_control = tp_control(TP_STATE_RELEASED);
-	pthread_mutex_lock(&headers->lock);
-	page_add(headers, page);
-	b = spare_pop(headers, lines);
-	pthread_mutex_unlock(&headers->lock);
+		page->header[i].tp_state = tp_bufstate(TP_STATE_RELEASED);
+	pthread_mutex_lock(&heads->lock);
+	bufhead_page_add(heads, page);
+	b = bufhead_spare_pop(heads, colours);
+	pthread_mutex_unlock(&heads->lock);
 	return b;
 }
 
-void tp_header_free(struct tp_headers *headers, tierpool_buf *b)
+void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b)
 {
-	tp_control_set(b, tp_control(TP_STATE_RELEASED));
-	pthread_mutex_lock(&headers->lock);
-	tp_list_push(&headers->spare, b);
-	pthread_mutex_unlock(&headers->lock);
+	tp_bufstate_set(b, tp_bufstate(TP_STATE_RELEASED));
+	pthread_mutex_lock(&heads->lock);
+	tp_buflist_push(&heads->spare, b);
+	pthread_mutex_unlock(&heads->lock);
 }

@@ -10,12 +10,12 @@
 
 #include <tierpool/buffer.h>
 
-struct tp_list {
+struct tp_buflist {
 	tierpool_buf *head;
 	size_t count;
 };
 
-static inline void tp_list_push(struct tp_list *list, tierpool_buf *b)
+static inline void tp_buflist_push(struct tp_buflist *list, tierpool_buf *b)
 {
 	b->tp_link = list->head;
 	list->head = b;
@@ -23,7 +23,7 @@ static inline void tp_list_push(struct tp_list *list, tierpool_buf *b)
 }
 
 /* NULL: the list is empty. */
-static inline tierpool_buf *tp_list_pop(struct tp_list *list)
+static inline tierpool_buf *tp_buflist_pop(struct tp_buflist *list)
 {
 	tierpool_buf *b = list->head;
 
@@ -35,10 +35,10 @@ static inline tierpool_buf *tp_list_pop(struct tp_list *list)
 }
 
 /* Moves all of them, one by one. */
-static inline void tp_list_move(struct tp_list *from, struct tp_list *to)
+static inline void tp_buflist_move(struct tp_buflist *from, struct tp_buflist *to)
 {
-	for (tierpool_buf *b; (b = tp_list_pop(from));)
-		tp_list_push(to, b);
+	for (tierpool_buf *b; (b = tp_buflist_pop(from));)
+		tp_buflist_push(to, b);
 }
 
 #endif

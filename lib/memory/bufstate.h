@@ -15,8 +15,8 @@
  * pool's lists. A second put reads a header that is not its own any more; it is misuse, and what it
  * reads is one of these three or, when the buffer was borrowed again, not to be told from a put.
  */
-#ifndef TP_CONTROL_H
-#define TP_CONTROL_H
+#ifndef TP_BUFSTATE_H
+#define TP_BUFSTATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +24,7 @@
 
 #include <tierpool/buffer.h>
 
-#define TP_CONTROL_MAGIC UINT32_C(0x7b1e)
+#define TP_BUFSTATE_MAGIC UINT32_C(0x7b1e)
 
 enum tp_state {
 	TP_STATE_BORROWED = 0x01,
@@ -37,21 +37,21 @@ enum tp_state {
 	TP_STATE_RELEASED = 0x80,
 };
 
-static inline uint32_t tp_control(unsigned state)
+static inline uint32_t tp_bufstate(unsigned state)
 {
-	return TP_CONTROL_MAGIC << 16 | state << 8;
+	return TP_BUFSTATE_MAGIC << 16 | state << 8;
 }
 
 /* Borrowed, and nothing else: what the fast path of put takes. */
-#define TP_CONTROL_FAST tp_control(TP_STATE_BORROWED)
+#define TP_BUFSTATE_FAST tp_bufstate(TP_STATE_BORROWED)
 
 /* The same where there is no fast path. */
-#define TP_CONTROL_CAREFUL tp_control(TP_STATE_BORROWED | TP_STATE_CAREFUL)
+#define TP_BUFSTATE_CAREFUL tp_bufstate(TP_STATE_BORROWED | TP_STATE_CAREFUL)
 
 /* Borrowed, and nothing else that a borrower could have made it. */
-static inline bool tp_control_is_plain(uint32_t control)
+static inline bool tp_bufstate_is_plain(uint32_t control)
 {
-	return (control & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_CONTROL_FAST;
+	return (control & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_BUFSTATE_FAST;
 }
 
 /*
@@ -59,53 +59,53 @@ static inline bool tp_control_is_plain(uint32_t control)
  * plain one's capacity (of one beyond 4 GiB, the rest), nothing of any other's. So tp_limit says in
  * one number what append has to ask.
  */
-static inline void tp_control_set(tierpool_buf *b, uint32_t control)
+static inline void tp_bufstate_set(tierpool_buf *b, uint32_t control)
 {
-	b->tp_control = control;
-	b->tp_limit = tp_control_is_plain(control) ? (uint32_t)b->cap : 0;
+	b->tp_state = control;
+	b->tp_limit = tp_bufstate_is_plain(control) ? (uint32_t)b->cap : 0;
 }
 
 /* The same, to idle, which the fast path does in one store. */
-static inline void tp_control_idle(tierpool_buf *b)
+static inline void tp_bufstate_idle(tierpool_buf *b)
 {
 	static const struct {
 		uint32_t control, limit;
-	} idle = {TP_CONTROL_MAGIC << 16 | TP_STATE_IDLE << 8, 0};
+	} idle = {TP_BUFSTATE_MAGIC << 16 | TP_STATE_IDLE << 8, 0};
 
-	_Static_assert(offsetof(tierpool_buf, tp_limit) == offsetof(tierpool_buf, tp_control) + 4 &&
-			       offsetof(tierpool_buf, tp_control) % 8 == 0,
+	_Static_assert(offsetof(tierpool_buf, tp_limit) == offsetof(tierpool_buf, tp_state) + 4 &&
+			       offsetof(tierpool_buf, tp_state) % 8 == 0,
 		"side by side, for one store");
-	memcpy((char *)b + offsetof(tierpool_buf, tp_control), &idle, sizeof idle);
+	memcpy((char *)b + offsetof(tierpool_buf, tp_state), &idle, sizeof idle);
 }
 
-static inline bool tp_control_is_ours(const tierpool_buf *b)
+static inline bool tp_bufstate_is_ours(const tierpool_buf *b)
 {
-	return b->tp_control >> 16 == TP_CONTROL_MAGIC;
+	return b->tp_state >> 16 == TP_BUFSTATE_MAGIC;
 }
 
-static inline bool tp_control_has(const tierpool_buf *b, enum tp_state state)
+static inline bool tp_bufstate_has(const tierpool_buf *b, enum tp_state state)
 {
-	return b->tp_control & (uint32_t)state << 8;
+	return b->tp_state & (uint32_t)state << 8;
 }
 
-static inline void tp_control_add(tierpool_buf *b, enum tp_state state)
+static inline void tp_bufstate_add(tierpool_buf *b, enum tp_state state)
 {
-	tp_control_set(b, b->tp_control | (uint32_t)state << 8);
+	tp_bufstate_set(b, b->tp_state | (uint32_t)state << 8);
 }
 
-static inline void tp_control_remove(tierpool_buf *b, enum tp_state state)
+static inline void tp_bufstate_remove(tierpool_buf *b, enum tp_state state)
 {
-	tp_control_set(b, b->tp_control & ~((uint32_t)state << 8));
+	tp_bufstate_set(b, b->tp_state & ~((uint32_t)state << 8));
 }
 
-static inline unsigned tp_control_age(const tierpool_buf *b)
+static inline unsigned tp_bufstate_age(const tierpool_buf *b)
 {
-	return b->tp_control & 0xff;
+	return b->tp_state & 0xff;
 }
 
-static inline void tp_control_age_set(tierpool_buf *b, unsigned age)
+static inline void tp_bufstate_age_set(tierpool_buf *b, unsigned age)
 {
-	b->tp_control = (b->tp_control & ~UINT32_C(0xff)) | age;
+	b->tp_state = (b->tp_state & ~UINT32_C(0xff)) | age;
 }
 
 #endif

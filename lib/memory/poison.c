@@ -14,21 +14,21 @@ extern void __asan_poison_memory_region(const volatile void *block, size_t n) __
 extern void __asan_unpoison_memory_region(const volatile void *block, size_t n)
 	__attribute__((weak));
 
-bool tp_shadow_watched;
+bool tp_poison_watched;
 
-__attribute__((constructor)) void tp_shadow_start(void)
+__attribute__((constructor)) void tp_poison_init(void)
 {
-	tp_shadow_watched = __asan_poison_memory_region || RUNNING_ON_VALGRIND;
+	tp_poison_watched = __asan_poison_memory_region || RUNNING_ON_VALGRIND;
 }
 
-tp_cold void tp_shadow_hide_slow(const void *block, size_t n)
+tp_cold void tp_poison_slow(const void *block, size_t n)
 {
 	if (__asan_poison_memory_region)
 		__asan_poison_memory_region(block, n);
 	VALGRIND_MAKE_MEM_NOACCESS(block, n);
 }
 
-tp_cold void tp_shadow_show_slow(const void *block, size_t n)
+tp_cold void tp_unpoison_slow(const void *block, size_t n)
 {
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(block, n);

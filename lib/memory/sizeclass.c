@@ -18,7 +18,7 @@ unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n)
 	return low < table->count ? low : TP_TIER_NONE;
 }
 
-static void index_make(struct tp_sizeclass *table)
+static void sizeclass_index_make(struct tp_sizeclass *table)
 {
 	table->size[TP_TIER_NONE] = SIZE_MAX;
 	table->first[tp_size_index(0)] = 0;
@@ -50,7 +50,7 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 			break;
 	}
 	table->size[table->count++] = max;
-	index_make(table);
+	sizeclass_index_make(table);
 	return 0;
 }
 
@@ -64,6 +64,6 @@ int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t co
 			return -EINVAL;
 		table->size[table->count++] = sizes[i];
 	}
-	index_make(table);
+	sizeclass_index_make(table);
 	return 0;
 }

@@ -21,33 +21,33 @@ extern const unsigned __rseq_size __attribute__((weak));
 #define REGISTER_RSEQ (1 << 8)
 #define FLAG_CPU 1
 
-ptrdiff_t tp_percpu_area;
-ptrdiff_t tp_percpu_rseq;
+ptrdiff_t tp_cpu_rseq_area;
+ptrdiff_t tp_cpu_rseq;
 
-static int membarrier(int command, unsigned flags, int cpu)
+static int cpu_membarrier(int command, unsigned flags, int cpu_id)
 {
-	return (int)syscall(SYS_membarrier, command, flags, cpu);
+	return (int)syscall(SYS_membarrier, command, flags, cpu_id);
 }
 
 /* What stands against rseq mode; NULL: nothing. */
-static const char *rseq_obstacle(void)
+static const char *cpu_rseq_obstacle(void)
 {
 	int commands;
 
-	if (!TP_SEQUENCES)
+	if (!TP_RSEQ_PRESENT)
 		return "this build has no sequences";
-	if (!tp_percpu_area)
+	if (!tp_cpu_rseq_area)
 		return "glibc has not registered it";
 	/* glibc knows of the area whatever the kernel said; this is what the kernel said. */
-	if ((int)tp_percpu_id() < 0)
+	if ((int)tp_cpu_id() < 0)
 		return "the kernel refused glibc's registration";
-	commands = membarrier(QUERY, 0, 0);
+	commands = cpu_membarrier(QUERY, 0, 0);
 	if (commands < 0 || !(commands & FENCE_RSEQ))
 		return "the kernel has no membarrier for it";
-	return membarrier(REGISTER_RSEQ, 0, 0) ? "membarrier refused our registration" : NULL;
+	return cpu_membarrier(REGISTER_RSEQ, 0, 0) ? "membarrier refused our registration" : NULL;
 }
 
-static void mode_choose(void)
+static void cpu_mode_choose(void)
 {
 	const char *wish = secure_getenv("TIERPOOL_PERCPU");
 	bool asked, locked;
@@ -58,11 +58,11 @@ static void mode_choose(void)
 	if (wish && *wish && !asked && !locked)
 		fprintf(stderr, "tierpool: TIERPOOL_PERCPU=%s: not rseq or locked; ignored\n",
 			wish);
-	if (locked || (!TP_SEQUENCES_PROVEN && !asked))
+	if (locked || (!TP_RSEQ_PROVEN && !asked))
 		return;
-	obstacle = rseq_obstacle();
+	obstacle = cpu_rseq_obstacle();
 	if (!obstacle)
-		tp_percpu_rseq = tp_percpu_area;
+		tp_cpu_rseq = tp_cpu_rseq_area;
 	else if (asked)
 		fprintf(stderr, "tierpool: TIERPOOL_PERCPU=rseq: %s; locked\n", obstacle);
 }
@@ -76,63 +76,63 @@ static void mode_choose(void)
  * library can open no file that tells of them it counts those that this thread may use, which are
  * fewer: then the highest of these, and the one we are on, are counted in.
  */
-static unsigned cpus_count(void)
+static unsigned cpu_count_configured(void)
 {
 	unsigned long allowed[SET_CPUS / WORD_CPUS] = {0};
 	long configured = sysconf(_SC_NPROCESSORS_CONF);
 	size_t count = configured > 0 ? (size_t)configured : 1;
-	unsigned here = tp_percpu_id();
+	unsigned here = tp_cpu_id();
 
 	if (syscall(SYS_sched_getaffinity, 0, sizeof allowed, allowed) > 0)
-		for (size_t cpu = count; cpu < SET_CPUS; cpu++)
-			if (allowed[cpu / WORD_CPUS] >> cpu % WORD_CPUS & 1)
-				count = cpu + 1;
+		for (size_t cpu_id = count; cpu_id < SET_CPUS; cpu_id++)
+			if (allowed[cpu_id / WORD_CPUS] >> cpu_id % WORD_CPUS & 1)
+				count = cpu_id + 1;
 	return (unsigned)(here < SET_CPUS ? tp_max(count, here + 1) : count);
 }
 
-static unsigned cpus;
+static unsigned cpu_total;
 
-static void start(void)
+static void cpu_start_once(void)
 {
 	if (&__rseq_size && &__rseq_offset && __rseq_size)
-		tp_percpu_area = __rseq_offset;
-	cpus = cpus_count();
-	mode_choose();
+		tp_cpu_rseq_area = __rseq_offset;
+	cpu_total = cpu_count_configured();
+	cpu_mode_choose();
 }
 
-void tp_percpu_start(void)
+void tp_cpu_init(void)
 {
 	static pthread_once_t started = PTHREAD_ONCE_INIT;
 
-	pthread_once(&started, start);
+	pthread_once(&started, cpu_start_once);
 }
 
-unsigned tp_percpu_count(void)
+unsigned tp_cpu_count(void)
 {
-	tp_percpu_start();
-	return cpus;
+	tp_cpu_init();
+	return cpu_total;
 }
 
-int tp_percpu_fence(int cpu)
+int tp_cpu_fence(int cpu_id)
 {
 	if (tp_fault(TP_FAULT_NO_FENCE))
 		return 0;
-	if (!membarrier(FENCE_RSEQ, cpu == TP_PERCPU_ALL ? 0 : FLAG_CPU, cpu))
+	if (!cpu_membarrier(FENCE_RSEQ, cpu_id == TP_CPU_ALL ? 0 : FLAG_CPU, cpu_id))
 		return 0;
 	/* A CPU that is not there runs nobody. */
 	return errno == ENXIO ? 0 : -errno;
 }
 
-bool tp_percpu_visit(unsigned cpu, bool (*call)(void *context), void *context)
+bool tp_cpu_visit(unsigned cpu_id, bool (*call)(void *context), void *context)
 {
 	unsigned long before[SET_CPUS / WORD_CPUS] = {0}, only[SET_CPUS / WORD_CPUS] = {0};
 	int error = errno;
 	bool result;
 
 	/* Not the C library's calls: musl's set is a fixed 1024. */
-	if (cpu >= SET_CPUS || syscall(SYS_sched_getaffinity, 0, sizeof before, before) < 0)
+	if (cpu_id >= SET_CPUS || syscall(SYS_sched_getaffinity, 0, sizeof before, before) < 0)
 		return false;
-	only[cpu / WORD_CPUS] = 1UL << cpu % WORD_CPUS;
+	only[cpu_id / WORD_CPUS] = 1UL << cpu_id % WORD_CPUS;
 	result = !syscall(SYS_sched_setaffinity, 0, sizeof only, only);
 	if (result) {
 		result = call(context);
@@ -142,8 +142,8 @@ bool tp_percpu_visit(unsigned cpu, bool (*call)(void *context), void *context)
 	return result;
 }
 
-const char *tp_percpu_mode(void)
+const char *tp_cpu_mode(void)
 {
-	tp_percpu_start();
-	return tp_percpu_rseq ? "rseq" : "locked";
+	tp_cpu_init();
+	return tp_cpu_rseq ? "rseq" : "locked";
 }

@@ -17,7 +17,7 @@
  *           area.rseq_cs = this sequence
  *         start:
  *           cpu = area.cpu_id;              if cpu >= count: NULL   (also -1 and -2: not registered)
- *           stack = slab pointers at base + TP_SLABS_AT [cpu] + at
+ *           stack = slab pointers at base + TP_VISIBLE_OFFSET [cpu] + at
  *           word = *stack;                  if depth(word) == 0: NULL
  *           item = stack[depth(word)]
  *           *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
@@ -36,7 +36,7 @@
  *           false
  *
  *   push_aged: the same, and before the commit
- *           the byte at stack + TP_AGES_AT [depth(word) + 1] = 0    (the age of what lies there)
+ *           the byte at stack + TP_AGES_OFFSET [depth(word) + 1] = 0    (the age of what lies there)
  *
  *   store(s): a batch that is pushed or popped, a word that is added to, a CPU that is shut. What
  *   is to happen was decided before, from what was seen; this makes it so if all is as it was seen.
@@ -53,8 +53,8 @@
  *
  * A commit is a release: whoever reads the word with acquire sees what was stored before it.
  */
-#ifndef TP_ARCH_SEQUENCE_H
-#define TP_ARCH_SEQUENCE_H
+#ifndef TP_RSEQ_H
+#define TP_RSEQ_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -70,23 +70,23 @@
  * then the slow path is the way on. Sixteen, because an abort is rare (a thousand a second under a
  * 200 us timer), and the next pass a matter of nanoseconds.
  */
-#define TP_SEQUENCE_TRIES 16
+#define TP_RSEQ_TRIES 16
 
 /*
  * Where the slab pointers are, one a CPU, behind the base that pop and push are given: there struct
  * tierpool has them, and a put knows nothing but its pool. A constant, so that no instruction adds
  * it.
  */
-#define TP_SLABS_AT 4608
+#define TP_VISIBLE_OFFSET 4608
 
 /* Of a stack with ages: bytes from its word to the age of slot 0, which there is none of. */
 #define TP_AGES_SLOTS 63
-#define TP_AGES_AT (8 * (1 + TP_AGES_SLOTS))
+#define TP_AGES_OFFSET (8 * (1 + TP_AGES_SLOTS))
 
-struct tp_store {
-	uint64_t cpu;
-	uint64_t *const *gate;
-	uint64_t *gated;
+struct tp_rseq_store {
+	uint64_t cpu_id;
+	uint64_t *const *visible;
+	uint64_t *slab;
 	uint64_t *target;
 	uint64_t expected, desired;
 	uint64_t *to;
@@ -97,22 +97,22 @@ struct tp_store {
 /* clang-format off */
 
 /* The same, as operands of the assembly. */
-#define TP_STORE_OFFSETS                                     \
-	[cpu] "i"(offsetof(struct tp_store, cpu)),           \
-	[gate] "i"(offsetof(struct tp_store, gate)),         \
-	[gated] "i"(offsetof(struct tp_store, gated)),       \
-	[target] "i"(offsetof(struct tp_store, target)),     \
-	[expected] "i"(offsetof(struct tp_store, expected)), \
-	[desired] "i"(offsetof(struct tp_store, desired)),   \
-	[to] "i"(offsetof(struct tp_store, to)),             \
-	[from] "i"(offsetof(struct tp_store, from)),         \
-	[n] "i"(offsetof(struct tp_store, count))
+#define TP_RSEQ_STORE_OFFSETS                                     \
+	[cpu_id] "i"(offsetof(struct tp_rseq_store, cpu_id)),           \
+	[visible] "i"(offsetof(struct tp_rseq_store, visible)),         \
+	[slab] "i"(offsetof(struct tp_rseq_store, slab)),       \
+	[target] "i"(offsetof(struct tp_rseq_store, target)),     \
+	[expected] "i"(offsetof(struct tp_rseq_store, expected)), \
+	[desired] "i"(offsetof(struct tp_rseq_store, desired)),   \
+	[to] "i"(offsetof(struct tp_rseq_store, to)),             \
+	[from] "i"(offsetof(struct tp_rseq_store, from)),         \
+	[n] "i"(offsetof(struct tp_rseq_store, count))
 
 /*
  * The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. Labels: 1
  * start, 2 after the commit, 3 the descriptor, 4 the abort handler.
  */
-#define TP_SEQUENCE_DESCRIPTOR                         \
+#define TP_RSEQ_DESCRIPTOR                         \
 	".pushsection __rseq_cs, \"aw\"\n\t"           \
 	".balign 32\n"                                 \
 	"3:\n\t"                                       \
@@ -127,10 +127,10 @@ struct tp_store {
 /* clang-format on */
 
 #if defined(__SANITIZE_THREAD__)
-#define TP_NO_SEQUENCES /* it does not see into them, and would report each buffer that moves */
+#define TP_NO_RSEQ /* it does not see into them, and would report each buffer that moves */
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define TP_NO_SEQUENCES
+#define TP_NO_RSEQ
 #endif
 #endif
 
@@ -138,18 +138,18 @@ struct tp_store {
  * Whether there are any; and PROVEN: whether they are used by themselves, or only when
  * TIERPOOL_PERCPU=rseq asks for them.
  */
-#if defined(__x86_64__) && defined(__LP64__) && !defined(TP_NO_SEQUENCES)
-#define TP_SEQUENCES 1
-#define TP_SEQUENCES_PROVEN 1
-#define TP_SEQUENCES_FILE "percpu/rseq_x86_64.h"
-#elif defined(__aarch64__) && defined(__LP64__) && !defined(TP_NO_SEQUENCES)
-#define TP_SEQUENCES 1
-#define TP_SEQUENCES_PROVEN 0 /* the abort path has not run on hardware */
-#define TP_SEQUENCES_FILE "percpu/rseq_aarch64.h"
+#if defined(__x86_64__) && defined(__LP64__) && !defined(TP_NO_RSEQ)
+#define TP_RSEQ_PRESENT 1
+#define TP_RSEQ_PROVEN 1
+#include "percpu/rseq_x86_64.h"
+#elif defined(__aarch64__) && defined(__LP64__) && !defined(TP_NO_RSEQ)
+#define TP_RSEQ_PRESENT 1
+#define TP_RSEQ_PROVEN 0 /* the abort path has not run on hardware */
+#include "percpu/rseq_aarch64.h"
 #else
-#define TP_SEQUENCES 0
-#define TP_SEQUENCES_PROVEN 0
-#define TP_SEQUENCES_FILE "percpu/rseq_none.h"
+#define TP_RSEQ_PRESENT 0
+#define TP_RSEQ_PROVEN 0
+#include "percpu/rseq_none.h"
 #endif
 
 #endif

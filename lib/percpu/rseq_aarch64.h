@@ -11,11 +11,11 @@
  * plain b reaches 128 MiB, or the linker leads it on through x16 and x17, which are scratch here
  * anyway.
  *
- * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 5 not done; 7 a delay that is injected, 8 and 9
+ * Labels beside those of TP_RSEQ_DESCRIPTOR: 5 not done; 7 a delay that is injected, 8 and 9
  * the copying of a store.
  */
-#ifndef TP_ARCH_AARCH64_H
-#define TP_ARCH_AARCH64_H
+#ifndef TP_RSEQ_AARCH64_H
+#define TP_RSEQ_AARCH64_H
 
 #include <stdbool.h>
 
@@ -29,7 +29,7 @@
  * section of its own: next to cold code it might come to lie within a sequence that was inlined
  * there.
  */
-#define TP_SEQUENCE_ABORT(what)                        \
+#define TP_RSEQ_ABORT(what)                        \
 	".pushsection __rseq_abort, \"ax\"\n\t"        \
 	".balign 4\n\t"                                \
 	".inst 0xd428bc00\n"                           \
@@ -37,32 +37,32 @@
 	".popsection\n\t"
 
 /* area.rseq_cs = this sequence; start. */
-#define TP_SEQUENCE_BEGIN                              \
+#define TP_RSEQ_BEGIN                              \
 	"adrp x16, 3b\n\t"                             \
 	"add x16, x16, :lo12:3b\n\t"                   \
 	"str x16, [%[area], %[cs]]\n"                  \
 	"1:\n\t"
 
 /* cpu = area.cpu_id; beyond the table: to 2. x16 = slab of the CPU + at. */
-#define TP_SEQUENCE_STACK                              \
+#define TP_RSEQ_STACK                              \
 	"ldr w16, [%[area], %[id]]\n\t"                \
 	"cmp w16, %w[count]\n\t"                       \
 	"b.hs 2f\n\t"                                  \
 	"add x16, %[base], x16, lsl 3\n\t"             \
-	"ldr x16, [x16, %[slabs]]\n\t"                 \
-	"add x16, x16, %[at], lsl 3\n\t"
+	"ldr x16, [x16, %[visible]]\n\t"                 \
+	"add x16, x16, %[stack_index], lsl 3\n\t"
 
 #ifdef TP_INJECT
-#define TP_SEQUENCE_POINT                              \
+#define TP_RSEQ_POINT                              \
 	"adrp x12, tp_inject_loops\n\t"                \
 	"ldr w12, [x12, :lo12:tp_inject_loops]\n"      \
 	"7:\n\t"                                       \
 	"subs w12, w12, 1\n\t"                         \
 	"b.pl 7b\n\t"
-#define TP_SEQUENCE_CLOBBERED , "x12"
+#define TP_RSEQ_CLOBBERED , "x12"
 #else
-#define TP_SEQUENCE_POINT
-#define TP_SEQUENCE_CLOBBERED
+#define TP_RSEQ_POINT
+#define TP_RSEQ_CLOBBERED
 #endif
 
 /*
@@ -72,48 +72,48 @@
  *
  * Odd is a word below zero, which it also is on the ways out without an item.
  */
-static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned count, unsigned at,
-	uint64_t *after, bool *odd)
+static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count, unsigned stack_index,
+	uint64_t *after, bool *slow)
 {
 	int64_t word = -1;
 	void *item = NULL;
 
 	__asm__ volatile(
-		TP_SEQUENCE_DESCRIPTOR
-		TP_SEQUENCE_BEGIN
-		TP_SEQUENCE_STACK
+		TP_RSEQ_DESCRIPTOR
+		TP_RSEQ_BEGIN
+		TP_RSEQ_STACK
 		"ldr x17, [x16]\n\t"
 		"ands x15, x17, %[mask]\n\t"
 		"b.eq 2f\n\t"
 		"ldr %[item], [x16, x15, lsl 3]\n\t"
-		TP_SEQUENCE_POINT
+		TP_RSEQ_POINT
 		"add %[word], x17, %[pop]\n\t"
 		"stlr %[word], [x16]\n" /* commit */
 		"2:\n\t"
-		TP_SEQUENCE_ABORT("mov %[item], xzr\n\t"
+		TP_RSEQ_ABORT("mov %[item], xzr\n\t"
 				  "mov %[word], -1\n\t"
 				  "b 2b")
 		: [item] "+&r"(item), [word] "+&r"(word)
 		: [area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base),
-		  [count] "r"(count), [at] "r"((uint64_t)at), [id] "i"(TP_RSEQ_CPU_ID),
-		  [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT), [mask] "i"(TP_WORD_MASK),
+		  [count] "r"(count), [stack_index] "r"((uint64_t)stack_index), [id] "i"(TP_RSEQ_CPU_ID),
+		  [cs] "i"(TP_RSEQ_CS), [visible] "i"(TP_VISIBLE_OFFSET), [mask] "i"(TP_WORD_MASK),
 		  [pop] "r"(TP_WORD_POP)
-		: "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+		: "x15", "x16", "x17", "memory", "cc" TP_RSEQ_CLOBBERED);
 	*after = (uint64_t)word;
-	*odd = word < 0;
+	*slow = word < 0;
 	return item;
 }
 
 #if tp_fault(TP_FAULT_EARLY_COMMIT)
-#define TP_SEQUENCE_PUSH                                       \
+#define TP_RSEQ_PUSH                                       \
 	"stlr x17, [x16]\n\t"                                  \
-	TP_SEQUENCE_POINT                                      \
+	TP_RSEQ_POINT                                      \
 	"str %[item], [x15, 8]\n"                              \
 	"2:\n\t"
 #else
-#define TP_SEQUENCE_PUSH                                       \
+#define TP_RSEQ_PUSH                                       \
 	"str %[item], [x15, 8]\n\t"                            \
-	TP_SEQUENCE_POINT                                      \
+	TP_RSEQ_POINT                                      \
 	"stlr x17, [x16]\n" /* commit */                       \
 	"2:\n\t"
 #endif
@@ -123,10 +123,10 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned c
  * stack[depth(word) + 1] = item
  * *stack = word + DEPTH - ROOM                            <- commit
  */
-#define TP_SEQUENCE_PUSH_WITH(and_before)                      \
-	TP_SEQUENCE_DESCRIPTOR                                 \
-	TP_SEQUENCE_BEGIN                                      \
-	TP_SEQUENCE_STACK                                      \
+#define TP_RSEQ_PUSH_WITH(and_before)                      \
+	TP_RSEQ_DESCRIPTOR                                 \
+	TP_RSEQ_BEGIN                                      \
+	TP_RSEQ_STACK                                      \
 	"ldr x17, [x16]\n\t"                                   \
 	"ands %[room], x17, %[rooms]\n\t"                      \
 	"b.eq 2f\n\t"                                          \
@@ -134,42 +134,42 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned c
 	and_before                                             \
 	"add x15, x16, x15, lsl 3\n\t"                         \
 	"sub x17, x17, %[push]\n\t"                            \
-	TP_SEQUENCE_PUSH                                       \
-	TP_SEQUENCE_ABORT("mov %[room], xzr\n\t"               \
+	TP_RSEQ_PUSH                                       \
+	TP_RSEQ_ABORT("mov %[room], xzr\n\t"               \
 			  "b 2b")
 
-#define TP_SEQUENCE_PUSH_OPERANDS                                              \
+#define TP_RSEQ_PUSH_OPERANDS                                              \
 	[area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base), \
-	[count] "r"(count), [at] "r"((uint64_t)at), [item] "r"(item),          \
-	[id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT), \
+	[count] "r"(count), [stack_index] "r"((uint64_t)stack_index), [item] "r"(item),          \
+	[id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [visible] "i"(TP_VISIBLE_OFFSET), \
 	[mask] "i"(TP_WORD_MASK), [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM),    \
 	[push] "rI"(-TP_WORD_PUSH)
 
-static inline bool tp_sequence_push(
-	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+static inline bool tp_rseq_push(
+	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
 	uint64_t room = 0; /* there was some, and so it is pushed */
 
 	__asm__ volatile(
-		TP_SEQUENCE_PUSH_WITH("")
+		TP_RSEQ_PUSH_WITH("")
 		: [room] "+&r"(room)
-		: TP_SEQUENCE_PUSH_OPERANDS
-		: "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+		: TP_RSEQ_PUSH_OPERANDS
+		: "x15", "x16", "x17", "memory", "cc" TP_RSEQ_CLOBBERED);
 	return room;
 }
 
 /* The same, and ages[depth(word) + 1] = 0 before. */
-static inline bool tp_sequence_push_aged(
-	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+static inline bool tp_rseq_push_aged(
+	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
 	uint64_t room = 0;
 
 	__asm__ volatile(
-		TP_SEQUENCE_PUSH_WITH("add x14, x16, x15\n\t"
+		TP_RSEQ_PUSH_WITH("add x14, x16, x15\n\t"
 				      "strb wzr, [x14, %[ages]]\n\t")
 		: [room] "+&r"(room)
-		: TP_SEQUENCE_PUSH_OPERANDS, [ages] "i"(TP_AGES_AT + 1)
-		: "x14", "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+		: TP_RSEQ_PUSH_OPERANDS, [ages] "i"(TP_AGES_OFFSET + 1)
+		: "x14", "x15", "x16", "x17", "memory", "cc" TP_RSEQ_CLOBBERED);
 	return room;
 }
 
@@ -178,20 +178,20 @@ static inline bool tp_sequence_push_aged(
  * s.to[0 ... s.count - 1] = s.from[...]
  * *s.target = s.desired                                   <- commit
  */
-static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
+static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)
 {
 	unsigned done = 0;
 
 	__asm__ volatile(
-		TP_SEQUENCE_DESCRIPTOR
-		TP_SEQUENCE_BEGIN
+		TP_RSEQ_DESCRIPTOR
+		TP_RSEQ_BEGIN
 		"ldr w16, [%[area], %[id]]\n\t"
-		"ldr x17, [%[s], %[cpu]]\n\t"
+		"ldr x17, [%[s], %[cpu_id]]\n\t"
 		"cmp x16, x17\n\t"
 		"b.ne 5f\n\t"
-		"ldr x16, [%[s], %[gate]]\n\t"
+		"ldr x16, [%[s], %[visible]]\n\t"
 		"ldar x16, [x16]\n\t" /* what is loaded below does not depend on it */
-		"ldr x17, [%[s], %[gated]]\n\t"
+		"ldr x17, [%[s], %[slab]]\n\t"
 		"cmp x16, x17\n\t"
 		"b.ne 5f\n\t"
 		"ldr x17, [%[s], %[target]]\n\t"
@@ -209,18 +209,18 @@ static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
 		"str x16, [x14, x13, lsl 3]\n\t"
 		"cbnz x13, 8b\n"
 		"9:\n\t"
-		TP_SEQUENCE_POINT
+		TP_RSEQ_POINT
 		"ldr x16, [%[s], %[desired]]\n\t"
 		"stlr x16, [x17]\n" /* commit */
 		"2:\n\t"
 		"mov %w[done], 1\n"
 		"5:\n\t"
-		TP_SEQUENCE_ABORT("b 5b")
+		TP_RSEQ_ABORT("b 5b")
 		: [done] "+&r"(done)
 		: [area] "r"((char *)__builtin_thread_pointer() + area), [s] "r"(s),
 		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
-		  TP_STORE_OFFSETS
-		: "x13", "x14", "x15", "x16", "x17", "memory", "cc" TP_SEQUENCE_CLOBBERED);
+		  TP_RSEQ_STORE_OFFSETS
+		: "x13", "x14", "x15", "x16", "x17", "memory", "cc" TP_RSEQ_CLOBBERED);
 	return done;
 }
 

@@ -2,36 +2,36 @@
 /*
  * For architectures without sequences, and for TSan: never called, since the mode is locked there.
  */
-#ifndef TP_ARCH_NONE_H
-#define TP_ARCH_NONE_H
+#ifndef TP_RSEQ_NONE_H
+#define TP_RSEQ_NONE_H
 
 #include <stdbool.h>
 
 #include "percpu/rseq.h"
 
-static inline void *tp_sequence_pop(
-	ptrdiff_t area, const void *base, unsigned count, unsigned at, uint64_t *after, bool *odd)
+static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count,
+	unsigned stack_index, uint64_t *after, bool *slow)
 {
-	(void)area, (void)base, (void)count, (void)at;
+	(void)area, (void)base, (void)count, (void)stack_index;
 	*after = 0;
-	*odd = true;
+	*slow = true;
 	return NULL;
 }
 
-static inline bool tp_sequence_push(
-	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+static inline bool tp_rseq_push(
+	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
-	(void)area, (void)base, (void)count, (void)at, (void)item;
+	(void)area, (void)base, (void)count, (void)stack_index, (void)item;
 	return false;
 }
 
-static inline bool tp_sequence_push_aged(
-	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+static inline bool tp_rseq_push_aged(
+	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
-	return tp_sequence_push(area, base, count, at, item);
+	return tp_rseq_push(area, base, count, stack_index, item);
 }
 
-static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
+static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)
 {
 	(void)area, (void)s;
 	return false;

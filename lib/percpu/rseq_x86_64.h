@@ -3,11 +3,11 @@
  * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached
  * through %fs, which is the thread pointer. Every store is a release here.
  *
- * Labels beside those of TP_SEQUENCE_DESCRIPTOR: 7 a delay that is injected, 8 and 9 the copying of
+ * Labels beside those of TP_RSEQ_DESCRIPTOR: 7 a delay that is injected, 8 and 9 the copying of
  * a store. 4 is also the way out of a pop that finds nothing.
  */
-#ifndef TP_ARCH_X86_64_H
-#define TP_ARCH_X86_64_H
+#ifndef TP_RSEQ_X86_64_H
+#define TP_RSEQ_X86_64_H
 
 #include <stdbool.h>
 
@@ -21,7 +21,7 @@
  * traps. In a section of its own: next to cold code it might come to lie within a sequence that was
  * inlined there.
  */
-#define TP_SEQUENCE_ABORT(what)                        \
+#define TP_RSEQ_ABORT(what)                        \
 	".pushsection __rseq_abort, \"ax\"\n\t"        \
 	".byte 0x0f, 0xb9, 0x3d\n\t"                   \
 	".long 0x53053053\n"                           \
@@ -29,29 +29,29 @@
 	".popsection\n\t"
 
 /* area.rseq_cs = this sequence; start. By way of a register. */
-#define TP_SEQUENCE_BEGIN(register)                            \
+#define TP_RSEQ_BEGIN(register)                            \
 	"leaq 3b(%%rip), " register "\n\t"                     \
 	"movq " register ", %%fs:%c[cs](%[area])\n"            \
 	"1:\n\t"
 
 /* cpu = area.cpu_id; beyond the table: to the label. The register is the slab of the CPU + at. */
-#define TP_SEQUENCE_STACK(low_half, register, beyond)          \
+#define TP_RSEQ_STACK(low_half, register, beyond)          \
 	"movl %%fs:%c[id](%[area]), " low_half "\n\t"          \
 	"cmpl %[count], " low_half "\n\t"                      \
 	"jae " beyond "\n\t"                                   \
-	"movq %c[slabs](%[base], " register ", 8), " register "\n\t" \
-	"leaq (" register ", %[at], 8), " register "\n\t"
+	"movq %c[visible](%[base], " register ", 8), " register "\n\t" \
+	"leaq (" register ", %[stack_index], 8), " register "\n\t"
 
 #ifdef TP_INJECT
-#define TP_SEQUENCE_POINT                              \
+#define TP_RSEQ_POINT                              \
 	"movl tp_inject_loops(%%rip), %%r11d\n"        \
 	"7:\n\t"                                       \
 	"subl $1, %%r11d\n\t"                          \
 	"jns 7b\n\t"
-#define TP_SEQUENCE_CLOBBERED , "r11"
+#define TP_RSEQ_CLOBBERED , "r11"
 #else
-#define TP_SEQUENCE_POINT
-#define TP_SEQUENCE_CLOBBERED
+#define TP_RSEQ_POINT
+#define TP_RSEQ_CLOBBERED
 #endif
 
 /*
@@ -61,50 +61,50 @@
  *
  * Odd is the sign flag: that of the word's last sum, and what the way out without an item sets.
  */
-static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned count, unsigned at,
-	uint64_t *after, bool *odd)
+static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count, unsigned stack_index,
+	uint64_t *after, bool *slow)
 {
 	uint64_t word, depth, *stack;
 	void *item;
 	int sign;
 
 	__asm__ volatile(
-		TP_SEQUENCE_DESCRIPTOR
-		TP_SEQUENCE_BEGIN("%[stack]")
-		TP_SEQUENCE_STACK("%k[stack]", "%[stack]", "4f")
+		TP_RSEQ_DESCRIPTOR
+		TP_RSEQ_BEGIN("%[stack]")
+		TP_RSEQ_STACK("%k[stack]", "%[stack]", "4f")
 		"movq (%[stack]), %[word]\n\t"
 		"movl %k[word], %k[depth]\n\t"
 		"andl %[mask], %k[depth]\n\t"
 		"jz 4f\n\t"
 		"movq (%[stack], %[depth], 8), %[item]\n\t"
-		TP_SEQUENCE_POINT
+		TP_RSEQ_POINT
 		"addq %[pop], %[word]\n\t"
 		"movq %[word], (%[stack])\n" /* commit */
 		"2:\n\t"
-		TP_SEQUENCE_ABORT("xorl %k[item], %k[item]\n\t"
+		TP_RSEQ_ABORT("xorl %k[item], %k[item]\n\t"
 				  "orl $-1, %k[stack]\n\t"
 				  "jmp 2b")
 		: [item] "=&r"(item), [word] "=&r"(word), [depth] "=&r"(depth),
 		  [stack] "=&r"(stack), "=@ccs"(sign)
-		: [area] "r"(area), [base] "r"(base), [count] "rm"(count), [at] "r"((uint64_t)at),
-		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT),
+		: [area] "r"(area), [base] "r"(base), [count] "rm"(count), [stack_index] "r"((uint64_t)stack_index),
+		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [visible] "i"(TP_VISIBLE_OFFSET),
 		  [mask] "i"(TP_WORD_MASK), [pop] "i"((int64_t)TP_WORD_POP)
-		: "memory" TP_SEQUENCE_CLOBBERED);
+		: "memory" TP_RSEQ_CLOBBERED);
 	*after = word;
-	*odd = sign;
+	*slow = sign;
 	return item;
 }
 
 #if tp_fault(TP_FAULT_EARLY_COMMIT)
-#define TP_SEQUENCE_PUSH                                       \
+#define TP_RSEQ_PUSH                                       \
 	"movq %%rcx, (%%rax)\n\t"                              \
-	TP_SEQUENCE_POINT                                      \
+	TP_RSEQ_POINT                                      \
 	"movq %[item], 8(%%rax, %%rsi, 8)\n"                   \
 	"2:\n\t"
 #else
-#define TP_SEQUENCE_PUSH                                       \
+#define TP_RSEQ_PUSH                                       \
 	"movq %[item], 8(%%rax, %%rsi, 8)\n\t"                 \
-	TP_SEQUENCE_POINT                                      \
+	TP_RSEQ_POINT                                      \
 	"movq %%rcx, (%%rax)\n" /* commit */                   \
 	"2:\n\t"
 #endif
@@ -114,10 +114,10 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned c
  * stack[depth(word) + 1] = item
  * *stack = word + DEPTH - ROOM                            <- commit
  */
-#define TP_SEQUENCE_PUSH_WITH(and_before)                              \
-	TP_SEQUENCE_DESCRIPTOR                                         \
-	TP_SEQUENCE_BEGIN("%%rax")                                     \
-	TP_SEQUENCE_STACK("%%eax", "%%rax", "%l[slow]")                \
+#define TP_RSEQ_PUSH_WITH(and_before)                              \
+	TP_RSEQ_DESCRIPTOR                                         \
+	TP_RSEQ_BEGIN("%%rax")                                     \
+	TP_RSEQ_STACK("%%eax", "%%rax", "%l[slow]")                \
 	"movq (%%rax), %%rcx\n\t"                                      \
 	"testl %[rooms], %%ecx\n\t"                                    \
 	"jz %l[slow]\n\t"                                              \
@@ -125,23 +125,23 @@ static inline void *tp_sequence_pop(ptrdiff_t area, const void *base, unsigned c
 	"andl %[mask], %%esi\n\t"                                      \
 	"addq %[push], %%rcx\n\t"                                      \
 	and_before                                                     \
-	TP_SEQUENCE_PUSH                                               \
-	TP_SEQUENCE_ABORT("jmp %l[slow]")
+	TP_RSEQ_PUSH                                               \
+	TP_RSEQ_ABORT("jmp %l[slow]")
 
-#define TP_SEQUENCE_PUSH_OPERANDS                                              \
+#define TP_RSEQ_PUSH_OPERANDS                                              \
 	[area] "r"(area), [base] "r"(base), [count] "rm"(count),               \
-	[at] "r"((uint64_t)at), [item] "r"(item), [id] "i"(TP_RSEQ_CPU_ID),    \
-	[cs] "i"(TP_RSEQ_CS), [slabs] "i"(TP_SLABS_AT), [mask] "i"(TP_WORD_MASK), \
+	[stack_index] "r"((uint64_t)stack_index), [item] "r"(item), [id] "i"(TP_RSEQ_CPU_ID),    \
+	[cs] "i"(TP_RSEQ_CS), [visible] "i"(TP_VISIBLE_OFFSET), [mask] "i"(TP_WORD_MASK), \
 	[rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM), [push] "i"((int64_t)TP_WORD_PUSH)
 
-static inline bool tp_sequence_push(
-	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+static inline bool tp_rseq_push(
+	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
 	__asm__ goto(
-		TP_SEQUENCE_PUSH_WITH("")
+		TP_RSEQ_PUSH_WITH("")
 		:
-		: TP_SEQUENCE_PUSH_OPERANDS
-		: "rax", "rcx", "rsi", "memory", "cc" TP_SEQUENCE_CLOBBERED
+		: TP_RSEQ_PUSH_OPERANDS
+		: "rax", "rcx", "rsi", "memory", "cc" TP_RSEQ_CLOBBERED
 		: slow);
 	return true;
 slow:
@@ -149,14 +149,14 @@ slow:
 }
 
 /* The same, and ages[depth(word) + 1] = 0 before. */
-static inline bool tp_sequence_push_aged(
-	ptrdiff_t area, const void *base, unsigned count, unsigned at, const void *item)
+static inline bool tp_rseq_push_aged(
+	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
 	__asm__ goto(
-		TP_SEQUENCE_PUSH_WITH("movb $0, %c[ages](%%rax, %%rsi)\n\t")
+		TP_RSEQ_PUSH_WITH("movb $0, %c[ages](%%rax, %%rsi)\n\t")
 		:
-		: TP_SEQUENCE_PUSH_OPERANDS, [ages] "i"(TP_AGES_AT + 1)
-		: "rax", "rcx", "rsi", "memory", "cc" TP_SEQUENCE_CLOBBERED
+		: TP_RSEQ_PUSH_OPERANDS, [ages] "i"(TP_AGES_OFFSET + 1)
+		: "rax", "rcx", "rsi", "memory", "cc" TP_RSEQ_CLOBBERED
 		: slow);
 	return true;
 slow:
@@ -168,17 +168,17 @@ slow:
  * s.to[0 ... s.count - 1] = s.from[...]
  * *s.target = s.desired                                   <- commit
  */
-static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
+static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)
 {
 	__asm__ goto(
-		TP_SEQUENCE_DESCRIPTOR
-		TP_SEQUENCE_BEGIN("%%rax")
+		TP_RSEQ_DESCRIPTOR
+		TP_RSEQ_BEGIN("%%rax")
 		"movl %%fs:%c[id](%[area]), %%eax\n\t"
-		"cmpq %c[cpu](%[s]), %%rax\n\t"
+		"cmpq %c[cpu_id](%[s]), %%rax\n\t"
 		"jne %l[changed]\n\t"
-		"movq %c[gate](%[s]), %%rax\n\t"
+		"movq %c[visible](%[s]), %%rax\n\t"
 		"movq (%%rax), %%rax\n\t"
-		"cmpq %c[gated](%[s]), %%rax\n\t"
+		"cmpq %c[slab](%[s]), %%rax\n\t"
 		"jne %l[changed]\n\t"
 		"movq %c[target](%[s]), %%rcx\n\t"
 		"movq (%%rcx), %%rax\n\t"
@@ -194,15 +194,15 @@ static inline bool tp_sequence_store(ptrdiff_t area, const struct tp_store *s)
 		"movq %%rax, (%%rdi, %%rdx, 8)\n\t"
 		"jmp 8b\n"
 		"9:\n\t"
-		TP_SEQUENCE_POINT
+		TP_RSEQ_POINT
 		"movq %c[desired](%[s]), %%rax\n\t"
 		"movq %%rax, (%%rcx)\n" /* commit */
 		"2:\n\t"
-		TP_SEQUENCE_ABORT("jmp %l[changed]")
+		TP_RSEQ_ABORT("jmp %l[changed]")
 		:
 		: [area] "r"(area), [s] "r"(s), [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
-		  TP_STORE_OFFSETS
-		: "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc" TP_SEQUENCE_CLOBBERED
+		  TP_RSEQ_STORE_OFFSETS
+		: "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc" TP_RSEQ_CLOBBERED
 		: changed);
 	return true;
 changed:

@@ -9,38 +9,38 @@
 #include "base/inject.h"
 
 /* One for the process: all zero, and not to be written. MAP_FAILED: none could be had. */
-static uint64_t *closed_slab;
+static uint64_t *empty_slab;
 
-static void closed_slab_map(void)
+static void stop_empty_slab_map(void)
 {
-	closed_slab = mmap(
-		NULL, TP_SLAB_MOST, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	empty_slab = mmap(NULL, TP_SLAB_BYTES_MAX, PROT_READ,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
-int tp_doors_init(struct tp_doors *doors, void *memory, unsigned count)
+int tp_cpus_init(struct tp_cpus *cpus, void *memory, unsigned count)
 {
 	static pthread_once_t mapped = PTHREAD_ONCE_INIT;
 
-	tp_percpu_start();
-	pthread_once(&mapped, closed_slab_map);
-	if (closed_slab == MAP_FAILED)
+	tp_cpu_init();
+	pthread_once(&mapped, stop_empty_slab_map);
+	if (empty_slab == MAP_FAILED)
 		return -ENOMEM;
-	memset(memory, 0, tp_doors_bytes(count));
-	*doors = (struct tp_doors){.slabs = memory, .count = count};
-	doors->door = (void *)((char *)memory + tp_round_up(count * sizeof *doors->slabs, TP_LINE));
-	for (unsigned cpu = 0; cpu < count; cpu++) {
-		doors->slabs[cpu] = closed_slab;
-		doors->door[cpu].shown = &doors->slabs[cpu];
+	memset(memory, 0, tp_cpus_bytes(count));
+	*cpus = (struct tp_cpus){.visible = memory, .count = count};
+	cpus->cpu = (void *)((char *)memory + tp_round_up(count * sizeof *cpus->visible, TP_LINE));
+	for (unsigned cpu_id = 0; cpu_id < count; cpu_id++) {
+		cpus->visible[cpu_id] = empty_slab;
+		cpus->cpu[cpu_id].visible = &cpus->visible[cpu_id];
 	}
 	return 0;
 }
 
-tp_cold struct tp_door *tp_doors_enter_other(const struct tp_doors *doors, unsigned cpu)
+tp_cold struct tp_cpu *tp_cpus_enter_other(const struct tp_cpus *cpus, unsigned cpu_id)
 {
-	for (unsigned i = 1; i < doors->count; i++) {
-		cpu = tp_percpu_next(cpu, doors->count);
-		if (tp_locked_try(&doors->door[cpu].lock))
-			return &doors->door[cpu];
+	for (unsigned i = 1; i < cpus->count; i++) {
+		cpu_id = tp_cpu_next(cpu_id, cpus->count);
+		if (tp_spinlock_try(&cpus->cpu[cpu_id].lock))
+			return &cpus->cpu[cpu_id];
 	}
 	return NULL;
 }
@@ -51,221 +51,222 @@ tp_cold struct tp_door *tp_doors_enter_other(const struct tp_doors *doors, unsig
  * With the lock, which in locked mode is all it takes; in rseq mode on the CPU itself: shows the
  * closed slab there. False: we are not on it.
  */
-static bool shut_own(struct tp_door *door, unsigned cpu)
+static bool stop_hide_own(struct tp_cpu *cpu, unsigned cpu_id)
 {
-	struct tp_store store = {.cpu = cpu,
-		.gate = door->shown,
-		.gated = door->home,
-		.target = (uint64_t *)(void *)door->shown,
-		.expected = (uintptr_t)door->home,
-		.desired = (uintptr_t)closed_slab};
+	struct tp_rseq_store store = {.cpu_id = cpu_id,
+		.visible = cpu->visible,
+		.slab = cpu->slab,
+		.target = (uint64_t *)(void *)cpu->visible,
+		.expected = (uintptr_t)cpu->slab,
+		.desired = (uintptr_t)empty_slab};
 
-	if (!tp_percpu_rseq) {
-		tp_store_relaxed(door->shown, closed_slab);
+	if (!tp_cpu_rseq) {
+		tp_store_relaxed(cpu->visible, empty_slab);
 		return true;
 	}
-	for (unsigned tries = 0; tries < TP_SEQUENCE_TRIES && tp_percpu_id() == cpu; tries++)
-		if (tp_sequence_store(tp_percpu_rseq, &store))
+	for (unsigned tries = 0; tries < TP_RSEQ_TRIES && tp_cpu_id() == cpu_id; tries++)
+		if (tp_rseq_store(tp_cpu_rseq, &store))
 			return true;
 	return false;
 }
 
-struct visit {
-	struct tp_door *door;
-	unsigned cpu;
+struct stop_visit {
+	struct tp_cpu *cpu;
+	unsigned cpu_id;
 };
 
-static bool shut_as_visitor(void *context)
+static bool stop_hide_as_visitor(void *context)
 {
-	const struct visit *visit = context;
+	const struct stop_visit *visit = context;
 
-	return shut_own(visit->door, visit->cpu);
+	return stop_hide_own(visit->cpu, visit->cpu_id);
 }
 
-static bool fence(struct tp_doors *doors, int cpu)
+static bool stop_fence(struct tp_cpus *cpus, int cpu_id)
 {
-	if (tp_percpu_fence(cpu)) {
-		tp_store_relaxed(&doors->fence_lost, 1u);
+	if (tp_cpu_fence(cpu_id)) {
+		tp_store_relaxed(&cpus->fence_lost, 1u);
 		return false;
 	}
-	tp_add_relaxed(&doors->fences, 1u);
+	tp_add_relaxed(&cpus->fences, 1u);
 	return true;
 }
 
 /*
  * With the lock: shows the closed slab, and fences. False: refused, and the CPU's slab is its own.
  */
-static bool shut_fenced(struct tp_doors *doors, struct tp_door *door, unsigned cpu)
+static bool stop_hide_fenced(struct tp_cpus *cpus, struct tp_cpu *cpu, unsigned cpu_id)
 {
-	if (tp_load_relaxed(&doors->fence_lost))
+	if (tp_load_relaxed(&cpus->fence_lost))
 		return false;
 	/*
 	 * Relaxed: the fence is a full barrier on both CPUs. A thread that enters a sequence there
 	 * after it sees the closed slab; one that entered before it aborts.
 	 */
-	tp_store_relaxed(door->shown, closed_slab);
-	tp_point(TP_POINT_SHUT);
-	if (fence(doors, (int)cpu))
+	tp_store_relaxed(cpu->visible, empty_slab);
+	tp_point(TP_POINT_HIDDEN);
+	if (stop_fence(cpus, (int)cpu_id))
 		return true;
 	/* Nothing was done to the slab: it is as whole as if it had never been hidden. */
-	tp_store_release(door->shown, door->home);
+	tp_store_release(cpu->visible, cpu->slab);
 	return false;
 }
 
 /* With the lock: makes the slab of a CPU that has one the caller's. */
-static bool shut(struct tp_doors *doors, struct tp_door *door, unsigned cpu)
+static bool stop_hide(struct tp_cpus *cpus, struct tp_cpu *cpu, unsigned cpu_id)
 {
-	struct visit visit = {door, cpu};
+	struct stop_visit visit = {cpu, cpu_id};
 
-	return shut_own(door, cpu) || shut_fenced(doors, door, cpu) ||
-	       tp_percpu_visit(cpu, shut_as_visitor, &visit);
+	return stop_hide_own(cpu, cpu_id) || stop_hide_fenced(cpus, cpu, cpu_id) ||
+	       tp_cpu_visit(cpu_id, stop_hide_as_visitor, &visit);
 }
 
-static bool may_be_stopped(const struct tp_door *door)
+static bool stop_is_possible(const struct tp_cpu *cpu)
 {
-	return door->home && !door->closed;
+	return cpu->slab && !cpu->closed;
 }
 
 /* With the lock, which is given back where the CPU cannot be stopped. */
-static struct tp_door *stop(struct tp_doors *doors, unsigned cpu)
+static struct tp_cpu *stop_locked(struct tp_cpus *cpus, unsigned cpu_id)
 {
-	struct tp_door *door = &doors->door[cpu];
+	struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
-	if (may_be_stopped(door) && shut(doors, door, cpu)) {
+	if (stop_is_possible(cpu) && stop_hide(cpus, cpu, cpu_id)) {
 		tp_point(TP_POINT_STOPPED);
-		return door;
+		return cpu;
 	}
-	tp_locked_leave(&door->lock);
+	tp_spinlock_unlock(&cpu->lock);
 	return NULL;
 }
 
-struct tp_door *tp_doors_stop(struct tp_doors *doors, unsigned cpu)
+struct tp_cpu *tp_cpus_stop(struct tp_cpus *cpus, unsigned cpu_id)
 {
-	tp_locked_enter(&doors->door[cpu].lock);
-	return stop(doors, cpu);
+	tp_spinlock_lock(&cpus->cpu[cpu_id].lock);
+	return stop_locked(cpus, cpu_id);
 }
 
-struct tp_door *tp_doors_try_stop(struct tp_doors *doors, unsigned cpu)
+struct tp_cpu *tp_cpus_try_stop(struct tp_cpus *cpus, unsigned cpu_id)
 {
-	return tp_locked_try(&doors->door[cpu].lock) ? stop(doors, cpu) : NULL;
+	return tp_spinlock_try(&cpus->cpu[cpu_id].lock) ? stop_locked(cpus, cpu_id) : NULL;
 }
 
-struct tp_door *tp_doors_stop_own(struct tp_doors *doors)
+struct tp_cpu *tp_cpus_stop_own(struct tp_cpus *cpus)
 {
-	unsigned cpu = tp_percpu_current(doors->count);
-	struct tp_door *door = &doors->door[cpu];
+	unsigned cpu_id = tp_cpu_current(cpus->count);
+	struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
-	if (!tp_locked_try(&door->lock))
+	if (!tp_spinlock_try(&cpu->lock))
 		return NULL;
 	/* We may have moved since we asked which CPU it is: then it is not ours to stop. */
-	if (may_be_stopped(door) && shut_own(door, cpu)) {
+	if (stop_is_possible(cpu) && stop_hide_own(cpu, cpu_id)) {
 		tp_point(TP_POINT_STOPPED);
-		return door;
+		return cpu;
 	}
-	tp_locked_leave(&door->lock);
+	tp_spinlock_unlock(&cpu->lock);
 	return NULL;
 }
 
-void tp_door_publish(struct tp_door *door)
+void tp_cpu_start(struct tp_cpu *cpu)
 {
-	tp_point(TP_POINT_PUBLISH);
+	tp_point(TP_POINT_START);
 	/*
 	 * Release: whoever sees the slab shown finds in it what the stopper left. Partner: the
 	 * sequence's load of the slab pointer, on which all its other loads depend.
 	 */
-	if (may_be_stopped(door))
-		tp_store_release(door->shown, door->home);
-	tp_locked_leave(&door->lock);
+	if (stop_is_possible(cpu))
+		tp_store_release(cpu->visible, cpu->slab);
+	tp_spinlock_unlock(&cpu->lock);
 }
 
-bool tp_door_is_stopped(const struct tp_door *door)
+bool tp_cpu_is_stopped(const struct tp_cpu *cpu)
 {
-	return may_be_stopped(door) && tp_load_relaxed(door->shown) != door->home;
+	return stop_is_possible(cpu) && tp_load_relaxed(cpu->visible) != cpu->slab;
 }
 
 /*
  * With all locks: each CPU for itself, where one fence for all was refused. Whether all are
  * stopped.
  */
-static bool shut_each(struct tp_doors *doors)
+static bool stop_hide_each(struct tp_cpus *cpus)
 {
 	bool all = true;
 
-	for (unsigned cpu = 0; cpu < doors->count; cpu++) {
-		struct visit visit = {&doors->door[cpu], cpu};
+	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++) {
+		struct stop_visit visit = {&cpus->cpu[cpu_id], cpu_id};
 
-		if (!may_be_stopped(visit.door))
+		if (!stop_is_possible(visit.cpu))
 			continue;
-		tp_store_release(visit.door->shown, visit.door->home);
-		all &= shut_own(visit.door, cpu) || tp_percpu_visit(cpu, shut_as_visitor, &visit);
+		tp_store_release(visit.cpu->visible, visit.cpu->slab);
+		all &= stop_hide_own(visit.cpu, cpu_id) ||
+		       tp_cpu_visit(cpu_id, stop_hide_as_visitor, &visit);
 	}
 	return all;
 }
 
-bool tp_doors_stop_all(struct tp_doors *doors)
+bool tp_cpus_stop_all(struct tp_cpus *cpus)
 {
-	tp_doors_lock(doors);
-	for (unsigned cpu = 0; cpu < doors->count; cpu++)
-		if (may_be_stopped(&doors->door[cpu]))
-			/* As in shut_fenced; one fence for all. */
-			tp_store_relaxed(&doors->slabs[cpu], closed_slab);
-	tp_point(TP_POINT_SHUT);
-	return !tp_percpu_rseq ||
-	       (!tp_load_relaxed(&doors->fence_lost) && fence(doors, TP_PERCPU_ALL)) ||
-	       shut_each(doors);
+	tp_cpus_lock(cpus);
+	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
+		if (stop_is_possible(&cpus->cpu[cpu_id]))
+			/* As in stop_hide_fenced; one fence for all. */
+			tp_store_relaxed(&cpus->visible[cpu_id], empty_slab);
+	tp_point(TP_POINT_HIDDEN);
+	return !tp_cpu_rseq ||
+	       (!tp_load_relaxed(&cpus->fence_lost) && stop_fence(cpus, TP_CPU_ALL)) ||
+	       stop_hide_each(cpus);
 }
 
-void tp_doors_publish_all(struct tp_doors *doors)
+void tp_cpus_start_all(struct tp_cpus *cpus)
 {
-	for (unsigned cpu = 0; cpu < doors->count; cpu++)
-		tp_door_publish(&doors->door[cpu]);
+	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
+		tp_cpu_start(&cpus->cpu[cpu_id]);
 }
 
-void tp_doors_lock(struct tp_doors *doors)
+void tp_cpus_lock(struct tp_cpus *cpus)
 {
 	/* In one order, so that two who want all do not wait for each other. */
-	for (unsigned cpu = 0; cpu < doors->count; cpu++)
-		tp_locked_enter(&doors->door[cpu].lock);
+	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
+		tp_spinlock_lock(&cpus->cpu[cpu_id].lock);
 }
 
-void tp_doors_unlock(struct tp_doors *doors)
+void tp_cpus_unlock(struct tp_cpus *cpus)
 {
-	for (unsigned cpu = 0; cpu < doors->count; cpu++)
-		tp_locked_leave(&doors->door[cpu].lock);
+	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
+		tp_spinlock_unlock(&cpus->cpu[cpu_id].lock);
 }
 
-struct tp_door *tp_doors_claim(struct tp_doors *doors, unsigned cpu)
+struct tp_cpu *tp_cpus_claim(struct tp_cpus *cpus, unsigned cpu_id)
 {
-	struct tp_door *door = &doors->door[cpu];
+	struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_locked_enter(&door->lock);
-	if (!door->home && !door->closed)
-		return door;
+		tp_spinlock_lock(&cpu->lock);
+	if (!cpu->slab && !cpu->closed)
+		return cpu;
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_locked_leave(&door->lock);
+		tp_spinlock_unlock(&cpu->lock);
 	return NULL;
 }
 
-void tp_door_install(struct tp_door *door, uint64_t *slab)
+void tp_cpu_install(struct tp_cpu *cpu, uint64_t *slab)
 {
 	/* Release: pairs with the acquires of home; a reader sees the slab zeroed. */
-	tp_store_release(&door->home, slab);
+	tp_store_release(&cpu->slab, slab);
 	tp_point(TP_POINT_INSTALL);
-	tp_store_release(door->shown, slab);
+	tp_store_release(cpu->visible, slab);
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_locked_leave(&door->lock);
+		tp_spinlock_unlock(&cpu->lock);
 }
 
-void tp_doors_close_all(struct tp_doors *doors)
+void tp_cpus_close_all(struct tp_cpus *cpus)
 {
-	for (unsigned cpu = 0; cpu < doors->count; cpu++) {
-		struct tp_door *door = &doors->door[cpu];
+	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++) {
+		struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
 		/*
 		 * Where a CPU could not be stopped a push may slip in here, and its buffer be lost.
 		 */
-		tp_store_release(door->shown, closed_slab);
-		tp_store_relaxed(&door->closed, 1u);
+		tp_store_release(cpu->visible, empty_slab);
+		tp_store_relaxed(&cpu->closed, 1u);
 	}
 }

@@ -21,44 +21,44 @@
  */
 #define READ_ROOM ((size_t)64 << 10)
 
-static int stick(tierpool_buf *b, int error)
+static int buffer_stick(tierpool_buf *b, int error)
 {
 	b->tp_error = (uint32_t)error;
-	tp_control_add(b, TP_STATE_FAILED);
+	tp_bufstate_add(b, TP_STATE_FAILED);
 	return -error;
 }
 
 /* What every call that may change the content asks first: 0, or what it has to answer. */
-static int refuse(const tierpool_buf *b)
+static int buffer_refuse(const tierpool_buf *b)
 {
 	if (!b)
 		return -ENOMEM;
-	if (tp_likely(tp_control_is_plain(b->tp_control) && b->len <= b->cap))
+	if (tp_likely(tp_bufstate_is_plain(b->tp_state) && b->len <= b->cap))
 		return 0;
 	if (!tp_misuse_check(b, false))
 		return -EINVAL;
-	return tp_control_has(b, TP_STATE_FAILED) ? -(int)b->tp_error : 0;
+	return tp_bufstate_has(b, TP_STATE_FAILED) ? -(int)b->tp_error : 0;
 }
 
 /*
  * Makes the content the first keep bytes of what it is and n more from src, in a block of at least
  * need bytes. src may lie in the old block: that is let go of only when its bytes are copied.
  */
-static int replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
+static int buffer_replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
 {
 	tierpool_buf *displaced = NULL;
 
 	if (need > b->cap) {
 		displaced = tp_pool_exchange(b, need);
 		if (!displaced)
-			return stick(b, ENOMEM);
+			return buffer_stick(b, ENOMEM);
 		memcpy(b->data, displaced->data, keep);
 	}
 	if (n)
 		memmove(b->data + keep, src, n);
 	b->len = keep + n;
 	if (displaced) {
-		if (tp_control_has(b, TP_STATE_SECRET))
+		if (tp_bufstate_has(b, TP_STATE_SECRET))
 			explicit_bzero(displaced->data, displaced->cap);
 		tp_pool_retire(displaced);
 	}
@@ -67,51 +67,51 @@ static int replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size
 
 int tierpool_buf_reserve(tierpool_buf *b, size_t extra)
 {
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 	size_t need;
 
 	if (error)
 		return error;
 	if (__builtin_add_overflow(b->len, extra, &need))
-		return stick(b, ENOMEM);
-	return need <= b->cap ? 0 : replace(b, b->len, NULL, 0, need);
+		return buffer_stick(b, ENOMEM);
+	return need <= b->cap ? 0 : buffer_replace(b, b->len, NULL, 0, need);
 }
 
-static int put_at(tierpool_buf *b, size_t keep, const void *src, size_t n)
+static int buffer_put_at(tierpool_buf *b, size_t keep, const void *src, size_t n)
 {
 	size_t need;
 
 	if (!src && n)
-		return stick(b, EINVAL);
+		return buffer_stick(b, EINVAL);
 	if (__builtin_add_overflow(keep, n, &need))
-		return stick(b, ENOMEM);
-	return replace(b, keep, src, n, need);
+		return buffer_stick(b, ENOMEM);
+	return buffer_replace(b, keep, src, n, need);
 }
 
 int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n)
 {
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 
-	return error ? error : put_at(b, b->len, src, n);
+	return error ? error : buffer_put_at(b, b->len, src, n);
 }
 
 int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n)
 {
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 
-	return error ? error : put_at(b, 0, src, n);
+	return error ? error : buffer_put_at(b, 0, src, n);
 }
 
 int tierpool_buf_append_str(tierpool_buf *b, const char *s)
 {
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 
 	/* One byte of nothing: the error for a NULL is found where all others are. */
-	return error ? error : put_at(b, b->len, s, s ? strlen(s) : 1);
+	return error ? error : buffer_put_at(b, b->len, s, s ? strlen(s) : 1);
 }
 
 /* As vsnprintf behind the content; with the errno that the caller came with, for %m. */
-static int format_into(tierpool_buf *b, int with_errno, const char *format, va_list args)
+static int buffer_format(tierpool_buf *b, int with_errno, const char *format, va_list args)
 {
 	/* musl refuses a size above INT_MAX. */
 	size_t room = tp_min(b->cap - b->len, INT_MAX);
@@ -123,30 +123,30 @@ static int format_into(tierpool_buf *b, int with_errno, const char *format, va_l
 int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
 {
 	int with_errno = errno;
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 	va_list again;
 	int n;
 
 	if (error)
 		return error;
 	if (!format)
-		return stick(b, EINVAL);
+		return buffer_stick(b, EINVAL);
 	va_copy(again, args);
-	n = format_into(b, with_errno, format, args);
+	n = buffer_format(b, with_errno, format, args);
 	if (n >= 0 && (size_t)n >= b->cap - b->len) {
 		/* The NUL needs a place as well, though it is not part of the content. */
 		error = tierpool_buf_reserve(b, (size_t)n + 1);
 		if (!error)
-			n = format_into(b, with_errno, format, again);
+			n = buffer_format(b, with_errno, format, again);
 	}
 	va_end(again);
 	if (error)
 		return error;
 	if (n < 0)
-		return stick(b, errno ? errno : EINVAL);
+		return buffer_stick(b, errno ? errno : EINVAL);
 	/* INT_MAX bytes and their NUL are one too many; or an argument changed between the two. */
 	if ((size_t)n >= tp_min(b->cap - b->len, INT_MAX))
-		return stick(b, EOVERFLOW);
+		return buffer_stick(b, EOVERFLOW);
 	b->len += (size_t)n;
 	return 0;
 }
@@ -164,10 +164,10 @@ int tierpool_buf_printf(tierpool_buf *b, const char *format, ...)
 
 void tierpool_buf_reset(tierpool_buf *b)
 {
-	if (!b || (!tp_control_is_plain(b->tp_control) && !tp_misuse_check(b, false)))
+	if (!b || (!tp_bufstate_is_plain(b->tp_state) && !tp_misuse_check(b, false)))
 		return;
 	b->len = 0;
-	tp_control_remove(b, TP_STATE_FAILED);
+	tp_bufstate_remove(b, TP_STATE_FAILED);
 }
 
 const char *tierpool_buf_cstr(tierpool_buf *b)
@@ -180,20 +180,20 @@ const char *tierpool_buf_cstr(tierpool_buf *b)
 
 int tierpool_buf_error(const tierpool_buf *b)
 {
-	return refuse(b);
+	return buffer_refuse(b);
 }
 
 void tierpool_buf_secret(tierpool_buf *b)
 {
-	if (b && (tp_control_is_plain(b->tp_control) || tp_misuse_check(b, false)))
-		tp_control_add(b, TP_STATE_SECRET);
+	if (b && (tp_bufstate_is_plain(b->tp_state) || tp_misuse_check(b, false)))
+		tp_bufstate_add(b, TP_STATE_SECRET);
 }
 
 /*
  * Whether fd is a file that has been read to its end. Asked before a full buffer grows: a file that
  * fits exactly is no reason to.
  */
-static bool at_end_of_file(int fd)
+static bool buffer_at_end_of_file(int fd)
 {
 	struct stat file;
 	off_t at;
@@ -207,7 +207,7 @@ static bool at_end_of_file(int fd)
 
 ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 {
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 	size_t total = 0;
 
 	max = tp_min(max, SSIZE_MAX);
@@ -215,7 +215,7 @@ ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 		ssize_t n;
 
 		if (b->len == b->cap) {
-			if (at_end_of_file(fd))
+			if (buffer_at_end_of_file(fd))
 				break;
 			error = tierpool_buf_reserve(b, tp_min(max - total, READ_ROOM));
 			continue;
@@ -235,7 +235,7 @@ ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 
 ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)
 {
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 	size_t total = 0;
 
 	while (!error && total < b->len) {
@@ -251,7 +251,7 @@ ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)
 	return total ? (ssize_t)total : error;
 }
 
-static ssize_t stream_write(void *cookie, const char *bytes, size_t n)
+static ssize_t buffer_stream_write(void *cookie, const char *bytes, size_t n)
 {
 	int error = tierpool_buf_append(cookie, bytes, n);
 
@@ -261,7 +261,7 @@ static ssize_t stream_write(void *cookie, const char *bytes, size_t n)
 	return 0; /* fopencookie(3): how a write says that it failed */
 }
 
-static int stream_close(void *cookie)
+static int buffer_stream_close(void *cookie)
 {
 	tierpool_buf *b = cookie;
 
@@ -269,30 +269,31 @@ static int stream_close(void *cookie)
 		errno = EINVAL;
 		return EOF;
 	}
-	tp_control_remove(b, TP_STATE_STREAM);
+	tp_bufstate_remove(b, TP_STATE_STREAM);
 	return 0;
 }
 
 FILE *tierpool_buf_open(tierpool_buf *b)
 {
-	int error = refuse(b);
+	int error = buffer_refuse(b);
 	FILE *stream;
 
-	if (!error && tp_control_has(b, TP_STATE_STREAM))
+	if (!error && tp_bufstate_has(b, TP_STATE_STREAM))
 		error = -EBUSY;
 	if (error) {
 		errno = -error;
 		return NULL;
 	}
-	stream = fopencookie(
-		b, "w", (cookie_io_functions_t){.write = stream_write, .close = stream_close});
+	stream = fopencookie(b, "w",
+		(cookie_io_functions_t){
+			.write = buffer_stream_write, .close = buffer_stream_close});
 	if (!stream) {
 		errno = ENOMEM;
 		return NULL;
 	}
 	/* Nothing of a secret stays behind in a buffer of stdio's. */
-	if (tp_control_has(b, TP_STATE_SECRET))
+	if (tp_bufstate_has(b, TP_STATE_SECRET))
 		setvbuf(stream, NULL, _IONBF, 0);
-	tp_control_add(b, TP_STATE_STREAM);
+	tp_bufstate_add(b, TP_STATE_STREAM);
 	return stream;
 }

@@ -26,13 +26,13 @@ static void pool_free(struct tp_registered *entry)
 	struct tp_backing backing = pool->backing;
 
 	tp_tiers_fini(&pool->tiers);
-	tp_headers_fini(&pool->headers, &backing);
+	tp_bufheads_fini(&pool->heads, &backing);
 	tp_sites_fini(&pool->sites, &backing);
 	tierpool_budget_destroy(pool->budget);
 	tp_backing_free(&backing, pool, pool->bytes);
 }
 
-static int sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_options *options)
+static int pool_sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_options *options)
 {
 	size_t min = options->min_size, max = options->max_size;
 
@@ -50,20 +50,20 @@ static int sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_option
 }
 
 /* A tier of which one buffer could not be counted in a size_t is no tier. */
-static bool sizes_overflow(const struct tp_sizeclass *sizes)
+static bool pool_sizes_overflow(const struct tp_sizeclass *sizes)
 {
 	return sizes->size[sizes->count - 1] > PTRDIFF_MAX;
 }
 
 /* What the options come to: 0, or what tierpool_create has to answer. */
-static int options_read(const struct tierpool_options *options, struct tierpool_options *chosen,
-	struct tp_sizeclass *sizes, struct tp_backing *backing)
+static int pool_options_read(const struct tierpool_options *options,
+	struct tierpool_options *chosen, struct tp_sizeclass *sizes, struct tp_backing *backing)
 {
 	int error = options ? tp_options_copy(chosen, sizeof *chosen, options) : 0;
 
 	if (!error)
-		error = sizes_choose(sizes, chosen);
-	if (!error && sizes_overflow(sizes))
+		error = pool_sizes_choose(sizes, chosen);
+	if (!error && pool_sizes_overflow(sizes))
 		error = -EINVAL;
 	if (error)
 		return error;
@@ -89,31 +89,32 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	const struct tp_backing *backing)
 {
 	static uint64_t last_id;
-	unsigned cpus = tp_percpu_count();
+	unsigned cpu_memory = tp_cpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	size_t bytes = sizeof(tierpool) + tp_tiers_cpu_bytes(cpus) + length;
+	size_t bytes = sizeof(tierpool) + tp_tiers_cpu_bytes(cpu_memory) + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
 	if (!pool)
 		return NULL;
 	memset(pool, 0, bytes);
 	pool->bytes = bytes;
-	pool->registered.name = memcpy(pool->cpus + tp_tiers_cpu_bytes(cpus), chosen->name, length);
+	pool->registered.name =
+		memcpy(pool->cpu_memory + tp_tiers_cpu_bytes(cpu_memory), chosen->name, length);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
 	pool->default_tier =
 		tp_sizeclass_of(sizes, tp_min(DEFAULT_SIZE, sizes->size[sizes->count - 1]));
 	/* For a get of no size. */
 	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
-	if (tp_tiers_init(&pool->tiers, pool->cpus, &pool->sizes, &pool->backing, chosen->retain,
-		    chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL, chosen->max_idle,
-		    chosen->decay_ms, tp_pool_lines(pool))) {
+	if (tp_tiers_init(&pool->tiers, pool->cpu_memory, &pool->sizes, &pool->backing,
+		    chosen->retain, chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
+		    chosen->max_idle, chosen->decay_ms, tp_pool_colours(pool))) {
 		tierpool_budget_destroy(chosen->budget);
 		tp_backing_free(backing, pool, bytes);
 		return NULL;
 	}
 	pool->budget = chosen->budget;
-	tp_headers_init(&pool->headers);
+	tp_bufheads_init(&pool->heads);
 	tp_sites_init(&pool->sites);
 	pool->id = tp_add_relaxed(&last_id, 1u) + 1;
 	pool->registered.kind = &pool_kind;
@@ -130,7 +131,7 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	if (!out)
 		return -EINVAL;
 	*out = NULL;
-	error = options_read(options, &chosen, &sizes, &backing);
+	error = pool_options_read(options, &chosen, &sizes, &backing);
 	if (error)
 		return error;
 	tp_pool_start();
@@ -166,41 +167,41 @@ tierpool *tierpool_default(void)
 
 uint64_t tp_pool_gets_less_puts(const tierpool *pool)
 {
-	struct tp_cpucache_counts fast =
-		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
+	struct tp_stack_counts fast =
+		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
 
 	return tp_load_relaxed(&pool->counters.slow_gets) + (uint64_t)fast.pops -
 	       tp_load_relaxed(&pool->counters.slow_puts) - (uint64_t)fast.pushes;
 }
 
-static size_t borrowed(const tierpool *pool)
+static size_t pool_borrowed(const tierpool *pool)
 {
 	uint64_t out = tp_pool_gets_less_puts(pool);
 
 	return (int64_t)out > 0 ? (size_t)out : 0;
 }
 
-static size_t destroy(tierpool *pool, size_t unused)
+static size_t pool_destroy(tierpool *pool, size_t unused)
 {
-	struct tp_list victims = {NULL, 0};
+	struct tp_buflist victims = {NULL, 0};
 	size_t out;
 
 	(void)unused;
 	if (pool == tp_load_acquire(&default_pool)) {
 		tp_pool_trim(pool, 0);
-		return borrowed(pool);
+		return pool_borrowed(pool);
 	}
 	if (tp_exchange_acq_rel(&pool->closing, 1u))
 		return 0;
 	tp_registry_close(&pool->registered);
-	tp_drain_close(&pool->tiers, &victims);
+	tp_idle_close(&pool->tiers, &victims);
 	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
-	out = borrowed(pool);
+	out = pool_borrowed(pool);
 	tp_registry_drop(&pool->registered); /* the handle's */
 	return out;
 }
 
 size_t tierpool_destroy(tierpool *pool)
 {
-	return pool ? tp_pool_each(pool, destroy, 0) : 0;
+	return pool ? tp_pool_each(pool, pool_destroy, 0) : 0;
 }

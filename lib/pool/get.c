@@ -13,58 +13,58 @@
 
 struct tp_fast tp_pool_fast;
 
-static void fast_settle(void)
+static void get_fast_settle(void)
 {
-	tp_percpu_start();
-	tp_shadow_start();
+	tp_cpu_init();
+	tp_poison_init();
 	/* Never changed: a buffer that was lent by the fast path may be put only by it. */
-	tp_pool_fast = (struct tp_fast){tp_shadow_watched ? 0 : tp_percpu_rseq, tp_percpu_count()};
+	tp_pool_fast = (struct tp_fast){tp_poison_watched ? 0 : tp_cpu_rseq, tp_cpu_count()};
 }
 
 void tp_pool_start(void)
 {
 	static pthread_once_t settled = PTHREAD_ONCE_INIT;
 
-	pthread_once(&settled, fast_settle);
+	pthread_once(&settled, get_fast_settle);
 }
 
-uint64_t tp_pool_lines(const tierpool *pool)
+uint64_t tp_pool_colours(const tierpool *pool)
 {
 	return tp_colour((uintptr_t)&tp_pool_fast) | tp_colour((uintptr_t)&pool->id) |
-	       tp_percpu_line();
+	       tp_cpu_rseq_colour();
 }
 
 tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier)
 {
-	struct tp_list victims = {NULL, 0};
+	struct tp_buflist victims = {NULL, 0};
 	tierpool_buf *b = tp_idle_take(&pool->tiers, tier, &victims);
 
 	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
 	return b;
 }
 
-static inline tierpool_buf *lend(tierpool_buf *b, uint32_t control)
+static inline tierpool_buf *get_lend(tierpool_buf *b, uint32_t control)
 {
 	b->len = 0;
-	tp_control_set(b, control);
+	tp_bufstate_set(b, control);
 	return b;
 }
 
 /* In whatever mode, and telling those who watch idle blocks. */
-static tierpool_buf *lend_in_any_mode(tierpool_buf *b)
+static tierpool_buf *get_lend_any_mode(tierpool_buf *b)
 {
-	tp_shadow_show(b->data, b->cap);
-	return lend(b, tp_pool_fast.rseq ? TP_CONTROL_FAST : TP_CONTROL_CAREFUL);
+	tp_unpoison(b->data, b->cap);
+	return get_lend(b, tp_pool_fast.rseq ? TP_BUFSTATE_FAST : TP_BUFSTATE_CAREFUL);
 }
 
-static unsigned tier_for(const tierpool *pool, size_t n)
+static unsigned get_tier(const tierpool *pool, size_t n)
 {
 	return n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
 }
 
 static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 {
-	unsigned tier = tier_for(pool, n);
+	unsigned tier = get_tier(pool, n);
 	tierpool_buf *b = NULL;
 
 	/* Before anything comes to this CPU, which then is aged for what fell due. */
@@ -81,67 +81,68 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	}
 	/* Release: whoever sees this get sees its miss. Partner: hits in stats.c. */
 	tp_add_release(&pool->counters.slow_gets, 1u);
-	lend_in_any_mode(b);
+	get_lend_any_mode(b);
 	if (tier == TP_TIER_NONE)
-		tp_control_add(b, TP_STATE_OVERSIZE);
+		tp_bufstate_add(b, TP_STATE_OVERSIZE);
 	return b;
 }
 
 /* What a CPU does at its strikes: a piece of what is due, and arms the next one. */
-static tp_cold tierpool_buf *lend_struck(tierpool *pool, tierpool_buf *b)
+static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
 {
 	unsigned mean = tp_decay_gap(&pool->tiers.decay, tp_pool_maintain(pool));
 
-	tp_cpucache_arm(&pool->tiers.doors, b->tp_word, mean);
-	return lend_in_any_mode(b);
+	tp_stack_arm(&pool->tiers.cpus, b->tp_stack_index, mean);
+	return get_lend_any_mode(b);
 }
 
 /* The same as get_fast, in locked mode as well, and trying again what was aborted. */
-static tp_outline tierpool_buf *get_in_any_mode(tierpool *pool, size_t n)
+static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n)
 {
-	size_t index = tp_size_index(n);
-	unsigned at = pool->tiers.quick_at[index];
+	size_t size_index = tp_size_index(n);
+	unsigned stack_index = pool->tiers.quick_index[size_index];
 	uint64_t after;
 	tierpool_buf *b;
 
-	if (tp_unlikely(pool->tiers.quick_size[index] < n))
-		at = pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)];
-	b = tp_cpucache_pop(&pool->tiers.doors, at, &after);
+	if (tp_unlikely(pool->tiers.quick_size[size_index] < n))
+		stack_index = pool->tiers.stack_index[tp_sizeclass_search(&pool->sizes, n)];
+	b = tp_stack_pop(&pool->tiers.cpus, stack_index, &after);
 	if (tp_unlikely(!b))
 		return get_slow(pool, n);
-	return tp_unlikely((int64_t)after < 0) ? lend_struck(pool, b) : lend_in_any_mode(b);
+	return tp_unlikely((int64_t)after < 0) ? get_lend_expired(pool, b) : get_lend_any_mode(b);
 }
 
-static tp_cold tierpool_buf *get_odd(tierpool *pool, size_t n, tierpool_buf *b)
+static tp_cold tierpool_buf *get_otherwise(tierpool *pool, size_t n, tierpool_buf *b)
 {
-	return b ? lend_struck(pool, b) : get_in_any_mode(pool, n);
+	return b ? get_lend_expired(pool, b) : get_any_mode(pool, n);
 }
 
 /*
  * Every way but the fast one ends in the call of a function, and none of them needs what the fast
  * one has found: so that it keeps nothing, and saves no register.
  */
-static inline tierpool_buf *get_at_word(tierpool *pool, unsigned at, size_t n)
+static inline tierpool_buf *get_from_stack(tierpool *pool, unsigned stack_index, size_t n)
 {
-	bool odd;
-	tierpool_buf *b = tp_cpucache_pop_fast(&tp_pool_fast, pool, at, &odd);
+	bool slow;
+	tierpool_buf *b = tp_stack_pop_fast(&tp_pool_fast, pool, stack_index, &slow);
 
-	return tp_unlikely(odd) ? get_odd(pool, n, b) : lend(b, TP_CONTROL_FAST);
+	return tp_unlikely(slow) ? get_otherwise(pool, n, b) : get_lend(b, TP_BUFSTATE_FAST);
 }
 
 /* Where a doubling holds several tiers; or none is large enough, whose word is always 0. */
 static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n)
 {
-	return get_at_word(pool, pool->tiers.at[tp_sizeclass_search(&pool->sizes, n)], n);
+	return get_from_stack(
+		pool, pool->tiers.stack_index[tp_sizeclass_search(&pool->sizes, n)], n);
 }
 
 static inline tierpool_buf *get_fast(tierpool *pool, size_t n)
 {
-	size_t index = tp_size_index(n);
+	size_t size_index = tp_size_index(n);
 
-	if (tp_unlikely(pool->tiers.quick_size[index] < n))
+	if (tp_unlikely(pool->tiers.quick_size[size_index] < n))
 		return get_searched(pool, n);
-	return get_at_word(pool, pool->tiers.quick_at[index], n);
+	return get_from_stack(pool, pool->tiers.quick_index[size_index], n);
 }
 
 static tierpool_buf *get_without_site(tierpool *pool, size_t n)
@@ -150,7 +151,7 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 		errno = EINVAL;
 		return NULL;
 	}
-	return tp_likely(tp_pool_fast.rseq) ? get_fast(pool, n) : get_in_any_mode(pool, n);
+	return tp_likely(tp_pool_fast.rseq) ? get_fast(pool, n) : get_any_mode(pool, n);
 }
 
 /* The first get from a place; and, where there is no fast path, every one. */
@@ -164,7 +165,7 @@ static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_sit
 	id = tp_pool_fast.rseq ? pool->id : ~pool->id;
 	if (tp_unlikely(!tp_site_is_known(site, id)))
 		tp_site_enter(&pool->sites, &pool->backing, site, id);
-	return get_in_any_mode(pool, n);
+	return get_any_mode(pool, n);
 }
 
 tp_fastpath tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)

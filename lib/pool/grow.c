@@ -12,16 +12,16 @@
 		(b) = was;               \
 	} while (0)
 
-static void blocks_swap(tierpool_buf *a, tierpool_buf *b)
+static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 {
 	SWAP(a->data, b->data);
 	SWAP(a->cap, b->cap);
-	SWAP(a->tp_word, b->tp_word);
+	SWAP(a->tp_stack_index, b->tp_stack_index);
 	SWAP(a->tp_tier, b->tp_tier);
 }
 
 /* An idle buffer of at least n bytes, or a new one. NULL: out of memory. */
-static tierpool_buf *buffer_obtain(tierpool *pool, size_t n)
+static tierpool_buf *grow_obtain(tierpool *pool, size_t n)
 {
 	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
 	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : tp_pool_take(pool, tier);
@@ -34,7 +34,7 @@ static tierpool_buf *buffer_obtain(tierpool *pool, size_t n)
 }
 
 /* At least double, so that appending n bytes one by one copies less than 3 n. */
-static size_t growth_size(const tierpool *pool, size_t cap, size_t need)
+static size_t grow_size(const tierpool *pool, size_t cap, size_t need)
 {
 	size_t largest = pool->sizes.size[pool->sizes.count - 1];
 	size_t doubled = cap > SIZE_MAX / 2 ? need : 2 * cap;
@@ -46,24 +46,24 @@ static size_t growth_size(const tierpool *pool, size_t cap, size_t need)
 tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
 {
 	tierpool *pool = b->tp_pool;
-	size_t n = growth_size(pool, b->cap, need);
+	size_t n = grow_size(pool, b->cap, need);
 	tierpool_buf *other;
 
 	tp_pool_maintain_slow(pool);
-	other = buffer_obtain(pool, n);
+	other = grow_obtain(pool, n);
 	if (!other && n > need)
-		other = buffer_obtain(pool, need);
+		other = grow_obtain(pool, need);
 	if (!other)
 		return NULL;
 	tp_pool_count(&pool->counters.grows);
-	tp_shadow_show(other->data, other->cap);
-	blocks_swap(b, other);
+	tp_unpoison(other->data, other->cap);
+	grow_swap_blocks(b, other);
 	if (b->tp_tier == TP_TIER_NONE)
-		tp_control_add(b, TP_STATE_OVERSIZE);
+		tp_bufstate_add(b, TP_STATE_OVERSIZE);
 	else
-		tp_control_set(b, b->tp_control); /* the limit is another one now */
+		tp_bufstate_set(b, b->tp_state); /* the limit is another one now */
 	/* Its block was in use until now, whatever the age of the one it had. */
-	tp_control_set(other, tp_control(TP_STATE_IDLE));
+	tp_bufstate_set(other, tp_bufstate(TP_STATE_IDLE));
 	return other;
 }
 

@@ -6,7 +6,7 @@
 #include "pool/pool.h"
 
 /* Something was kept; or freed, which is of account where its pages may have to be given back. */
-void tp_pool_reaper_tell(tierpool *pool, bool kept)
+void tp_pool_wake_reaper(tierpool *pool, bool kept)
 {
 	if (kept || pool->backing.give_back)
 		tp_decay_kept(&pool->tiers.decay);
@@ -14,12 +14,12 @@ void tp_pool_reaper_tell(tierpool *pool, bool kept)
 
 bool tp_pool_maintain(tierpool *pool)
 {
-	struct tp_list victims = {NULL, 0};
-	bool more = tp_drain_some(&pool->tiers, &victims);
+	struct tp_buflist victims = {NULL, 0};
+	bool more = tp_idle_age_some(&pool->tiers, &victims);
 
 	/* What was in hand, the reaper may not have seen. */
 	if (tp_pool_free_all(pool, &victims, TP_DROP_DECAY))
-		tp_pool_reaper_tell(pool, false);
+		tp_pool_wake_reaper(pool, false);
 	tp_pool_purge_due(pool, false);
 	return more;
 }
@@ -27,15 +27,15 @@ bool tp_pool_maintain(tierpool *pool)
 void tp_pool_maintain_slow(tierpool *pool)
 {
 	tp_pool_maintain(pool);
-	tp_decay_hurry(&pool->tiers.decay);
+	tp_decay_shorten(&pool->tiers.decay);
 }
 
 size_t tp_pool_tick(tierpool *pool, bool asked)
 {
-	struct tp_list victims = {NULL, 0};
+	struct tp_buflist victims = {NULL, 0};
 	size_t bytes;
 
-	tp_drain_tick(&pool->tiers, asked, &victims);
+	tp_idle_tick(&pool->tiers, asked, &victims);
 	bytes = tp_pool_free_all(pool, &victims, TP_DROP_DECAY);
 	tp_pool_purge_due(pool, true);
 	return bytes;

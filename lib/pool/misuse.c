@@ -9,16 +9,16 @@
 #include "memory/bufstate.h"
 #include "process/registry.h"
 
-static tierpool_misuse_handler *handler;
+static tierpool_misuse_handler *misuse_handler;
 
 tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *with)
 {
-	return tp_exchange_acq_rel(&handler, with);
+	return tp_exchange_acq_rel(&misuse_handler, with);
 }
 
 tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 {
-	tierpool_misuse_handler *installed = tp_load_acquire(&handler);
+	tierpool_misuse_handler *installed = tp_load_acquire(&misuse_handler);
 	/* The header may be somebody's garbage: its pool is believed only when it exists. */
 	struct tp_registered *pool = (struct tp_registered *)b->tp_pool;
 	bool known = tp_registry_hold(pool);
@@ -36,9 +36,9 @@ tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 
 tp_cold bool tp_misuse_check(const tierpool_buf *b, bool put)
 {
-	if (!tp_control_is_ours(b))
+	if (!tp_bufstate_is_ours(b))
 		tp_misuse(b, "its header was overwritten");
-	else if (!tp_control_has(b, TP_STATE_BORROWED))
+	else if (!tp_bufstate_has(b, TP_STATE_BORROWED))
 		tp_misuse(b, put ? "put twice" : "used after it was put");
 	else if (!put && b->len > b->cap)
 		tp_misuse(b, "its length is beyond its capacity");

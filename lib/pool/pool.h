@@ -36,7 +36,7 @@ struct tp_counters {
 	uint64_t grows, grows_pooled;
 	uint64_t drops[TP_DROPS];
 	/* The highest sums that statistics have told of: what they tell next is not below. */
-	uint64_t told_gets, told_puts, told_hits;
+	uint64_t reported_gets, reported_puts, reported_hits;
 };
 
 struct tierpool {
@@ -53,23 +53,23 @@ struct tierpool {
 			struct tp_backing backing;
 			struct tp_sizeclass sizes;
 			struct tp_tiers tiers;
-			struct tp_headers headers;
+			struct tp_bufheads heads;
 			struct tp_sites sites;
 			struct tp_counters counters;
 			/* Of purge.c: frees and time when it last did something; until when.
 			 */
 			uint64_t purged_frees, purged_ms, purging;
 		};
-		char room[TP_SLABS_AT]; /* so that what follows is where the sequences look */
+		char room[TP_VISIBLE_OFFSET]; /* so that what follows is where the sequences look */
 	};
 	/*
 	 * The memory of tiers.doors, and the name. Here, because a put finds its slab from the
 	 * pool.
 	 */
-	char cpus[];
+	char cpu_memory[];
 };
 
-_Static_assert(sizeof(struct tierpool) == TP_SLABS_AT, "else TP_SLABS_AT is too small");
+_Static_assert(sizeof(struct tierpool) == TP_VISIBLE_OFFSET, "else TP_VISIBLE_OFFSET is too small");
 
 static inline void tp_pool_count(uint64_t *counter)
 {
@@ -87,7 +87,7 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 void tp_pool_start(void);
 
 /* Colours in which something lies that each get and put reads, apart from the tables. */
-uint64_t tp_pool_lines(const tierpool *pool);
+uint64_t tp_pool_colours(const tierpool *pool);
 
 /* An idle buffer that holds the tier, now the caller's, still in state idle. NULL: none. */
 tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier);
@@ -106,7 +106,7 @@ tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n);
 void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased);
 
 /* Frees all of a list of victims, which come with their leases. Returns the bytes of their cost. */
-size_t tp_pool_free_all(tierpool *pool, struct tp_list *victims, enum tp_drop why);
+size_t tp_pool_free_all(tierpool *pool, struct tp_buflist *victims, enum tp_drop why);
 
 /* ---- maintain.c ---- */
 
@@ -120,7 +120,7 @@ void tp_pool_maintain_slow(tierpool *pool);
 size_t tp_pool_tick(tierpool *pool, bool asked);
 
 /* A buffer was kept; or freed, which matters where its pages may have to be given back. */
-void tp_pool_reaper_tell(tierpool *pool, bool kept);
+void tp_pool_wake_reaper(tierpool *pool, bool kept);
 
 /* What the reaper calls (struct tp_kind). */
 uint64_t tp_pool_due(struct tp_registered *entry);

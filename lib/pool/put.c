@@ -16,20 +16,20 @@ void tp_pool_keep(tierpool *pool, tierpool_buf *b)
 	static const enum tp_drop why[] = {[TP_NO_BYTES] = TP_DROP_RETAIN,
 		[TP_NO_COUNT] = TP_DROP_IDLE_COUNT,
 		[TP_CLOSED] = TP_DROP_DESTROY};
-	struct tp_list victims = {NULL, 0};
+	struct tp_buflist victims = {NULL, 0};
 	enum tp_kept kept;
 
 	if (b->tp_tier == TP_TIER_NONE) {
 		tp_pool_free(pool, b, TP_DROP_OVERSIZE, false);
-		tp_pool_reaper_tell(pool, false);
+		tp_pool_wake_reaper(pool, false);
 		return;
 	}
-	tp_shadow_hide(b->data, b->cap);
+	tp_poison(b->data, b->cap);
 	kept = tp_idle_keep(&pool->tiers, b, &victims);
 	if (kept == TP_NO_BYTES && tp_pool_reclaim(pool, b->tp_tier))
 		kept = tp_idle_keep(&pool->tiers, b, &victims);
 	if (kept == TP_NO_BYTES) {
-		tierpool_buf *victim = tp_drain_evict(&pool->tiers, b->tp_tier);
+		tierpool_buf *victim = tp_idle_evict(&pool->tiers, b->tp_tier);
 
 		if (victim) {
 			tp_pool_free(pool, victim, TP_DROP_RETAIN, true);
@@ -38,7 +38,7 @@ void tp_pool_keep(tierpool *pool, tierpool_buf *b)
 	}
 	if (kept != TP_KEPT)
 		tp_pool_free(pool, b, why[kept], false);
-	tp_pool_reaper_tell(pool, kept == TP_KEPT);
+	tp_pool_wake_reaper(pool, kept == TP_KEPT);
 	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
 }
 
@@ -60,11 +60,11 @@ static bool put_special(tierpool_buf *b)
 {
 	if (!tp_misuse_check(b, true))
 		return false;
-	if (tp_control_has(b, TP_STATE_STREAM)) {
+	if (tp_bufstate_has(b, TP_STATE_STREAM)) {
 		tp_misuse(b, "put while its stream is open");
 		return false;
 	}
-	if (tp_control_has(b, TP_STATE_SECRET))
+	if (tp_bufstate_has(b, TP_STATE_SECRET))
 		explicit_bzero(b->data, b->cap);
 	return true;
 }
@@ -72,22 +72,22 @@ static bool put_special(tierpool_buf *b)
 /*
  * The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers.
  */
-static tp_outline void put_in_any_mode(tierpool_buf *b)
+static tp_outline void put_any_mode(tierpool_buf *b)
 {
-	bool plain = tp_control_is_plain(b->tp_control);
+	bool plain = tp_bufstate_is_plain(b->tp_state);
 
 	if (tp_unlikely(!plain && !put_special(b)))
 		return;
-	tp_control_set(b, tp_control(TP_STATE_IDLE));
-	tp_shadow_hide(b->data, b->cap);
-	if (!plain || !tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
+	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
+	tp_poison(b->data, b->cap);
+	if (!plain || !tp_stack_push(&b->tp_pool->tiers.cpus, b->tp_stack_index, b))
 		put_slow(b);
 }
 
 /* After a push that found no room, or was aborted. */
 static tp_cold void put_again(tierpool_buf *b)
 {
-	if (!tp_cpucache_push(&b->tp_pool->tiers.doors, b->tp_word, b))
+	if (!tp_stack_push(&b->tp_pool->tiers.cpus, b->tp_stack_index, b))
 		put_slow(b);
 }
 
@@ -96,12 +96,12 @@ tp_fastpath void tierpool_put(tierpool_buf *b)
 	if (tp_unlikely(!b))
 		return;
 	/* Where there is no fast path no buffer is in this state. */
-	if (tp_unlikely(b->tp_control != TP_CONTROL_FAST)) {
-		put_in_any_mode(b);
+	if (tp_unlikely(b->tp_state != TP_BUFSTATE_FAST)) {
+		put_any_mode(b);
 		return;
 	}
-	tp_control_idle(b);
+	tp_bufstate_idle(b);
 	/* Nothing of b or of the pool is touched after a push: they may be gone. */
-	if (tp_unlikely(!tp_cpucache_push_fast(&tp_pool_fast, b->tp_pool, b->tp_word, b)))
+	if (tp_unlikely(!tp_stack_push_fast(&tp_pool_fast, b->tp_pool, b->tp_stack_index, b)))
 		put_again(b);
 }

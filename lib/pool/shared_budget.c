@@ -49,17 +49,17 @@ void tp_shared_budget_fork(tierpool_budget *budget)
 /*
  * Whoever is kept from keeping a buffer only by what other pools have leased looks after these, one
  * caller at a time and at most once a millisecond. What they have leased and do not use goes at
- * once; what lies idle there untouched for one to two of PRESS_MS goes by ticks that come so often,
+ * once; what lies idle there untouched for one to two of RECLAIM_MS goes by ticks that come so often,
  * in pieces as ever: so the budget goes to those who use it.
  */
-#define PRESS_MS 100
+#define RECLAIM_MS 100
 
 /* Pools that one call looks after, and CPUs of each that it stops: at worst some 10 us for each. */
 #define NEIGHBOURS 8
 #define NEIGHBOUR_CPUS 4
 
 /* Whether a buffer of the tier would be kept but for the shares of other pools. */
-static bool is_starved(const tierpool *pool, unsigned tier)
+static bool shared_budget_is_starved(const tierpool *pool, unsigned tier)
 {
 	const struct tp_tiers *tiers = &pool->tiers;
 	size_t cost = tiers->tier[tier].cost;
@@ -76,7 +76,7 @@ struct neighbourhood {
 	unsigned skip; /* those who were looked after the last time */
 };
 
-static bool is_neighbour(const struct tp_registered *entry, void *context)
+static bool shared_budget_is_neighbour(const struct tp_registered *entry, void *context)
 {
 	struct neighbourhood *of = context;
 
@@ -86,32 +86,33 @@ static bool is_neighbour(const struct tp_registered *entry, void *context)
 	return !of->skip || !of->skip--;
 }
 
-static void neighbour_press(tierpool *pool)
+static void shared_budget_reclaim_from(tierpool *pool)
 {
 	if (!tp_load_relaxed(&pool->tiers.retain.leased))
 		return;
 	tp_tiers_room_drop(&pool->tiers, 0, pool->sizes.count, NEIGHBOUR_CPUS);
 	/* Or of itself: what lies there has the same time in either case. */
-	if (tp_decay_is_past(&pool->tiers.decay, PRESS_MS))
-		tp_drain_begin(&pool->tiers);
+	if (tp_decay_is_past(&pool->tiers.decay, RECLAIM_MS))
+		tp_idle_tick_begin(&pool->tiers);
 	tp_pool_maintain(pool);
 }
 
 /* With the budget's reclaiming. wanted: bytes that then should be free in it. */
-static void neighbours_press(tierpool *pool, size_t wanted)
+static void shared_budget_reclaim_all(tierpool *pool, size_t wanted)
 {
 	struct tierpool_budget *budget = pool->budget;
 	struct neighbourhood of = {pool, budget->next_neighbour};
-	struct tp_registered *entry = tp_registry_next_of(NULL, is_neighbour, &of);
+	struct tp_registered *entry = tp_registry_next_of(NULL, shared_budget_is_neighbour, &of);
 
 	if (!entry) {
 		/* All of them had their turn, or have gone. */
 		budget->next_neighbour = of.skip = 0;
-		entry = tp_registry_next_of(NULL, is_neighbour, &of);
+		entry = tp_registry_next_of(NULL, shared_budget_is_neighbour, &of);
 	}
-	for (unsigned i = 0; entry; entry = tp_registry_next_of(entry, is_neighbour, &of)) {
+	for (unsigned i = 0; entry;
+		entry = tp_registry_next_of(entry, shared_budget_is_neighbour, &of)) {
 		budget->next_neighbour++;
-		neighbour_press(tp_pool_of(entry));
+		shared_budget_reclaim_from(tp_pool_of(entry));
 		if (++i == NEIGHBOURS || tp_load_relaxed(&budget->budget.free) >= (int64_t)wanted)
 			break;
 	}
@@ -125,15 +126,15 @@ bool tp_pool_reclaim(tierpool *pool, unsigned tier)
 	uint64_t now;
 	bool due;
 
-	if (tp_fault(TP_FAULT_NO_RECLAIM) || !is_starved(pool, tier) ||
-		!tp_locked_try(&budget->reclaiming))
+	if (tp_fault(TP_FAULT_NO_RECLAIM) || !shared_budget_is_starved(pool, tier) ||
+		!tp_spinlock_try(&budget->reclaiming))
 		return false;
 	now = tp_clock_ms();
 	due = budget->reclaimed_ms != now;
 	if (due) {
 		budget->reclaimed_ms = now;
-		neighbours_press(pool, pool->tiers.tier[tier].cost);
+		shared_budget_reclaim_all(pool, pool->tiers.tier[tier].cost);
 	}
-	tp_locked_leave(&budget->reclaiming);
+	tp_spinlock_unlock(&budget->reclaiming);
 	return due;
 }

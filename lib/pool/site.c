@@ -22,12 +22,12 @@ void tp_sites_fini(struct tp_sites *sites, const struct tp_backing *backing)
 }
 
 /* A site that was made by hand may have left a string out. */
-static const char *file_of(const tierpool_site *stub)
+static const char *site_file(const tierpool_site *stub)
 {
 	return stub->tp_file ? stub->tp_file : "";
 }
 
-static const char *label_of(const tierpool_site *stub)
+static const char *site_label(const tierpool_site *stub)
 {
 	return stub->tp_label ? stub->tp_label : "";
 }
@@ -37,7 +37,7 @@ static struct tp_site **site_bucket(struct tp_sites *sites, const tierpool_site 
 	uint32_t hash = stub->tp_line;
 
 	/* FNV-1a, 32 bits. */
-	for (const char *c = file_of(stub); *c; c++)
+	for (const char *c = site_file(stub); *c; c++)
 		hash = (hash ^ (unsigned char)*c) * 16777619u;
 	return &sites->bucket[hash % TP_SITE_BUCKETS];
 }
@@ -48,15 +48,15 @@ static struct tp_site *site_find(struct tp_sites *sites, const tierpool_site *st
 	/* Acquire: pairs with the release in site_add; a node that is seen is seen whole. */
 	struct tp_site *site = tp_load_acquire(site_bucket(sites, stub));
 
-	while (site && (site->line != stub->tp_line || strcmp(site->file, file_of(stub)) ||
-			       strcmp(site->label, label_of(stub))))
+	while (site && (site->line != stub->tp_line || strcmp(site->file, site_file(stub)) ||
+			       strcmp(site->label, site_label(stub))))
 		site = site->next;
 	return site;
 }
 
 static struct tp_site *site_create(const tierpool_site *stub, const struct tp_backing *backing)
 {
-	size_t file = strlen(file_of(stub)) + 1, label = strlen(label_of(stub)) + 1;
+	size_t file = strlen(site_file(stub)) + 1, label = strlen(site_label(stub)) + 1;
 	size_t bytes = sizeof(struct tp_site) + file + label;
 	struct tp_site *site = tp_backing_alloc(backing, bytes);
 
@@ -65,8 +65,8 @@ static struct tp_site *site_create(const tierpool_site *stub, const struct tp_ba
 
 		*site = (struct tp_site){.bytes = bytes,
 			.line = stub->tp_line,
-			.file = memcpy(strings, file_of(stub), file),
-			.label = memcpy(strings + file, label_of(stub), label)};
+			.file = memcpy(strings, site_file(stub), file),
+			.label = memcpy(strings + file, site_label(stub), label)};
 	}
 	return site;
 }

@@ -7,7 +7,7 @@
 #include "idle/idle.h"
 #include "pool/pool.h"
 
-static size_t tick(tierpool *pool, size_t unused)
+static size_t trim_tick(tierpool *pool, size_t unused)
 {
 	(void)unused;
 	return tp_pool_tick(pool, true);
@@ -15,7 +15,7 @@ static size_t tick(tierpool *pool, size_t unused)
 
 size_t tp_pool_trim(tierpool *pool, size_t keep)
 {
-	struct tp_list victims = {NULL, 0};
+	struct tp_buflist victims = {NULL, 0};
 	size_t idle = tp_tiers_bytes(&pool->tiers);
 	size_t excess = idle > keep ? idle - keep : 0;
 	size_t released, bytes = 0;
@@ -25,7 +25,7 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	 * nothing has to go nobody is stopped.
 	 */
 	while (idle > keep) {
-		tp_drain_strip(&pool->tiers, idle - keep, &victims);
+		tp_idle_trim(&pool->tiers, idle - keep, &victims);
 		released = tp_pool_free_all(pool, &victims, TP_DROP_TRIM);
 		bytes += released;
 		if (!released || bytes >= excess)
@@ -36,7 +36,7 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	return bytes;
 }
 
-static bool is_pool(const struct tp_registered *entry, void *unused)
+static bool trim_is_pool(const struct tp_registered *entry, void *unused)
 {
 	(void)unused;
 	return entry->kind->id == TP_KIND_POOL;
@@ -54,14 +54,14 @@ size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t a
 		return sum;
 	}
 	for (struct tp_registered *entry = NULL;
-		(entry = tp_registry_next_of(entry, is_pool, NULL));)
+		(entry = tp_registry_next_of(entry, trim_is_pool, NULL));)
 		sum += step(tp_pool_of(entry), argument);
 	return sum;
 }
 
 size_t tierpool_tick(tierpool *pool)
 {
-	return tp_pool_each(pool, tick, 0);
+	return tp_pool_each(pool, trim_tick, 0);
 }
 
 size_t tierpool_trim(tierpool *pool, size_t keep)
@@ -71,16 +71,16 @@ size_t tierpool_trim(tierpool *pool, size_t keep)
 
 /* ---- a new bound ---- */
 
-static size_t retain_set(tierpool *pool, size_t bytes)
+static size_t trim_retain_set(tierpool *pool, size_t bytes)
 {
-	struct tp_list victims = {NULL, 0};
-	unsigned looks = TP_LOCKED_LOOKS;
+	struct tp_buflist victims = {NULL, 0};
+	unsigned looks = TP_SPINLOCK_LOOKS;
 	size_t excess, sum = 0;
 
 	tp_tiers_retain_set(&pool->tiers, bytes);
 	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
-		bool all = tp_drain_strip(&pool->tiers, excess, &victims);
+		bool all = tp_idle_trim(&pool->tiers, excess, &victims);
 		size_t released = tp_pool_free_all(pool, &victims, TP_DROP_TRIM);
 
 		sum += released;
@@ -90,7 +90,7 @@ static size_t retain_set(tierpool *pool, size_t bytes)
 		if (!all || tp_load_relaxed(&pool->closing))
 			break;
 		/* Else it is in the hands of a slow call in another thread. */
-		tp_locked_wait(++looks);
+		tp_spinlock_wait(++looks);
 	}
 	return sum;
 }
@@ -98,5 +98,5 @@ static size_t retain_set(tierpool *pool, size_t bytes)
 void tierpool_retain_set(tierpool *pool, size_t bytes)
 {
 	if (pool)
-		tp_pool_each(pool, retain_set, bytes ? bytes : TIERPOOL_RETAIN_NONE);
+		tp_pool_each(pool, trim_retain_set, bytes ? bytes : TIERPOOL_RETAIN_NONE);
 }

@@ -39,7 +39,7 @@ static const char trigger[] = "some 200000 2000000";
 enum { WAKE, PRESSURE, FILES = PRESSURE + PRESSURES };
 
 /* The thread's own, from its start to its end; others, in the wake lock, use the event. */
-struct watch {
+struct reaper_watch {
 	struct pollfd file[FILES];
 };
 
@@ -47,17 +47,17 @@ static struct {
 	pthread_mutex_t lock; /* of all but what says otherwise */
 	unsigned starts;
 	pthread_t thread;
-	int untold; /* why there is no news of pressure, until it is told */
+	int unreported; /* why there is no news of pressure, until it is told */
 	/*
 	 * Taken by puts: held for no more than a write to an event, but for a fork, and after the
 	 * other.
 	 */
 	pthread_mutex_t wake_lock;
 	/* NULL: none is started. Written with both locks; a thread whose it no longer is ends. */
-	struct watch *watch;
+	struct reaper_watch *watch;
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake_lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void event_raise(int event)
+static void reaper_event_raise(int event)
 {
 	int error = errno;
 	uint64_t one = 1;
@@ -74,7 +74,7 @@ static void event_raise(int event)
 void tp_reaper_wake(void)
 {
 	/*
-	 * Acquire: pairs with watch_set. A caller who finds none did its exchange of unwatched
+	 * Acquire: pairs with reaper_watch_set. A caller who finds none did its exchange of unwatched
 	 * (decay.c) before the exchange of a reaper that starts now, whose look comes after that
 	 * and sees what was kept.
 	 */
@@ -82,13 +82,13 @@ void tp_reaper_wake(void)
 		return;
 	pthread_mutex_lock(&reaper.wake_lock);
 	if (reaper.watch)
-		event_raise(reaper.watch->file[WAKE].fd);
+		reaper_event_raise(reaper.watch->file[WAKE].fd);
 	pthread_mutex_unlock(&reaper.wake_lock);
 }
 
 /* ---- memory pressure ---- */
 
-static int pressure_open(const char *path)
+static int reaper_pressure_open(const char *path)
 {
 	int file = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
@@ -103,7 +103,7 @@ static int pressure_open(const char *path)
 }
 
 /* The process's cgroup of the second version, behind "0::". False: it is in none. */
-static bool cgroup_read(char line[PATH_MAX])
+static bool reaper_cgroup_read(char line[PATH_MAX])
 {
 	FILE *cgroups = fopen("/proc/self/cgroup", "re");
 	bool found = false;
@@ -117,36 +117,37 @@ static bool cgroup_read(char line[PATH_MAX])
 	return found;
 }
 
-static int cgroup_pressure_open(void)
+static int reaper_cgroup_open(void)
 {
 	static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
 	char line[PATH_MAX] = "", path[PATH_MAX + 64];
 	int file = -1;
 
-	if (!cgroup_read(line))
+	if (!reaper_cgroup_read(line))
 		return -1;
 	for (unsigned i = 0; i < 2 && file < 0; i++) {
 		snprintf(path, sizeof path, "%s%s/memory.pressure", mounts[i], line + 3);
-		file = pressure_open(path);
+		file = reaper_pressure_open(path);
 	}
 	return file;
 }
 
 /* With the lock. Has it told, once, where neither can be had. */
-static void pressure_watch(struct pollfd *pressure)
+static void reaper_pressure_watch(struct pollfd *pressure)
 {
-	static bool told;
+	static bool reported;
 
-	pressure[0] = (struct pollfd){.fd = cgroup_pressure_open(), .events = POLLPRI};
-	pressure[1] = (struct pollfd){.fd = pressure_open(SYSTEM_PRESSURE), .events = POLLPRI};
-	if (pressure[0].fd < 0 && pressure[1].fd < 0 && !told) {
-		reaper.untold = errno;
-		told = true;
+	pressure[0] = (struct pollfd){.fd = reaper_cgroup_open(), .events = POLLPRI};
+	pressure[1] =
+		(struct pollfd){.fd = reaper_pressure_open(SYSTEM_PRESSURE), .events = POLLPRI};
+	if (pressure[0].fd < 0 && pressure[1].fd < 0 && !reported) {
+		reaper.unreported = errno;
+		reported = true;
 	}
 }
 
 /* Without the lock: a thread that has stderr's may wait for ours, to fork. */
-static void no_pressure_tell(int error)
+static void reaper_report_no_pressure(int error)
 {
 	fprintf(stderr,
 		"tierpool: no news of memory pressure (" SYSTEM_PRESSURE
@@ -154,7 +155,7 @@ static void no_pressure_tell(int error)
 		strerror(error));
 }
 
-static void watch_free(struct watch *watch)
+static void reaper_watch_free(struct reaper_watch *watch)
 {
 	for (unsigned i = 0; i < FILES; i++)
 		if (watch->file[i].fd >= 0)
@@ -166,7 +167,7 @@ static void watch_free(struct watch *watch)
  * Whether any tells of pressure. One that is no more is left out from now on: also from what the
  * child of a fork closes, which may have another file of that number by then.
  */
-static bool is_pressed(struct pollfd *pressure)
+static bool reaper_is_pressed(struct pollfd *pressure)
 {
 	bool pressed = false;
 
@@ -184,7 +185,7 @@ static bool is_pressed(struct pollfd *pressure)
 /* ---- the thread ---- */
 
 /* Ticks what is due. When the next one is. */
-static uint64_t reap(void)
+static uint64_t reaper_reap(void)
 {
 	uint64_t now = tp_clock_ms(), next = TP_DUE_EMPTY;
 
@@ -201,14 +202,14 @@ static uint64_t reap(void)
 	return next;
 }
 
-static void empty_all(void)
+static void reaper_empty_all(void)
 {
 	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
 		entry->kind->empty(entry);
 }
 
 /* Milliseconds until then, for poll; -1: for ever. */
-static int wait_until(uint64_t due)
+static int reaper_wait_ms(uint64_t due)
 {
 	uint64_t now = tp_clock_ms();
 
@@ -225,10 +226,10 @@ static int wait_until(uint64_t due)
  * since a sandbox came up or fewer files are allowed than it has, or cannot be woken, since the
  * program has closed its files, it looks ten times a second.
  */
-static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
+static bool reaper_sleep(uint64_t due, struct reaper_watch *watch, nfds_t files)
 {
 	struct pollfd *file = watch->file;
-	int wait = wait_until(due), ready;
+	int wait = reaper_wait_ms(due), ready;
 
 	if (file[WAKE].fd < 0)
 		wait = wait < 0 || wait > UNWOKEN_MS ? UNWOKEN_MS : wait;
@@ -241,7 +242,7 @@ static bool sleep_until(uint64_t due, struct watch *watch, nfds_t files)
 /*
  * Leaves out what the program has closed of our files, which would make each poll return at once.
  */
-static void files_lost(struct watch *watch)
+static void reaper_files_lost(struct reaper_watch *watch)
 {
 	pthread_mutex_lock(&reaper.wake_lock);
 	for (unsigned i = 0; i < FILES; i++)
@@ -252,11 +253,11 @@ static void files_lost(struct watch *watch)
 
 static void *reaper_run(void *context)
 {
-	struct watch *watch = context;
+	struct reaper_watch *watch = context;
 	bool was_empty = false;
 
 	while (tp_load_acquire(&reaper.watch) == watch) {
-		uint64_t due = reap(), wakes;
+		uint64_t due = reaper_reap(), wakes;
 		/* Where nothing is idle there is nothing to be had by pressure either. */
 		nfds_t files = due == TP_DUE_EMPTY ? PRESSURE : FILES;
 
@@ -264,20 +265,20 @@ static void *reaper_run(void *context)
 		if (was_empty && files == FILES)
 			(void)poll(watch->file + PRESSURE, PRESSURES, 0);
 		was_empty = files != FILES;
-		if (!sleep_until(due, watch, files))
+		if (!reaper_sleep(due, watch, files))
 			continue;
-		files_lost(watch);
+		reaper_files_lost(watch);
 		if (watch->file[WAKE].revents & POLLIN)
 			(void)!read(watch->file[WAKE].fd, &wakes, sizeof wakes);
-		if (files > PRESSURE && is_pressed(watch->file + PRESSURE))
-			empty_all();
+		if (files > PRESSURE && reaper_is_pressed(watch->file + PRESSURE))
+			reaper_empty_all();
 	}
 	/*
 	 * Who kept what our last look saw may not have woken the one that was started since. And
 	 * after this, whoever stopped us has let go of the watch.
 	 */
 	tp_reaper_wake();
-	watch_free(watch);
+	reaper_watch_free(watch);
 	return NULL;
 }
 
@@ -292,7 +293,7 @@ void tp_reaper_fork(enum tp_fork phase)
 	}
 	if (phase == TP_FORK_CHILD) {
 		if (reaper.watch)
-			watch_free(reaper.watch);
+			reaper_watch_free(reaper.watch);
 		reaper.watch = NULL;
 		reaper.starts = 0;
 	}
@@ -301,10 +302,10 @@ void tp_reaper_fork(enum tp_fork phase)
 }
 
 /* With the lock. NULL with errno. */
-static struct watch *watch_open(void)
+static struct reaper_watch *reaper_watch_open(void)
 {
 	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	struct watch *watch;
+	struct reaper_watch *watch;
 
 	if (event < 0)
 		return NULL;
@@ -315,12 +316,12 @@ static struct watch *watch_open(void)
 		return NULL;
 	}
 	watch->file[WAKE] = (struct pollfd){.fd = event, .events = POLLIN};
-	pressure_watch(watch->file + PRESSURE);
+	reaper_pressure_watch(watch->file + PRESSURE);
 	return watch;
 }
 
 /* With the lock. */
-static void watch_set(struct watch *watch)
+static void reaper_watch_set(struct reaper_watch *watch)
 {
 	pthread_mutex_lock(&reaper.wake_lock);
 	tp_store_release(&reaper.watch, watch);
@@ -328,24 +329,24 @@ static void watch_set(struct watch *watch)
 }
 
 /* With the lock. 0 or -errno. */
-static int thread_start(void)
+static int reaper_thread_start(void)
 {
 	sigset_t all, before;
-	struct watch *watch = watch_open();
+	struct reaper_watch *watch = reaper_watch_open();
 	int error;
 
 	if (!watch)
 		return -errno;
 	/* Before it looks at anything, of which it is to be told. */
-	watch_set(watch);
+	reaper_watch_set(watch);
 	/* It inherits that all signals are blocked. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&reaper.thread, NULL, reaper_run, watch);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error) {
-		watch_set(NULL);
-		watch_free(watch);
+		reaper_watch_set(NULL);
+		reaper_watch_free(watch);
 		return -error;
 	}
 	pthread_setname_np(reaper.thread, NAME);
@@ -354,21 +355,21 @@ static int thread_start(void)
 
 int tierpool_reaper_start(void)
 {
-	int error = 0, untold, cancel;
+	int error = 0, unreported, cancel;
 
 	tp_fork_start();
 	/* To open a file is a place where a thread may be cancelled, and so is to print. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);
 	if (!reaper.starts)
-		error = thread_start();
+		error = reaper_thread_start();
 	if (!error)
 		reaper.starts++;
-	untold = reaper.untold;
-	reaper.untold = 0;
+	unreported = reaper.unreported;
+	reaper.unreported = 0;
 	pthread_mutex_unlock(&reaper.lock);
-	if (untold)
-		no_pressure_tell(untold);
+	if (unreported)
+		reaper_report_no_pressure(unreported);
 	pthread_setcancelstate(cancel, NULL);
 	return error;
 }
@@ -383,12 +384,12 @@ void tierpool_reaper_stop(void)
 	last = reaper.starts && !--reaper.starts;
 	thread = reaper.thread;
 	if (last) {
-		struct watch *watch = reaper.watch;
+		struct reaper_watch *watch = reaper.watch;
 
 		/* From before it can see that it has to end: it frees the watch. */
 		pthread_mutex_lock(&reaper.wake_lock);
 		tp_store_release(&reaper.watch, NULL);
-		event_raise(watch->file[WAKE].fd);
+		reaper_event_raise(watch->file[WAKE].fd);
 		pthread_mutex_unlock(&reaper.wake_lock);
 	}
 	pthread_mutex_unlock(&reaper.lock);

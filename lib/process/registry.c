@@ -24,7 +24,7 @@ void tp_registry_add(struct tp_registered *entry)
 }
 
 /* In the lock. A pool whose last reference is gone waits for the lock to leave the list: not it. */
-static bool retain_if_alive(struct tp_registered *entry)
+static bool registry_retain_if_alive(struct tp_registered *entry)
 {
 	size_t references = tp_load_relaxed(&entry->references);
 
@@ -42,7 +42,7 @@ bool tp_registry_hold(const void *candidate)
 	pthread_mutex_lock(&registry_lock);
 	for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
 		if (entry == candidate) {
-			held = retain_if_alive(entry);
+			held = registry_retain_if_alive(entry);
 			break;
 		}
 	pthread_mutex_unlock(&registry_lock);
@@ -50,7 +50,7 @@ bool tp_registry_hold(const void *candidate)
 }
 
 /* In the lock. Release: who closes the entry sees what was done on the visit. */
-static void visit_end(struct tp_registered *entry)
+static void registry_visit_end(struct tp_registered *entry)
 {
 	tp_store_release(&entry->visits, entry->visits - 1);
 }
@@ -69,7 +69,7 @@ struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
 	if (next)
 		tp_store_relaxed(&next->visits, next->visits + 1);
 	if (entry)
-		visit_end(entry);
+		registry_visit_end(entry);
 	pthread_mutex_unlock(&registry_lock);
 	return next;
 }
@@ -77,7 +77,7 @@ struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
 void tp_registry_leave(struct tp_registered *entry)
 {
 	pthread_mutex_lock(&registry_lock);
-	visit_end(entry);
+	registry_visit_end(entry);
 	pthread_mutex_unlock(&registry_lock);
 }
 
@@ -111,7 +111,7 @@ void tp_registry_close(struct tp_registered *entry)
 	entry->closed = true;
 	pthread_mutex_unlock(&registry_lock);
 	for (unsigned looks = 1; tp_load_acquire(&entry->visits); looks++)
-		tp_locked_wait(looks);
+		tp_spinlock_wait(looks);
 }
 
 /* In the lock. */

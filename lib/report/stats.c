@@ -13,23 +13,24 @@
 #include "pool/pool.h"
 
 /* Tells a sum that was taken while its parts moved: never less than was told before. */
-static uint64_t told(uint64_t *highest, int64_t sum)
+static uint64_t stats_report(uint64_t *highest, int64_t sum)
 {
 	return tp_raise_relaxed(highest, sum > 0 ? (uint64_t)sum : 0);
 }
 
-static void read_counts(tierpool *pool, struct tierpool_stats *s)
+static void stats_read_counts(tierpool *pool, struct tierpool_stats *s)
 {
 	struct tp_counters *c = &pool->counters;
-	struct tp_cpucache_counts fast =
-		tp_cpucache_count(&pool->tiers.doors, pool->tiers.at, pool->sizes.count);
+	struct tp_stack_counts fast =
+		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
 	/* Acquire: the misses of these gets, and those that came since, are seen below. */
 	int64_t gets = (int64_t)tp_load_acquire(&c->slow_gets) + fast.pops;
 	int64_t misses = (int64_t)tp_load_relaxed(&c->misses);
 
-	s->gets = told(&c->told_gets, gets);
-	s->puts = told(&c->told_puts, (int64_t)tp_load_relaxed(&c->slow_puts) + fast.pushes);
-	s->hits = told(&c->told_hits, gets - misses);
+	s->gets = stats_report(&c->reported_gets, gets);
+	s->puts = stats_report(
+		&c->reported_puts, (int64_t)tp_load_relaxed(&c->slow_puts) + fast.pushes);
+	s->hits = stats_report(&c->reported_hits, gets - misses);
 	s->borrowed = s->gets > s->puts ? s->gets - s->puts : 0;
 	s->allocs = tp_load_relaxed(&c->allocs);
 	s->frees = tp_load_relaxed(&c->frees);
@@ -42,11 +43,11 @@ static void read_counts(tierpool *pool, struct tierpool_stats *s)
 	s->drops_trim = tp_load_relaxed(&c->drops[TP_DROP_TRIM]);
 	s->drops_destroy = tp_load_relaxed(&c->drops[TP_DROP_DESTROY]);
 	s->ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
-	s->fences = tp_load_relaxed(&pool->tiers.doors.fences);
-	s->fence_lost = tp_load_relaxed(&pool->tiers.doors.fence_lost);
+	s->fences = tp_load_relaxed(&pool->tiers.cpus.fences);
+	s->fence_lost = tp_load_relaxed(&pool->tiers.cpus.fence_lost);
 }
 
-static void read_bytes(tierpool *pool, struct tierpool_stats *s)
+static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 {
 	const struct tp_tiers *tiers = &pool->tiers;
 	uint64_t settings;
@@ -67,7 +68,7 @@ static void read_bytes(tierpool *pool, struct tierpool_stats *s)
 	} while (tp_load_acquire(&tiers->settings) != settings);
 	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
 	s->overhead_bytes = pool->bytes + tp_load_relaxed(&tiers->table_bytes) +
-			    tp_load_relaxed(&pool->headers.bytes) +
+			    tp_load_relaxed(&pool->heads.bytes) +
 			    tp_load_relaxed(&pool->sites.bytes);
 	/* The headers of live buffers are counted with these. */
 	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
@@ -84,9 +85,9 @@ int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)
 	if (!tp_registry_hold(pool))
 		return -ENOENT;
 	s.size = out->size;
-	read_counts(pool, &s);
-	read_bytes(pool, &s);
-	s.percpu = tp_percpu_mode();
+	stats_read_counts(pool, &s);
+	stats_read_bytes(pool, &s);
+	s.percpu = tp_cpu_mode();
 	s.backing = pool->backing.name;
 	tp_registry_drop(&pool->registered);
 	memcpy(out, &s, s.size);

@@ -208,12 +208,12 @@ Test(cache, objects_from_elsewhere_are_kept_and_given_and_destroyed)
 /* Two CPUs so near each other that the first one's gets look at the second one. */
 static void two_cpus(unsigned *here, unsigned *there)
 {
-	unsigned count = tp_percpu_count(), cpu[2];
+	unsigned count = tp_cpu_count(), cpu[2];
 
 	for (*here = 0; pin(*here); ++*here) {
-		cpu[0] = tp_percpu_current(count);
+		cpu[0] = tp_cpu_current(count);
 		for (*there = 0; pin(*there); ++*there) {
-			cpu[1] = tp_percpu_current(count);
+			cpu[1] = tp_cpu_current(count);
 			if (*here != *there && (cpu[1] + count - cpu[0]) % count <= 4)
 				return;
 		}

@@ -302,11 +302,11 @@ Test(cache, a_fork_waits_for_whoever_is_stopping_a_cpu)
 	pid_t child;
 	int status;
 
-	if (!tp_percpu_rseq)
+	if (!tp_cpu_rseq)
 		skip("only rseq mode makes system calls when it stops a CPU");
 	if (!pin(1))
 		skip("needs two CPUs");
-	if (tp_percpu_fence(TP_PERCPU_ALL))
+	if (tp_cpu_fence(TP_CPU_ALL))
 		skip("fences are refused");
 	objects_give(cache, 10);
 	pthread_barrier_init(&inside, NULL, 2);

@@ -105,7 +105,7 @@ Test(chunks, all_of_a_generation_are_taken_at_once_and_no_others)
 	push(0, 1, TP_OLD);
 	push(1, 2, TP_OLD);
 	push(3, 3, TP_YOUNG);
-	push(6, 1, TP_DYING);
+	push(6, 1, TP_EXPIRED);
 	all = tp_chunks_take(&chunks, TP_OLD);
 	expect(all, 1, 2);
 	expect(all->next, 0, 1);
@@ -114,14 +114,14 @@ Test(chunks, all_of_a_generation_are_taken_at_once_and_no_others)
 	free(all);
 	expect_none(TP_OLD);
 	expect_popped(TP_YOUNG, 3, 3);
-	expect_popped(TP_DYING, 6, 1);
+	expect_popped(TP_EXPIRED, 6, 1);
 }
 
 Test(chunks, one_object_goes_where_the_newest_young_chunk_has_a_place)
 {
 	cr_assert_not(tp_chunks_add(&chunks, &object[0]), "there is no chunk");
 	push(0, 1, TP_OLD);
-	push(1, 1, TP_DYING);
+	push(1, 1, TP_EXPIRED);
 	cr_assert_not(tp_chunks_add(&chunks, &object[0]), "there is no young one");
 	push(2, 1, TP_YOUNG);
 	for (unsigned i = 1; i < TP_AGES_SLOTS; i++)
@@ -129,7 +129,7 @@ Test(chunks, one_object_goes_where_the_newest_young_chunk_has_a_place)
 	cr_assert_not(tp_chunks_add(&chunks, &object[0]), "it is full");
 	expect_popped(TP_YOUNG, 2, TP_AGES_SLOTS);
 	expect_popped(TP_OLD, 0, 1);
-	expect_popped(TP_DYING, 1, 1);
+	expect_popped(TP_EXPIRED, 1, 1);
 }
 
 Test(chunks, ageing_makes_old_what_was_young_and_dying_what_was_old)
@@ -138,13 +138,13 @@ Test(chunks, ageing_makes_old_what_was_young_and_dying_what_was_old)
 	push(2, 1, TP_YOUNG);
 	tp_chunks_age(&chunks);
 	expect_none(TP_YOUNG);
-	expect_none(TP_DYING);
+	expect_none(TP_EXPIRED);
 	push(3, 1, TP_YOUNG);
 	tp_chunks_age(&chunks);
 	expect_none(TP_YOUNG);
 	expect_popped(TP_OLD, 3, 1);
-	expect_popped(TP_DYING, 2, 1);
-	expect_popped(TP_DYING, 0, 2);
+	expect_popped(TP_EXPIRED, 2, 1);
+	expect_popped(TP_EXPIRED, 0, 2);
 	tp_chunks_age(&chunks);
 	for (enum tp_generation g = TP_YOUNG; g < TP_GENERATIONS; g++)
 		expect_none(g);
@@ -152,15 +152,15 @@ Test(chunks, ageing_makes_old_what_was_young_and_dying_what_was_old)
 
 Test(chunks, while_any_are_dying_no_generation_passes)
 {
-	push(0, 1, TP_DYING);
+	push(0, 1, TP_EXPIRED);
 	push(1, 1, TP_OLD);
 	push(2, 1, TP_YOUNG);
 	for (unsigned tick = 0; tick < 3; tick++)
 		tp_chunks_age(&chunks);
-	expect_popped(TP_DYING, 0, 1);
-	expect_none(TP_DYING);
+	expect_popped(TP_EXPIRED, 0, 1);
+	expect_none(TP_EXPIRED);
 	tp_chunks_age(&chunks);
-	expect_popped(TP_DYING, 1, 1);
+	expect_popped(TP_EXPIRED, 1, 1);
 	expect_popped(TP_OLD, 2, 1);
 	expect_none(TP_YOUNG);
 }
@@ -280,7 +280,7 @@ Test(chunks, threads_never_hold_one_object_together_and_lose_none)
 		void *held[OBJECTS];
 
 		tp_chunks_age(&chunks);
-		pack(held, unpack(tp_chunks_take(&chunks, TP_DYING), held), TP_YOUNG);
+		pack(held, unpack(tp_chunks_take(&chunks, TP_EXPIRED), held), TP_YOUNG);
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);

@@ -44,7 +44,7 @@ static void tick_from_second_cpu(void)
 
 static bool in_rseq_mode(void)
 {
-	return !strcmp(tp_percpu_mode(), "rseq");
+	return !strcmp(tp_cpu_mode(), "rseq");
 }
 
 /* So many, where there are any. */
@@ -92,29 +92,29 @@ Test(busy_cpus, one_that_fell_quiet_owes_what_was_left_to_it)
 	pool_end(pool, &counting);
 }
 
-static unsigned ticks_owed(const struct tp_door *door)
+static unsigned ticks_owed(const struct tp_cpu *cpu)
 {
 	return (uint32_t)pool->tiers.decay.ticks -
-	       pool->tiers.decay.cpu[door - pool->tiers.doors.door].aged;
+	       pool->tiers.decay.per_cpu[cpu - pool->tiers.cpus.cpu].aged;
 }
 
 Test(busy_cpus, one_that_does_not_get_to_it_is_fenced_by_the_next_tick)
 {
-	struct tp_door *door;
+	struct tp_cpu *cpu;
 
 	pool_with_idle();
 	if (!in_rseq_mode())
 		skip("in locked mode there are no fences");
 	work_on_first_cpu(BUSILY);
-	door = &pool->tiers.doors.door[tp_percpu_current(pool->tiers.doors.count)];
+	cpu = &pool->tiers.cpus.cpu[tp_cpu_current(pool->tiers.cpus.count)];
 	tick_from_second_cpu();
-	cr_assert_eq(ticks_owed(door), 1);
+	cr_assert_eq(ticks_owed(cpu), 1);
 	/* It works on, and yet no strike of it came. */
 	work_on_first_cpu(BUSILY);
-	cr_assert_eq(ticks_owed(door), 0);
-	pool->tiers.decay.cpu[door - pool->tiers.doors.door].aged--;
+	cr_assert_eq(ticks_owed(cpu), 0);
+	pool->tiers.decay.per_cpu[cpu - pool->tiers.cpus.cpu].aged--;
 	tick_from_second_cpu();
-	cr_assert_eq(ticks_owed(door), 0);
+	cr_assert_eq(ticks_owed(cpu), 0);
 	expect_fences(1);
 	cr_assert_eq(at_rest(pool).idle, 1, "one tick by itself, one by the fence");
 	pool_end(pool, &counting);
@@ -159,15 +159,15 @@ Test(busy_cpus, for_what_can_be_done_without_only_one_that_has_not_moved_is_stop
 	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, false),
 		"nothing was popped or pushed there");
 	pin(0);
-	cr_assert_eq(tp_cpucache_pop(&f.tiers.doors, f.tiers.at[0], &after), b);
-	cr_assert(tp_cpucache_push(&f.tiers.doors, f.tiers.at[0], b));
+	cr_assert_eq(tp_stack_pop(&f.tiers.cpus, f.tiers.stack_index[0], &after), b);
+	cr_assert(tp_stack_push(&f.tiers.cpus, f.tiers.stack_index[0], b));
 	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, false), "the own one, always");
 	pin(1);
 	cr_assert_eq(tp_decay_may_stop(&f.tiers.decay, first, false), !in_rseq_mode());
 	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, false), "not moved since that look");
 	pin(0);
-	cr_assert_eq(tp_cpucache_pop(&f.tiers.doors, f.tiers.at[0], &after), b);
-	cr_assert(tp_cpucache_push(&f.tiers.doors, f.tiers.at[0], b));
+	cr_assert_eq(tp_stack_pop(&f.tiers.cpus, f.tiers.stack_index[0], &after), b);
+	cr_assert(tp_stack_push(&f.tiers.cpus, f.tiers.stack_index[0], b));
 	pin(1);
 	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, true), "once a millisecond, any");
 	fixture_end(&f);

@@ -109,7 +109,7 @@ Test(decay, the_own_cpu_ages_by_one_tick_whatever_was_missed)
 	cr_assert_eq(owed(0), 0);
 	cr_assert_not(some());
 	cr_assert_eq(aged[0].ticks, 1);
-	cr_assert_eq(doors.fences, 0);
+	cr_assert_eq(cpus.fences, 0);
 }
 
 Test(decay, one_that_lay_idle_through_several_owes_the_two_that_there_are_to_owe)
@@ -130,24 +130,24 @@ Test(decay, one_hard_at_work_is_left_to_itself_and_stopped_by_the_next_tick)
 	work(1, BUSILY);
 	begin(false);
 	cr_assert_not(some(), "what is left to another is nothing to wait for");
-	if (!tp_percpu_rseq) {
+	if (!tp_cpu_rseq) {
 		cr_assert_eq(aged[1].ticks, 1, "a lock costs it nothing");
 		return;
 	}
-	cr_assert(!aged[1].pieces && !doors.fences && owed(1) == 1);
+	cr_assert(!aged[1].pieces && !cpus.fences && owed(1) == 1);
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].pieces, 0, "looked at again within one tick");
 	work(1, BUSILY);
 	begin(false);
 	cr_assert_not(some());
 	cr_assert_eq(aged[1].ticks, 1, "what it uses must not go for a tick that it missed");
-	cr_assert(owed(1) == 0 && doors.fences == 1);
+	cr_assert(owed(1) == 0 && cpus.fences == 1);
 }
 
 Test(decay, one_that_fell_quiet_owes_what_was_left_to_it)
 {
 	start(2, UINT_MAX);
-	if (!tp_percpu_rseq)
+	if (!tp_cpu_rseq)
 		skip("in locked mode nothing is left to those at work");
 	work(1, BUSILY);
 	work(2, BUSILY);
@@ -209,14 +209,14 @@ Test(decay, whoever_was_late_with_a_tick_is_spared_by_the_next_unless_it_was_ask
 Test(decay, a_tick_that_is_about_to_begin_is_owed_everywhere)
 {
 	start(1, UINT_MAX);
-	cr_assert(!tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes_here(&decay));
+	cr_assert(!tp_decay_owes(&decay, cpu_of(0)) && !tp_decay_owes_here(&decay));
 	tp_decay_turn(&decay);
-	cr_assert(tp_decay_owes(&decay, door_of(0)) && tp_decay_owes_here(&decay));
-	cr_assert(tp_decay_owes(&decay, door_of(1)));
+	cr_assert(tp_decay_owes(&decay, cpu_of(0)) && tp_decay_owes_here(&decay));
+	cr_assert(tp_decay_owes(&decay, cpu_of(1)));
 	tp_decay_begin(&decay, TP_TICK_PIECES);
-	cr_assert(tp_decay_owes(&decay, door_of(0)) && tp_decay_owes(&decay, door_of(1)));
+	cr_assert(tp_decay_owes(&decay, cpu_of(0)) && tp_decay_owes(&decay, cpu_of(1)));
 	cr_assert_not(some());
-	cr_assert(!tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes(&decay, door_of(1)));
+	cr_assert(!tp_decay_owes(&decay, cpu_of(0)) && !tp_decay_owes(&decay, cpu_of(1)));
 }
 
 Test(decay, in_the_child_of_a_fork_no_tick_is_about_to_begin)
@@ -231,9 +231,9 @@ Test(decay, a_cpu_without_a_slab_owes_nothing)
 {
 	start_with(1, 1, UINT_MAX);
 	begin(false);
-	cr_assert(tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes(&decay, door_of(1)));
+	cr_assert(tp_decay_owes(&decay, cpu_of(0)) && !tp_decay_owes(&decay, cpu_of(1)));
 	tp_decay_turn(&decay);
-	cr_assert(tp_decay_owes(&decay, door_of(0)) && !tp_decay_owes(&decay, door_of(1)));
+	cr_assert(tp_decay_owes(&decay, cpu_of(0)) && !tp_decay_owes(&decay, cpu_of(1)));
 }
 
 Test(decay, the_last_tick_is_past_after_so_many_milliseconds_but_for_one_that_is_about_to_begin)
@@ -255,18 +255,18 @@ static bool happened, happened_before;
 
 static void happen_at_one_step(unsigned step)
 {
-	struct tp_door *door = door_of(1);
+	struct tp_cpu *cpu = cpu_of(1);
 
-	if (step != one_step || tp_door_is_stopped(door) || (!tp_percpu_rseq && door->lock))
+	if (step != one_step || tp_cpu_is_stopped(cpu) || (!tp_cpu_rseq && cpu->lock))
 		return;
 	happen();
 	happened = true;
 }
 
-static bool age_stepped(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
+static bool age_stepped(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
 {
 	happened_before = happened;
-	return age(context, door, progress, ticks);
+	return age(context, cpu, progress, ticks);
 }
 
 static void some_stepped(void)
@@ -333,7 +333,7 @@ Test(decay, an_empty_cpu_is_not_stopped_and_owes_nothing_afterwards)
 	for (unsigned tick = 0; tick < 3; tick++) {
 		begin(false);
 		cr_assert_not(some());
-		cr_assert(!aged[1].pieces && !doors.fences && !owed(1));
+		cr_assert(!aged[1].pieces && !cpus.fences && !owed(1));
 	}
 	hold(1, 1, 0);
 	begin(false);

@@ -20,7 +20,7 @@
 /* The mean gap after a strike that came so many milliseconds after the last. */
 static unsigned gap_after(uint32_t ms)
 {
-	state_of(0)->struck_ms = (uint32_t)tp_clock_ms() - ms;
+	state_of(0)->expired_ms = (uint32_t)tp_clock_ms() - ms;
 	return tp_decay_gap(&decay, false);
 }
 
@@ -36,7 +36,7 @@ static unsigned gap_grow(void)
 /* Says when slow calls brought a strike near the last time. */
 static void hurried_ago(uint32_t ms)
 {
-	state_of(0)->hurried_ms = (uint32_t)tp_clock_ms() - ms;
+	state_of(0)->shortened_ms = (uint32_t)tp_clock_ms() - ms;
 }
 
 static int64_t countdown(unsigned i, unsigned stack)
@@ -86,35 +86,35 @@ Test(decay, strikes_that_come_late_come_as_much_more_often_and_those_in_time_as_
 
 Test(decay, on_a_cpu_that_was_aged_strikes_come_soon_and_nothing_is_miscounted)
 {
-	struct tp_cpucache_counts before, counts;
+	struct tp_stack_counts before, counts;
 
 	start(1, MS);
 	work(1, 10);
 	gap_grow();
-	before = tp_cpucache_count(&doors, at, STACKS);
+	before = tp_stack_count(&cpus, at, STACKS);
 	begin(false);
 	cr_assert_not(some());
 	for (unsigned i = 0; i < 2; i++)
 		cr_assert(strikes_soon(i), "CPU %u goes on for %lld gets", i,
 			(long long)countdown(i, 0));
-	counts = tp_cpucache_count(&doors, at, STACKS);
+	counts = tp_stack_count(&cpus, at, STACKS);
 	cr_assert(counts.pops == before.pops && counts.pushes == before.pushes);
 	cr_assert_eq(gap_after(0), 2 * GAP_SOON);
 }
 
 Test(decay, after_a_slow_call_strikes_come_soon)
 {
-	struct tp_cpucache_counts before, counts;
+	struct tp_stack_counts before, counts;
 
 	start(0, MS);
 	gap_grow();
 	hurried_ago(PART);
-	before = tp_cpucache_count(&doors, at, STACKS);
-	tp_decay_hurry(&decay);
+	before = tp_stack_count(&cpus, at, STACKS);
+	tp_decay_shorten(&decay);
 	cr_assert(strikes_soon(0));
-	counts = tp_cpucache_count(&doors, at, STACKS);
+	counts = tp_stack_count(&cpus, at, STACKS);
 	cr_assert(counts.pops == before.pops && counts.pushes == before.pushes);
-	cr_assert_not(tp_door_is_stopped(door_of(0)));
+	cr_assert_not(tp_cpu_is_stopped(cpu_of(0)));
 	cr_assert_eq(gap_after(0), 2 * GAP_SOON);
 }
 
@@ -123,14 +123,14 @@ Test(decay, slow_calls_bring_them_near_once_in_a_part_of_a_period)
 	start(0, MS);
 	gap_grow();
 	hurried_ago(PART / 2);
-	tp_decay_hurry(&decay);
+	tp_decay_shorten(&decay);
 	cr_assert_not(strikes_soon(0), "by slow calls among many gets all would strike");
 	hurried_ago(PART);
-	tp_decay_hurry(&decay);
+	tp_decay_shorten(&decay);
 	cr_assert(strikes_soon(0));
 	fill(0);
 	gap_grow();
-	tp_decay_hurry(&decay);
+	tp_decay_shorten(&decay);
 	cr_assert_not(strikes_soon(0), "just now it was");
 }
 
@@ -140,7 +140,7 @@ Test(decay, strikes_that_come_soon_anyway_are_not_put_off_by_slow_calls)
 	gap_grow();
 	for (unsigned pops = 0; pops < 2 * GAP_SOON; pops++) {
 		hurried_ago(PART);
-		tp_decay_hurry(&decay);
+		tp_decay_shorten(&decay);
 		if (countdown(0, 0) < 0)
 			return;
 		work(0, 1);
@@ -153,11 +153,11 @@ Test(decay, where_the_own_cpu_cannot_be_stopped_the_next_slow_call_hurries_it)
 	start(0, MS);
 	gap_grow();
 	hurried_ago(PART);
-	cr_assert(tp_locked_try(&door_of(0)->lock));
-	tp_decay_hurry(&decay);
+	cr_assert(tp_spinlock_try(&cpu_of(0)->lock));
+	tp_decay_shorten(&decay);
 	cr_assert_not(strikes_soon(0), "another one has stopped it");
-	tp_locked_leave(&door_of(0)->lock);
-	tp_decay_hurry(&decay);
+	tp_spinlock_unlock(&cpu_of(0)->lock);
+	tp_decay_shorten(&decay);
 	cr_assert(strikes_soon(0));
 }
 

@@ -26,7 +26,7 @@ Test(decay, idle_cpus_are_aged_by_who_passes_by_a_few_at_a_time_and_in_the_end_a
 	for (unsigned i = 0; i <= OTHERS; i++)
 		cr_assert(aged[i].ticks == 1 && !owed(i), "CPU %u was aged by %u ticks", i,
 			aged[i].ticks);
-	cr_assert_eq(doors.fences, tp_percpu_rseq ? OTHERS : 0);
+	cr_assert_eq(cpus.fences, tp_cpu_rseq ? OTHERS : 0);
 }
 
 Test(decay, an_explicit_tick_does_all_at_once_and_puts_off_the_next)
@@ -70,13 +70,13 @@ Test(decay, cpus_out_of_reach_do_not_hold_up_the_others)
 {
 	start(OTHERS, UINT_MAX);
 	for (unsigned i = 2; i <= OTHERS; i += 2)
-		door_of(i)->closed = 1;
+		cpu_of(i)->closed = 1;
 	begin(false);
 	for (unsigned calls = 0; some(); calls++)
 		cr_assert_lt(calls, 2u * OTHERS, "it comes to no end");
 	for (unsigned i = 0; i <= OTHERS; i++)
 		cr_assert_eq(aged[i].pieces, i == 0 || i % 2);
-	if (!tp_percpu_rseq)
+	if (!tp_cpu_rseq)
 		return;
 	/*
 	 * And where the system lets us stop none of them: 128 is membarrier's fence, see percpu.c.
@@ -97,7 +97,7 @@ static void after(void *context)
 {
 	cr_assert_eq(context, &decay);
 	for (unsigned i = 0; i <= OTHERS; i++)
-		cr_assert(!tp_door_is_stopped(door_of(i)) && !door_of(i)->lock);
+		cr_assert(!tp_cpu_is_stopped(cpu_of(i)) && !cpu_of(i)->lock);
 	afters++;
 	cr_assert_eq(afters, others_aged() + aged[0].pieces);
 }
@@ -170,11 +170,11 @@ Test(decay, what_was_aged_for_a_tick_that_did_not_end_owes_one_for_the_next)
 	cr_assert(aged[1].ticks == 1 + 1 && !owed(1), "%u ticks", aged[1].ticks);
 }
 
-static bool someone_goes_on(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
+static bool someone_goes_on(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
 {
 	/* Another caller has the next CPU meanwhile. */
 	decay.swept++;
-	return age(context, door, progress, ticks);
+	return age(context, cpu, progress, ticks);
 }
 
 Test(decay, what_a_piece_leaves_is_not_forgotten_where_another_caller_goes_on_meanwhile)
@@ -193,7 +193,7 @@ Test(decay, what_a_piece_leaves_is_not_forgotten_where_another_caller_goes_on_me
 Test(decay, who_is_left_to_itself_is_not_looked_at_again_for_what_others_have_left)
 {
 	start(2, UINT_MAX);
-	if (!tp_percpu_rseq)
+	if (!tp_cpu_rseq)
 		skip("in locked mode nothing is left to those at work");
 	work(1, BUSILY);
 	begin(false);
@@ -206,10 +206,10 @@ Test(decay, who_is_left_to_itself_is_not_looked_at_again_for_what_others_have_le
 static unsigned from; /* where the last piece began */
 
 /* As slab_age does it, of three parts. */
-static bool age_a_part(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
+static bool age_a_part(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
 {
 	(void)context, (void)ticks;
-	(void)door;
+	(void)cpu;
 	from = (*progress)++;
 	return *progress == 3;
 }

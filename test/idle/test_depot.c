@@ -21,54 +21,54 @@ static void start(void)
 {
 	tp_depot_init(&depot);
 	for (unsigned i = 0; i < BUFFERS; i++)
-		buffer[i].tp_control = tp_control(TP_STATE_IDLE);
+		buffer[i].tp_state = tp_bufstate(TP_STATE_IDLE);
 }
 
 /* As a put does: a list of one, of the age that the header says. */
 static bool push(tierpool_buf *b)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
-	tp_list_push(&list, b);
+	tp_buflist_push(&list, b);
 	return tp_depot_push(&depot, &list);
 }
 
 /* As a put after use does. */
 static bool push_fresh(tierpool_buf *b)
 {
-	b->tp_control = tp_control(TP_STATE_IDLE);
+	b->tp_state = tp_bufstate(TP_STATE_IDLE);
 	return push(b);
 }
 
 /* As a piece of a tick does. */
 static bool bury(tierpool_buf *b)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
-	tp_list_push(&list, b);
-	return tp_depot_bury(&depot, &list);
+	tp_buflist_push(&list, b);
+	return tp_depot_expire(&depot, &list);
 }
 
 static tierpool_buf *pop(enum tp_depot_age age)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
 	tp_depot_pop(&depot, 1, age, &list);
-	return tp_list_pop(&list);
+	return tp_buflist_pop(&list);
 }
 
 /* The victims of one tick. */
-static struct tp_list rotate(void)
+static struct tp_buflist rotate(void)
 {
-	struct tp_list victims = {NULL, 0};
+	struct tp_buflist victims = {NULL, 0};
 
 	tp_depot_rotate(&depot, &victims);
 	return victims;
 }
 
-static bool list_has(struct tp_list list, const tierpool_buf *b)
+static bool list_has(struct tp_buflist list, const tierpool_buf *b)
 {
-	for (tierpool_buf *c; (c = tp_list_pop(&list));)
+	for (tierpool_buf *c; (c = tp_buflist_pop(&list));)
 		if (c == b)
 			return true;
 	return false;
@@ -78,15 +78,15 @@ TestSuite(depot, .init = start);
 
 Test(depot, a_list_is_a_stack_that_counts)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
-	cr_assert_null(tp_list_pop(&list));
-	tp_list_push(&list, &buffer[0]);
-	tp_list_push(&list, &buffer[1]);
+	cr_assert_null(tp_buflist_pop(&list));
+	tp_buflist_push(&list, &buffer[0]);
+	tp_buflist_push(&list, &buffer[1]);
 	cr_assert_eq(list.count, 2);
-	cr_assert_eq(tp_list_pop(&list), &buffer[1]);
-	cr_assert_eq(tp_list_pop(&list), &buffer[0]);
-	cr_assert_null(tp_list_pop(&list));
+	cr_assert_eq(tp_buflist_pop(&list), &buffer[1]);
+	cr_assert_eq(tp_buflist_pop(&list), &buffer[0]);
+	cr_assert_null(tp_buflist_pop(&list));
 	cr_assert_eq(list.count, 0);
 }
 
@@ -96,7 +96,7 @@ Test(depot, what_lies_untouched_through_two_ticks_is_a_victim_of_the_second)
 	cr_assert_eq(rotate().count, 0);
 	cr_assert_eq(tp_depot_count(&depot), 1);
 
-	struct tp_list victims = rotate();
+	struct tp_buflist victims = rotate();
 	cr_assert_eq(victims.count, 1);
 	cr_assert(list_has(victims, &buffer[0]));
 	cr_assert_eq(tp_depot_count(&depot), 0);
@@ -107,7 +107,7 @@ Test(depot, what_was_taken_and_put_again_between_ticks_starts_anew)
 {
 	cr_assert(push_fresh(&buffer[0]) && push_fresh(&buffer[1]));
 	for (unsigned tick = 0; tick < 5; tick++) {
-		struct tp_list victims = rotate();
+		struct tp_buflist victims = rotate();
 
 		cr_assert_eq(victims.count, tick == 1, "tick %u", tick);
 		cr_assert_not(list_has(victims, &buffer[0]), "the buffer in use was freed");
@@ -130,21 +130,21 @@ Test(depot, pop_tells_by_the_age_which_generation_a_buffer_was_of)
 	push(&buffer[1]);
 	b = pop(TP_DEPOT_ANY);
 	cr_assert_eq(b, &buffer[1], "the young one goes first");
-	cr_assert_eq(tp_control_age(b), 0);
+	cr_assert_eq(tp_bufstate_age(b), 0);
 	b = pop(TP_DEPOT_ANY);
 	cr_assert_eq(b, &buffer[0]);
-	cr_assert_eq(tp_control_age(b), 1);
-	cr_assert(tp_control_has(b, TP_STATE_IDLE), "the state is not the depot's to change");
+	cr_assert_eq(tp_bufstate_age(b), 1);
+	cr_assert(tp_bufstate_has(b, TP_STATE_IDLE), "the state is not the depot's to change");
 	cr_assert_null(pop(TP_DEPOT_ANY));
 }
 
 Test(depot, what_comes_with_age_is_of_the_old_generation)
 {
-	tp_control_age_set(&buffer[0], 1);
+	tp_bufstate_age_set(&buffer[0], 1);
 	push(&buffer[0]);
 	push(&buffer[1]);
 
-	struct tp_list victims = rotate();
+	struct tp_buflist victims = rotate();
 	cr_assert_eq(victims.count, 1);
 	cr_assert(list_has(victims, &buffer[0]));
 	cr_assert_eq(tp_depot_count(&depot), 1);
@@ -174,7 +174,7 @@ Test(depot, the_last_one_put_is_the_first_one_taken)
 
 Test(depot, a_pop_takes_as_many_as_asked_young_before_old)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
 	for (unsigned i = 0; i < 4; i++)
 		push(&buffer[i]);
@@ -195,10 +195,10 @@ Test(depot, a_pop_takes_as_many_as_asked_young_before_old)
 
 Test(depot, the_count_is_what_lies_there_after_every_step)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
 	for (unsigned i = 0; i < 3; i++)
-		tp_list_push(&list, &buffer[i]);
+		tp_buflist_push(&list, &buffer[i]);
 	cr_assert(tp_depot_push(&depot, &list));
 	cr_assert_eq(list.count, 0, "the list was put whole and is empty");
 	cr_assert_null(list.head);
@@ -217,7 +217,7 @@ Test(depot, the_count_is_what_lies_there_after_every_step)
 
 Test(depot, a_closed_one_takes_nothing_more_and_what_it_holds_can_be_popped)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
 	push(&buffer[0]);
 	rotate();
@@ -225,8 +225,8 @@ Test(depot, a_closed_one_takes_nothing_more_and_what_it_holds_can_be_popped)
 	tp_depot_close(&depot);
 	cr_assert_eq(tp_depot_count(&depot), 2);
 
-	tp_list_push(&list, &buffer[2]);
-	tp_list_push(&list, &buffer[3]);
+	tp_buflist_push(&list, &buffer[2]);
+	tp_buflist_push(&list, &buffer[3]);
 	cr_assert_not(tp_depot_push(&depot, &list));
 	cr_assert_eq(list.count, 2, "a refused list is the caller's still");
 	cr_assert(list_has(list, &buffer[2]) && list_has(list, &buffer[3]));
@@ -247,7 +247,7 @@ Test(depot, a_closed_one_takes_nothing_more_and_what_it_holds_can_be_popped)
 static void one_of_each(void)
 {
 	cr_assert(bury(&buffer[0]));
-	tp_control_age_set(&buffer[1], 1);
+	tp_bufstate_age_set(&buffer[1], 1);
 	cr_assert(push(&buffer[1]));
 	cr_assert(push(&buffer[2]));
 	cr_assert_eq(tp_depot_count(&depot), 3, "what is dying lies there still");
@@ -258,7 +258,7 @@ Test(depot, a_pop_takes_young_ones_then_old_ones_then_dying_ones)
 	one_of_each();
 	for (unsigned i = 3; i--;) {
 		cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[i]);
-		cr_assert_eq(tp_control_age(&buffer[i]), i < 2, "the age of number %u", i);
+		cr_assert_eq(tp_bufstate_age(&buffer[i]), i < 2, "the age of number %u", i);
 		cr_assert_eq(tp_depot_count(&depot), i);
 	}
 	cr_assert_null(pop(TP_DEPOT_ANY));
@@ -276,14 +276,14 @@ Test(depot, a_pop_of_aged_ones_takes_dying_ones_last_and_leaves_the_young)
 Test(depot, a_pop_of_dying_ones_leaves_all_others)
 {
 	one_of_each();
-	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_DYING));
+	cr_assert_eq(pop(TP_DEPOT_EXPIRED), &buffer[0]);
+	cr_assert_null(pop(TP_DEPOT_EXPIRED));
 	cr_assert_eq(tp_depot_count(&depot), 2);
 }
 
 Test(depot, a_pop_of_several_goes_on_from_one_generation_to_the_next)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
 	one_of_each();
 	tp_depot_pop(&depot, 2, TP_DEPOT_ANY, &list);
@@ -294,21 +294,21 @@ Test(depot, a_pop_of_several_goes_on_from_one_generation_to_the_next)
 
 Test(depot, a_list_is_buried_whole_unless_the_depot_is_closed)
 {
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
 	for (unsigned i = 0; i < 3; i++)
-		tp_list_push(&list, &buffer[i]);
-	cr_assert(tp_depot_bury(&depot, &list));
+		tp_buflist_push(&list, &buffer[i]);
+	cr_assert(tp_depot_expire(&depot, &list));
 	cr_assert(!list.count && !list.head);
 	cr_assert_eq(tp_depot_count(&depot), 3);
 	tp_depot_close(&depot);
-	tp_list_push(&list, &buffer[3]);
-	tp_list_push(&list, &buffer[4]);
-	cr_assert_not(tp_depot_bury(&depot, &list));
+	tp_buflist_push(&list, &buffer[3]);
+	tp_buflist_push(&list, &buffer[4]);
+	cr_assert_not(tp_depot_expire(&depot, &list));
 	cr_assert(list.count == 2 && list_has(list, &buffer[3]) && list_has(list, &buffer[4]),
 		"a refused list is the caller's still");
 	cr_assert_eq(tp_depot_count(&depot), 3);
-	cr_assert_not_null(pop(TP_DEPOT_DYING), "what it holds can be popped");
+	cr_assert_not_null(pop(TP_DEPOT_EXPIRED), "what it holds can be popped");
 }
 
 Test(depot, ageing_makes_old_what_was_young_and_dying_what_was_old)
@@ -316,12 +316,12 @@ Test(depot, ageing_makes_old_what_was_young_and_dying_what_was_old)
 	cr_assert_not(tp_depot_age(&depot), "of none, none are dying");
 	push(&buffer[0]);
 	cr_assert_not(tp_depot_age(&depot), "it is old");
-	cr_assert_null(pop(TP_DEPOT_DYING));
+	cr_assert_null(pop(TP_DEPOT_EXPIRED));
 	push(&buffer[1]);
 	cr_assert(tp_depot_age(&depot));
 	cr_assert_eq(tp_depot_count(&depot), 2, "nothing has gone");
-	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_DYING));
+	cr_assert_eq(pop(TP_DEPOT_EXPIRED), &buffer[0]);
+	cr_assert_null(pop(TP_DEPOT_EXPIRED));
 	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[1]);
 }
 
@@ -331,16 +331,16 @@ Test(depot, while_any_are_dying_no_generation_passes)
 	for (unsigned tick = 0; tick < 3; tick++)
 		cr_assert(tp_depot_age(&depot));
 	cr_assert_eq(tp_depot_count(&depot), 3);
-	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_DYING), "the old one must not have joined it");
+	cr_assert_eq(pop(TP_DEPOT_EXPIRED), &buffer[0]);
+	cr_assert_null(pop(TP_DEPOT_EXPIRED), "the old one must not have joined it");
 	cr_assert(tp_depot_age(&depot), "but now it goes on");
-	cr_assert_eq(pop(TP_DEPOT_DYING), &buffer[1]);
+	cr_assert_eq(pop(TP_DEPOT_EXPIRED), &buffer[1]);
 	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[2], "young until then, and old from then on");
 }
 
 Test(depot, a_tick_hands_out_what_is_old_and_what_is_dying)
 {
-	struct tp_list victims;
+	struct tp_buflist victims;
 
 	one_of_each();
 	victims = rotate();
@@ -357,23 +357,23 @@ static struct {
 } contended;
 
 /* Adds to the owners of what was taken: it must have had none. */
-static void own(struct tp_list list)
+static void own(struct tp_buflist list)
 {
-	for (tierpool_buf *b; (b = tp_list_pop(&list));)
+	for (tierpool_buf *b; (b = tp_buflist_pop(&list));)
 		if (tp_add_relaxed(&contended.owners[b - contended.buffer], 1u))
 			tp_add_relaxed(&contended.twice, 1u);
 }
 
-static void disown(struct tp_list list)
+static void disown(struct tp_buflist list)
 {
-	for (tierpool_buf *b; (b = tp_list_pop(&list));)
+	for (tierpool_buf *b; (b = tp_buflist_pop(&list));)
 		tp_sub_relaxed(&contended.owners[b - contended.buffer], 1u);
 }
 
 static void *take_and_put(void *most)
 {
 	for (unsigned i = 0; i < 300000; i++) {
-		struct tp_list list = {NULL, 0};
+		struct tp_buflist list = {NULL, 0};
 
 		tp_depot_pop(&depot, (uintptr_t)most, i % 4 ? TP_DEPOT_ANY : i / 4 % 3, &list);
 		own(list);
@@ -381,7 +381,7 @@ static void *take_and_put(void *most)
 		if (i % 5)
 			tp_depot_push(&depot, &list);
 		else
-			tp_depot_bury(&depot, &list);
+			tp_depot_expire(&depot, &list);
 	}
 	tp_sub_relaxed(&contended.running, 1u);
 	return NULL;
@@ -390,11 +390,11 @@ static void *take_and_put(void *most)
 Test(depot, threads_never_hold_one_buffer_together_and_lose_none)
 {
 	pthread_t thread[THREADS];
-	struct tp_list list = {NULL, 0};
+	struct tp_buflist list = {NULL, 0};
 
 	for (unsigned i = 0; i < BUFFERS * THREADS; i++) {
-		contended.buffer[i].tp_control = tp_control(TP_STATE_IDLE);
-		tp_list_push(&list, &contended.buffer[i]);
+		contended.buffer[i].tp_state = tp_bufstate(TP_STATE_IDLE);
+		tp_buflist_push(&list, &contended.buffer[i]);
 	}
 	cr_assert(tp_depot_push(&depot, &list));
 	contended.running = THREADS;
@@ -402,7 +402,7 @@ Test(depot, threads_never_hold_one_buffer_together_and_lose_none)
 		cr_assert_eq(
 			pthread_create(&thread[i], NULL, take_and_put, (void *)(2 * i + 1)), 0);
 	while (tp_load_relaxed(&contended.running)) {
-		struct tp_list victims;
+		struct tp_buflist victims;
 
 		tp_depot_age(&depot);
 		victims = rotate();

@@ -145,7 +145,7 @@ Test(idle, a_batch_comes_back_from_the_depot_with_its_leases)
 Test(idle, a_refill_never_holds_more_than_the_limit)
 {
 	size_t cost = 1024 + sizeof(tierpool_buf);
-	unsigned cpus = tp_percpu_count();
+	unsigned cpus = tp_cpu_count();
 
 	pin(0);
 	/* limit 2: half of it, 1, comes along with the one that is taken. */
@@ -153,10 +153,10 @@ Test(idle, a_refill_never_holds_more_than_the_limit)
 	cr_assert_eq(f.tiers.tier[0].limit, 2);
 	keep_new(&f, 0, 9);
 	for (unsigned i = 9; i--;) {
-		unsigned cpu = own_cpu(&f);
+		unsigned cpu_id = own_cpu(&f);
 
 		cr_assert_not_null(take(&f, 0));
-		cr_assert_leq(depth_on(&f, cpu, 0) + room_on(&f, cpu, 0), 2);
+		cr_assert_leq(depth_on(&f, cpu_id, 0) + room_on(&f, cpu_id, 0), 2);
 		cr_assert_eq(tp_tiers_count(&f.tiers, 0), i);
 		assert_leases(&f);
 	}
@@ -212,21 +212,21 @@ Test(idle, retain_is_reached_exactly_and_never_passed)
 Test(idle, from_256_KiB_up_a_buffer_is_taken_from_another_cpu)
 {
 	tierpool_buf *large, *small;
-	unsigned cpu;
+	unsigned cpu_id;
 
 	if (!pin(1))
 		skip("needs two CPUs");
 	pin(0);
 	fixture_new(&f, PLENTY, NULL, MANY, 131072, 262144);
 	/* Steals look at four CPUs behind the own one: nobody's is further away with up to five. */
-	if (f.tiers.doors.count > 5)
+	if (f.tiers.cpus.count > 5)
 		skip("the two CPUs may lie too far apart");
 	small = keep_new(&f, 0, 1);
 	large = keep_new(&f, 1, 1);
-	cpu = own_cpu(&f);
+	cpu_id = own_cpu(&f);
 	pin(1);
 	cr_assert_eq(take(&f, 1), large);
-	cr_assert_eq(room_on(&f, cpu, 1), 1, "its lease stays where it was taken");
+	cr_assert_eq(room_on(&f, cpu_id, 1), 1, "its lease stays where it was taken");
 	cr_assert_null(take(&f, 0), "below, nobody looks");
 	assert_leases(&f);
 	pin(0);
@@ -237,7 +237,7 @@ Test(idle, from_256_KiB_up_a_buffer_is_taken_from_another_cpu)
 Test(idle, room_on_another_cpu_is_given_up_when_bytes_are_short)
 {
 	size_t cost = 1024 + sizeof(tierpool_buf);
-	unsigned n = 8 * tp_percpu_count();
+	unsigned n = 8 * tp_cpu_count();
 
 	if (!pin(1))
 		skip("needs two CPUs");
@@ -265,7 +265,7 @@ Test(idle, after_close_nothing_is_kept_or_found)
 	keep_new(&f, 0, 70);
 	take(&f, 0);
 	keep_new(&f, 1, 1);
-	tp_drain_close(&f.tiers, &f.victims);
+	tp_idle_close(&f.tiers, &f.victims);
 	cr_assert_eq(victims_take(&f, out), 70);
 	assert_leases(&f);
 	unlease_all(&f);
@@ -274,8 +274,8 @@ Test(idle, after_close_nothing_is_kept_or_found)
 	cr_assert_eq(f.tiers.retain.leased, 0);
 	cr_assert_null(take(&f, 0));
 	cr_assert_null(evict(&f, 0));
-	tp_drain_tick(&f.tiers, true, &f.victims);
-	tp_drain_strip(&f.tiers, SIZE_MAX, &f.victims);
+	tp_idle_tick(&f.tiers, true, &f.victims);
+	tp_idle_trim(&f.tiers, SIZE_MAX, &f.victims);
 	cr_assert_eq(victims_take(&f, NULL), 0);
 	fixture_end(&f);
 }

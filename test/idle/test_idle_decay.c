@@ -13,7 +13,7 @@ static struct fixture f, g; /* one a process, and each test is one */
 
 static void tick(void)
 {
-	tp_drain_tick(&f.tiers, true, &f.victims);
+	tp_idle_tick(&f.tiers, true, &f.victims);
 }
 
 static size_t victims(void)
@@ -228,18 +228,18 @@ static void strip_in_order(void)
 
 	for (unsigned tier = 0; tier < 4; tier++)
 		aged += f.tiers.tier[tier].cost;
-	tp_drain_strip(&f.tiers, 0, &f.victims);
+	tp_idle_trim(&f.tiers, 0, &f.victims);
 	cr_assert_eq(victims(), 0);
-	tp_drain_strip(&f.tiers, aged_large, &f.victims);
+	tp_idle_trim(&f.tiers, aged_large, &f.victims);
 	cr_assert_eq(victims(), 1, "no more than is needed");
 	cr_assert(all_kept(f.buffer + 3, 1, false));
-	tp_drain_strip(&f.tiers, aged - aged_large, &f.victims);
+	tp_idle_trim(&f.tiers, aged - aged_large, &f.victims);
 	cr_assert_eq(victims(), 3);
 	cr_assert(all_kept(f.buffer, 4, false), "all aged ones before any that is fresh");
-	tp_drain_strip(&f.tiers, f.tiers.tier[3].cost + 1, &f.victims);
+	tp_idle_trim(&f.tiers, f.tiers.tier[3].cost + 1, &f.victims);
 	cr_assert_eq(victims(), 2, "at least so many bytes");
 	cr_assert(all_kept(f.buffer + 6, 2, false), "and the largest first");
-	tp_drain_strip(&f.tiers, SIZE_MAX, &f.victims);
+	tp_idle_trim(&f.tiers, SIZE_MAX, &f.victims);
 	cr_assert_eq(victims(), 2);
 	assert_leases(&f);
 	fixture_end(&f);
@@ -266,7 +266,7 @@ Test(idle, strip_takes_some_thousand_at_a_time_so_that_nobody_waits_for_long)
 	keep_new(&f, 0, KEPT / 2);
 	keep_new(&f, 1, KEPT / 2);
 	for (size_t taken; left; left -= taken) {
-		tp_drain_strip(&f.tiers, SIZE_MAX, &f.victims);
+		tp_idle_trim(&f.tiers, SIZE_MAX, &f.victims);
 		taken = victims();
 		cr_assert_eq(taken, tp_min(left, MOST), "%zu of %zu", taken, left);
 	}
@@ -344,7 +344,7 @@ static void strip_any(struct fixture *x, size_t excess)
 {
 	size_t before = tp_tiers_bytes(&x->tiers), after;
 
-	tp_drain_strip(&x->tiers, excess, &x->victims);
+	tp_idle_trim(&x->tiers, excess, &x->victims);
 	after = tp_tiers_bytes(&x->tiers);
 	cr_assert(after == 0 || before - after >= excess);
 }
@@ -378,7 +378,7 @@ static void operate(struct fixture *x)
 	else if (what < 236)
 		strip_any(x, random_below(65536));
 	else if (what < 240)
-		tp_drain_tick(&x->tiers, true, &x->victims);
+		tp_idle_tick(&x->tiers, true, &x->victims);
 	else if (what < 242)
 		tp_tiers_room_drop(&x->tiers, 0, x->tiers.sizes->count, UINT_MAX);
 	else if (what < 244)
@@ -392,7 +392,7 @@ static void operate(struct fixture *x)
 
 static void new_random(struct fixture *x, struct tp_budget *shared)
 {
-	size_t max_idle = random_below(2) ? MANY : random_below(64 * tp_percpu_count()) + 1;
+	size_t max_idle = random_below(2) ? MANY : random_below(64 * tp_cpu_count()) + 1;
 
 	fixture_new(x, random_below(4 << 20) + 1, shared, max_idle, 64, 1024, 4096, 65536, 262144);
 	for (unsigned i = 0; i < TOKENS; i++)

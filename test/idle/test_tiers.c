@@ -33,7 +33,7 @@ Test(tiers, what_a_cpu_may_hold_follows_from_retain)
 	for (size_t i = 0; i < LIMIT_CASES; i++) {
 		const struct limit_case *c = &limit_cases[i];
 
-		tp_tiers_retain_set(&f.tiers, c->each * cost * tp_percpu_count() - c->slack);
+		tp_tiers_retain_set(&f.tiers, c->each * cost * tp_cpu_count() - c->slack);
 		cr_assert_eq(f.tiers.tier[0].limit, c->limit, "case %zu", i);
 	}
 	fixture_end(&f);
@@ -44,7 +44,7 @@ Test(tiers, what_a_cpu_may_hold_follows_from_max_idle)
 	for (size_t i = 1; i < LIMIT_CASES; i++) {
 		const struct limit_case *c = &limit_cases[i];
 
-		fixture_new(&f, PLENTY, NULL, c->each * tp_percpu_count() - c->slack, 1024);
+		fixture_new(&f, PLENTY, NULL, c->each * tp_cpu_count() - c->slack, 1024);
 		cr_assert_eq(f.tiers.tier[0].limit, c->limit, "case %zu", i);
 		fixture_end(&f);
 	}
@@ -58,7 +58,7 @@ Test(tiers, what_a_cpu_may_hold_follows_from_the_shared_budget)
 		const struct limit_case *c = &limit_cases[i];
 		struct tp_budget shared;
 
-		tp_budget_init(&shared, c->each * cost * tp_percpu_count() - c->slack);
+		tp_budget_init(&shared, c->each * cost * tp_cpu_count() - c->slack);
 		fixture_new(&f, PLENTY, &shared, MANY, 1024);
 		cr_assert_eq(f.tiers.tier[0].limit, c->limit, "case %zu", i);
 		fixture_end(&f);
@@ -91,15 +91,15 @@ static void words_beside(uint64_t hot)
 		0);
 	stay_on_this_cpu();
 	tp_tiers_slab_create(&tiers);
-	slab = tiers.doors.door[tp_percpu_current(tiers.doors.count)].home;
+	slab = tiers.cpus.cpu[tp_cpu_current(tiers.cpus.count)].slab;
 	cr_assert_eq((uintptr_t)slab % TP_COLOUR_PAGE, 0);
-	cr_assert_leq(tiers.slab_bytes, TP_SLAB_MOST);
+	cr_assert_leq(tiers.slab_bytes, TP_SLAB_BYTES_MAX);
 	for (unsigned tier = 0; tier < sizes.count && hot != UINT64_MAX; tier++) {
-		uint64_t line = tp_colour((uintptr_t)&slab[tiers.at[tier]]);
+		uint64_t line = tp_colour((uintptr_t)&slab[tiers.stack_index[tier]]);
 
 		cr_assert(!(line & hot), "tier %u", tier);
-		cr_assert(!(line & tp_colour((uintptr_t)tiers.doors.slabs)), "tier %u", tier);
-		cr_assert(line & tp_tiers_lines(&tiers, tier), "tier %u", tier);
+		cr_assert(!(line & tp_colour((uintptr_t)tiers.cpus.visible)), "tier %u", tier);
+		cr_assert(line & tp_tiers_colours(&tiers, tier), "tier %u", tier);
 	}
 	tp_tiers_fini(&tiers);
 }

@@ -41,7 +41,7 @@ static void counted_free(void *context, void *block, size_t n)
 	free(block);
 }
 
-static struct tp_headers headers;
+static struct tp_bufheads headers;
 static struct tp_backing backing;
 
 static void start(void)
@@ -49,12 +49,12 @@ static void start(void)
 	struct tierpool_backing counted = {sizeof counted, counted_alloc, counted_free, NULL};
 
 	cr_assert_eq(tp_backing_init(&backing, &counted, 0), 0);
-	tp_headers_init(&headers);
+	tp_bufheads_init(&headers);
 }
 
 static tierpool_buf *header_alloc(void)
 {
-	return tp_header_alloc(&headers, &backing, 0);
+	return tp_bufhead_alloc(&headers, &backing, 0);
 }
 
 TestSuite(header, .init = start);
@@ -66,7 +66,7 @@ Test(header, a_new_one_is_ours_released_and_on_a_line_of_its_own)
 
 		cr_assert_not_null(b);
 		cr_assert_eq((uintptr_t)b % TP_LINE, 0);
-		cr_assert_eq(b->tp_control, tp_control(TP_STATE_RELEASED));
+		cr_assert_eq(b->tp_state, tp_bufstate(TP_STATE_RELEASED));
 		cr_assert_null(b->data);
 	}
 	cr_assert_eq(sizeof(tierpool_buf), TP_LINE);
@@ -83,7 +83,7 @@ Test(header, none_is_given_twice_and_a_page_serves_63)
 		for (unsigned j = 0; j < i; j++)
 			cr_assert_neq(b[i], b[j]);
 	}
-	tp_headers_fini(&headers, &backing);
+	tp_bufheads_fini(&headers, &backing);
 	cr_assert_eq(spent.frees, 4);
 }
 
@@ -94,7 +94,7 @@ Test(header, what_is_freed_is_used_again_before_anything_new)
 	for (unsigned i = 0; i < 2 * PER_PAGE; i++)
 		b[i] = header_alloc();
 	for (unsigned i = 0; i < 2 * PER_PAGE; i++)
-		tp_header_free(&headers, b[i]);
+		tp_bufhead_free(&headers, b[i]);
 	cr_assert_eq(header_alloc(), b[2 * PER_PAGE - 1], "the one still in the cache");
 	for (unsigned i = 1; i < 2 * PER_PAGE; i++)
 		header_alloc();
@@ -110,12 +110,12 @@ Test(header, where_there_is_a_choice_it_is_not_in_the_lines_named)
 	tierpool_buf *b[2 * PER_PAGE];
 
 	for (unsigned i = 0; i < PER_PAGE - 8; i++) {
-		b[i] = tp_header_alloc(&headers, &backing, lines);
+		b[i] = tp_bufhead_alloc(&headers, &backing, lines);
 		cr_assert(!(tp_colour((uintptr_t)b[i]) & lines), "header %u", i);
 	}
 	/* There are only others left; and nothing was lost by looking. */
 	for (unsigned i = PER_PAGE - 8; i < PER_PAGE; i++) {
-		b[i] = tp_header_alloc(&headers, &backing, lines);
+		b[i] = tp_bufhead_alloc(&headers, &backing, lines);
 		for (unsigned j = 0; j < i; j++)
 			cr_assert_neq(b[i], b[j]);
 	}
@@ -129,20 +129,20 @@ Test(header, a_freed_one_can_be_read_and_tells_that_it_is_released)
 
 	for (unsigned i = 0; i < PER_PAGE; i++) {
 		b[i] = header_alloc();
-		b[i]->tp_control = TP_CONTROL_FAST;
+		b[i]->tp_state = TP_BUFSTATE_FAST;
 		b[i]->tp_pool = (struct tierpool *)&pool;
 		b[i]->cap = 100 + i;
 	}
 	for (unsigned i = 0; i < PER_PAGE; i++)
-		tp_header_free(&headers, b[i]);
+		tp_bufhead_free(&headers, b[i]);
 	for (unsigned i = 0; i < PER_PAGE; i++) {
-		cr_assert_eq(b[i]->tp_control, tp_control(TP_STATE_RELEASED));
+		cr_assert_eq(b[i]->tp_state, tp_bufstate(TP_STATE_RELEASED));
 		/* What a report of a second put names. */
 		cr_assert_eq((void *)b[i]->tp_pool, (void *)&pool);
 		cr_assert_eq(b[i]->cap, 100 + i);
 	}
 	cr_assert_eq(spent.frees, 0, "a page went back while its headers may be looked at");
-	tp_headers_fini(&headers, &backing);
+	tp_bufheads_fini(&headers, &backing);
 	cr_assert_eq(spent.frees, 1);
 }
 
@@ -160,7 +160,7 @@ Test(header, out_of_memory_is_told_and_what_is_spare_still_serves)
 		cr_assert_not_null(header_alloc());
 	cr_assert_null(header_alloc());
 	cr_assert_eq(headers.bytes, PAGE);
-	tp_header_free(&headers, b);
+	tp_bufhead_free(&headers, b);
 	cr_assert_eq(header_alloc(), b);
 }
 
@@ -175,12 +175,12 @@ static void *take_and_free(void *unused)
 		for (unsigned i = 0; i < 3 * PER_PAGE; i++) {
 			mine[i] = header_alloc();
 			/* Nobody writes a header but who holds it: a second holder sees this. */
-			if (tp_exchange_acq_rel(&mine[i]->tp_control, TP_CONTROL_FAST) !=
-				tp_control(TP_STATE_RELEASED))
+			if (tp_exchange_acq_rel(&mine[i]->tp_state, TP_BUFSTATE_FAST) !=
+				tp_bufstate(TP_STATE_RELEASED))
 				tp_add_relaxed(&taken_twice, 1u);
 		}
 		for (unsigned i = 0; i < 3 * PER_PAGE; i++)
-			tp_header_free(&headers, mine[i]);
+			tp_bufhead_free(&headers, mine[i]);
 	}
 	return NULL;
 }
@@ -198,6 +198,6 @@ Test(header, threads_never_share_one)
 	cr_assert_eq(headers.spare.count, spent.allocs * PER_PAGE, "headers were lost");
 	/* Two threads may both miss and bring a page; never more than one each beyond the need. */
 	cr_assert_leq(spent.allocs, (uint64_t)4 * THREADS);
-	tp_headers_fini(&headers, &backing);
+	tp_bufheads_fini(&headers, &backing);
 	cr_assert_eq(spent.frees, spent.allocs);
 }

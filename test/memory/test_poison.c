@@ -180,11 +180,11 @@ Test(shadow, where_nobody_watches_nothing_is_done)
 {
 	char block[64] = "untouched";
 
-	if (tp_shadow_watched)
+	if (tp_poison_watched)
 		skip("this program runs under AddressSanitizer or Valgrind");
-	tp_shadow_hide(block, sizeof block);
+	tp_poison(block, sizeof block);
 	cr_assert_str_eq(block, "untouched");
-	tp_shadow_show(block, sizeof block);
+	tp_unpoison(block, sizeof block);
 	cr_assert_str_eq(block, "untouched");
 }
 

@@ -17,7 +17,7 @@
 
 #include "percpu/stack.h"
 
-#if TP_SEQUENCES
+#if TP_RSEQ_PRESENT
 
 #include "sequence_memory.h"
 
@@ -44,32 +44,33 @@ static unsigned aborts;
 
 static __attribute__((noinline)) void *pop(unsigned count, uint64_t *after, bool *odd)
 {
-	return tp_sequence_pop(area_offset(), base(), count, at, after, odd);
+	return tp_rseq_pop(area_offset(), base(), count, at, after, odd);
 }
 
 static __attribute__((noinline)) bool push(unsigned count, const void *item, bool aged)
 {
-	return aged ? tp_sequence_push_aged(area_offset(), base(), count, at, item)
-		    : tp_sequence_push(area_offset(), base(), count, at, item);
+	return aged ? tp_rseq_push_aged(area_offset(), base(), count, at, item)
+		    : tp_rseq_push(area_offset(), base(), count, at, item);
 }
 
-static __attribute__((noinline)) bool store(const struct tp_store *s)
+static __attribute__((noinline)) bool store(const struct tp_rseq_store *s)
 {
-	return tp_sequence_store(area_offset(), s);
+	return tp_rseq_store(area_offset(), s);
 }
 
 /* ---- pop and push ---- */
 
 /* The CPU's stack, if it has one in a table of count CPUs. */
-static uint64_t *stack_found(uint32_t cpu, unsigned count)
+static uint64_t *stack_found(uint32_t cpu_id, unsigned count)
 {
-	return cpu < count && cpu != CLOSED ? stack_of(cpu < CPUS ? cpu : 1) : NULL;
+	return cpu_id < count && cpu_id != CLOSED ? stack_of(cpu_id < CPUS ? cpu_id : 1) : NULL;
 }
 
 /* What the contract says of a pop on a CPU: changes wanted, and gives the item. */
-static void *popped(uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown)
+static void *popped(
+	uint32_t cpu_id, unsigned count, unsigned depth, unsigned room, int64_t countdown)
 {
-	uint64_t *stack = stack_found(cpu, count);
+	uint64_t *stack = stack_found(cpu_id, count);
 
 	if (!stack || !depth)
 		return NULL;
@@ -79,10 +80,10 @@ static void *popped(uint32_t cpu, unsigned count, unsigned depth, unsigned room,
 
 static const int item_pushed;
 
-static bool pushed(
-	uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown, bool aged)
+static bool pushed(uint32_t cpu_id, unsigned count, unsigned depth, unsigned room,
+	int64_t countdown, bool aged)
 {
-	uint64_t *stack = stack_found(cpu, count);
+	uint64_t *stack = stack_found(cpu_id, count);
 
 	if (!stack || !room)
 		return false;
@@ -93,7 +94,7 @@ static bool pushed(
 	return true;
 }
 
-static void pop_try(uint32_t cpu, unsigned count, void *ought)
+static void pop_try(uint32_t cpu_id, unsigned count, void *ought)
 {
 	uint64_t after = 0;
 	bool odd;
@@ -101,7 +102,7 @@ static void pop_try(uint32_t cpu, unsigned count, void *ought)
 
 	if (item != ought)
 		fail("popped %p, not %p", item, ought);
-	if (item && after != *wanted_of(stack_found(cpu, count)))
+	if (item && after != *wanted_of(stack_found(cpu_id, count)))
 		fail("afterwards it says %#" PRIx64, after);
 	if (odd != (!item || (int64_t)after < 0))
 		fail("popped %p, and afterwards %#" PRIx64 " is odd: %d", item, after, odd);
@@ -117,17 +118,17 @@ static void push_try(unsigned count, bool aged, bool ought)
 
 static const char *const push_name[] = {"push", "push with age"};
 
-static void each(uint32_t cpu, unsigned count, unsigned depth, unsigned room, int64_t countdown)
+static void each(uint32_t cpu_id, unsigned count, unsigned depth, unsigned room, int64_t countdown)
 {
-	begin("pop", cpu, word_of(depth, room, countdown));
-	pop_try(cpu, count, popped(cpu, count, depth, room, countdown));
+	begin("pop", cpu_id, word_of(depth, room, countdown));
+	pop_try(cpu_id, count, popped(cpu_id, count, depth, room, countdown));
 	for (unsigned aged = 0; aged < 2; aged++) {
-		begin(push_name[aged], cpu, word_of(depth, room, countdown));
-		push_try(count, aged, pushed(cpu, count, depth, room, countdown, aged));
+		begin(push_name[aged], cpu_id, word_of(depth, room, countdown));
+		push_try(count, aged, pushed(cpu_id, count, depth, room, countdown, aged));
 	}
 }
 
-static void words(uint32_t cpu)
+static void words(uint32_t cpu_id)
 {
 	static const unsigned depths[] = {0, 1, 2, 5, 62, TP_STACK_MAX - 1, TP_STACK_MAX};
 	static const unsigned rooms[] = {0, 1, 2, 5, TP_STACK_MAX, 2048, 4094};
@@ -137,7 +138,7 @@ static void words(uint32_t cpu)
 	for (unsigned d = 0; d < LENGTH(depths); d++)
 		for (unsigned r = 0; r < LENGTH(rooms); r++)
 			for (unsigned c = 0; c < LENGTH(countdowns); c++)
-				each(cpu, CPUS, depths[d], rooms[r], countdowns[c]);
+				each(cpu_id, CPUS, depths[d], rooms[r], countdowns[c]);
 }
 
 static void cpus(void)
@@ -146,9 +147,9 @@ static void cpus(void)
 	static const uint32_t beyond[] = {
 		CPUS, CPUS + 1, 64, INT32_MAX, (uint32_t)INT32_MIN, UINT32_MAX - 1, UINT32_MAX};
 
-	for (uint32_t cpu = 0; cpu < POINTERS; cpu++)
+	for (uint32_t cpu_id = 0; cpu_id < POINTERS; cpu_id++)
 		for (unsigned count = 0; count <= POINTERS; count++)
-			each(cpu, count, 3, 4, 5);
+			each(cpu_id, count, 3, 4, 5);
 	for (unsigned i = 0; i < LENGTH(beyond); i++)
 		each(beyond[i], CPUS, 3, 4, 5);
 }
@@ -156,12 +157,12 @@ static void cpus(void)
 /* ---- store ---- */
 
 /* What goes through on CPU 0: count pointers into the stack's first slots, or out of them. */
-static struct tp_store store_of(bool in, unsigned count)
+static struct tp_rseq_store store_of(bool in, unsigned count)
 {
 	uint64_t *stack = stack_of(0);
 
-	return (struct tp_store){.gate = &slabs[0],
-		.gated = slab_of(0),
+	return (struct tp_rseq_store){.visible = &slabs[0],
+		.slab = slab_of(0),
 		.target = stack,
 		.expected = *stack,
 		.desired = ~*stack,
@@ -171,14 +172,14 @@ static struct tp_store store_of(bool in, unsigned count)
 }
 
 /* What the contract says of one that goes through. */
-static void stored(const struct tp_store *s)
+static void stored(const struct tp_rseq_store *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		*wanted_of(s->to + i) = s->from[i];
 	*wanted_of(s->target) = s->desired;
 }
 
-static void store_try(const struct tp_store *s, bool ought)
+static void store_try(const struct tp_rseq_store *s, bool ought)
 {
 	if (store(s) != ought)
 		fail("stored: %d", !ought);
@@ -187,7 +188,7 @@ static void store_try(const struct tp_store *s, bool ought)
 
 static void store_refused_elsewhere(bool in, unsigned count)
 {
-	struct tp_store s;
+	struct tp_rseq_store s;
 
 	begin("store on another CPU", 1, word_of(3, 4, 5));
 	s = store_of(in, count);
@@ -203,15 +204,15 @@ static void store_refused_elsewhere(bool in, unsigned count)
 /* All 64 bits are compared. */
 static void store_refused(bool in, unsigned count, uint64_t bit)
 {
-	struct tp_store s;
+	struct tp_rseq_store s;
 
 	begin("store for another CPU", 0, word_of(3, 4, 5));
 	s = store_of(in, count);
-	s.cpu ^= bit;
+	s.cpu_id ^= bit;
 	store_try(&s, false);
 	begin("store for another slab", 0, word_of(3, 4, 5));
 	s = store_of(in, count);
-	s.gated = (uint64_t *)((uint64_t)s.gated ^ bit);
+	s.slab = (uint64_t *)((uint64_t)s.slab ^ bit);
 	store_try(&s, false);
 	begin("store for another word", 0, word_of(3, 4, 5));
 	s = store_of(in, count);
@@ -222,7 +223,7 @@ static void store_refused(bool in, unsigned count, uint64_t bit)
 static void stores(void)
 {
 	static const unsigned counts[] = {0, 1, 2, 5};
-	struct tp_store s;
+	struct tp_rseq_store s;
 
 	for (unsigned i = 0; i < 2 * LENGTH(counts); i++) {
 		begin("store", 0, word_of(3, 4, 5));
@@ -235,9 +236,9 @@ static void stores(void)
 	}
 	/* A CPU that is stopped: gate and target are one. */
 	begin("store to a slab pointer", 1, 0);
-	s = (struct tp_store){.cpu = 1,
-		.gate = &slabs[1],
-		.gated = slab_of(1),
+	s = (struct tp_rseq_store){.cpu_id = 1,
+		.visible = &slabs[1],
+		.slab = slab_of(1),
 		.target = (uint64_t *)(void *)&slabs[1],
 		.expected = (uint64_t)slab_of(1),
 		.desired = (uint64_t)slab_of(CLOSED)};
@@ -329,7 +330,7 @@ static void push_aborted(enum place place, bool aged)
 
 static void store_aborted(enum place place, bool in)
 {
-	struct tp_store s;
+	struct tp_rseq_store s;
 
 	begin("aborted store", 0, word_of(3, 4, 5));
 	s = store_of(in, 5);
@@ -393,7 +394,7 @@ static void descriptors(void)
 {
 	enum { POP, PUSH, AGED, STORE, SEQUENCES };
 	const struct descriptor *d[SEQUENCES];
-	struct tp_store s;
+	struct tp_rseq_store s;
 
 	begin("pop", 0, 0);
 	pop_try(0, CPUS, NULL);
@@ -423,8 +424,8 @@ int main(void)
 	memory_make();
 	sigaction(SIGSEGV, &action, NULL);
 	descriptors();
-	for (uint32_t cpu = 0; cpu < CPUS; cpu++)
-		words(cpu);
+	for (uint32_t cpu_id = 0; cpu_id < CPUS; cpu_id++)
+		words(cpu_id);
 	cpus();
 	stores();
 	for (unsigned place = 0; place < PLACES; place++)

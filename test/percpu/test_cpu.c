@@ -21,12 +21,12 @@ static struct counting_backing counting; /* one a process, and each test is one 
 
 Test(percpu, the_count_covers_every_cpu_that_may_come_and_stays)
 {
-	unsigned count = tp_percpu_count();
+	unsigned count = tp_cpu_count();
 
 	cr_assert_geq(count, 1);
 	cr_assert_geq((long)count, sysconf(_SC_NPROCESSORS_ONLN));
 	for (int i = 0; i < 100; i++)
-		cr_assert_eq(tp_percpu_count(), count);
+		cr_assert_eq(tp_cpu_count(), count);
 }
 
 /* Then the C library would count the CPUs of this thread. */
@@ -43,7 +43,7 @@ Test(percpu, the_count_is_read_once_however_it_would_be_read_later)
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	pool[0] = pool_new(.name = "first");
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
-	cr_assert_gt(tp_percpu_count(), (unsigned)sched_getcpu());
+	cr_assert_gt(tp_cpu_count(), (unsigned)sched_getcpu());
 	pin(0);
 	pool[1] = pool_new(.name = "second");
 	for (unsigned i = 0; i < 2; i++) {
@@ -51,7 +51,7 @@ Test(percpu, the_count_is_read_once_however_it_would_be_read_later)
 		for (unsigned j = 0; j < 2; j++)
 			cycle(pool[j], KIB, 3);
 	}
-	cr_assert_eq(pool[0]->tiers.doors.count, pool[1]->tiers.doors.count);
+	cr_assert_eq(pool[0]->tiers.cpus.count, pool[1]->tiers.cpus.count);
 	for (unsigned j = 0; j < 2; j++) {
 		at_rest(pool[j]);
 		cr_assert_eq(tierpool_destroy(pool[j]), 0);
@@ -60,9 +60,9 @@ Test(percpu, the_count_is_read_once_however_it_would_be_read_later)
 
 Test(percpu, the_current_cpu_is_below_any_count)
 {
-	tp_percpu_start();
+	tp_cpu_init();
 	for (unsigned count = 1; count < 100; count++)
-		cr_assert_lt(tp_percpu_current(count), count);
+		cr_assert_lt(tp_cpu_current(count), count);
 }
 
 static void *wander(void *unused)
@@ -72,18 +72,18 @@ static void *wander(void *unused)
 
 	(void)unused;
 	sched_getaffinity(0, sizeof allowed, &allowed);
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &allowed))
+	for (unsigned cpu_id = 0; cpu_id < CPU_SETSIZE; cpu_id++) {
+		if (!CPU_ISSET(cpu_id, &allowed))
 			continue;
 		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
+		CPU_SET(cpu_id, &one);
 		/* Where that is refused, or undone at once, nothing can be said. */
 		if (sched_setaffinity(0, sizeof one, &one))
 			continue;
-		if (tp_percpu_current(CPU_SETSIZE) != cpu || tp_percpu_current(cpu + 1) != cpu ||
-			tp_percpu_current(1) != 0)
+		if (tp_cpu_current(CPU_SETSIZE) != cpu_id || tp_cpu_current(cpu_id + 1) != cpu_id ||
+			tp_cpu_current(1) != 0)
 			return "not the CPU that the thread was bound to";
-		if (cpu >= tp_percpu_count())
+		if (cpu_id >= tp_cpu_count())
 			return "a CPU beyond the count";
 		seen++;
 	}
@@ -106,7 +106,7 @@ Test(percpu, a_thread_bound_to_a_cpu_is_on_that_one)
 	 * Before the mode is chosen the system is asked, and afterwards the rseq area, where it is.
 	 */
 	wander_and_return();
-	tp_percpu_start();
+	tp_cpu_init();
 	wander_and_return();
 }
 
@@ -117,7 +117,7 @@ Test(percpu, statistics_report_the_mode)
 
 	cr_assert_eq(tierpool_create(&pool, NULL), 0);
 	cr_assert_eq(tierpool_stats_read(pool, &stats), 0);
-	cr_assert_str_eq(stats.percpu, tp_percpu_mode());
+	cr_assert_str_eq(stats.percpu, tp_cpu_mode());
 	cr_assert(!strcmp(stats.percpu, "locked") || !strcmp(stats.percpu, "rseq"));
 	tierpool_destroy(pool);
 }
@@ -126,25 +126,25 @@ Test(percpu, statistics_report_the_mode)
 
 Test(percpu, a_fence_is_answered_for_every_cpu_those_that_are_not_there_too)
 {
-	unsigned count = tp_percpu_count();
+	unsigned count = tp_cpu_count();
 
-	tp_percpu_start();
-	if (!tp_percpu_rseq)
+	tp_cpu_init();
+	if (!tp_cpu_rseq)
 		skip("only rseq mode has fences");
-	if (tp_percpu_fence(TP_PERCPU_ALL)) {
+	if (tp_cpu_fence(TP_CPU_ALL)) {
 		/* Then each is, with the reason of the first. */
-		for (int cpu = TP_PERCPU_ALL; cpu < (int)count; cpu++)
-			cr_assert_lt(tp_percpu_fence(cpu), 0);
+		for (int cpu_id = TP_CPU_ALL; cpu_id < (int)count; cpu_id++)
+			cr_assert_lt(tp_cpu_fence(cpu_id), 0);
 		skip("fences are refused");
 	}
-	for (int cpu = 0; cpu < (int)count; cpu++)
-		cr_assert_eq(tp_percpu_fence(cpu), 0);
-	cr_assert_eq(tp_percpu_fence((int)count), 0);
-	cr_assert_eq(tp_percpu_fence(INT_MAX), 0);
+	for (int cpu_id = 0; cpu_id < (int)count; cpu_id++)
+		cr_assert_eq(tp_cpu_fence(cpu_id), 0);
+	cr_assert_eq(tp_cpu_fence((int)count), 0);
+	cr_assert_eq(tp_cpu_fence(INT_MAX), 0);
 }
 
 struct call {
-	unsigned cpu, calls;
+	unsigned cpu_id, calls;
 	bool there, answer;
 };
 
@@ -153,23 +153,24 @@ static bool look_around(void *context)
 	struct call *call = context;
 
 	call->calls++;
-	call->there = (unsigned)sched_getcpu() == call->cpu;
+	call->there = (unsigned)sched_getcpu() == call->cpu_id;
 	errno = ENOTTY;
 	return call->answer;
 }
 
 /* Whether the visit took place. */
-static bool visit(unsigned cpu, bool answer)
+static bool visit(unsigned cpu_id, bool answer)
 {
-	struct call call = {.cpu = cpu, .answer = answer};
+	struct call call = {.cpu_id = cpu_id, .answer = answer};
 	cpu_set_t before, after;
 
 	sched_getaffinity(0, sizeof before, &before);
 	errno = EBADMSG;
-	cr_assert_eq(tp_percpu_visit(cpu, look_around, &call), call.calls && answer);
+	cr_assert_eq(tp_cpu_visit(cpu_id, look_around, &call), call.calls && answer);
 	cr_assert_eq(errno, EBADMSG);
 	sched_getaffinity(0, sizeof after, &after);
-	cr_assert(CPU_EQUAL(&before, &after), "CPU %u: the thread may not go where it might", cpu);
+	cr_assert(
+		CPU_EQUAL(&before, &after), "CPU %u: the thread may not go where it might", cpu_id);
 	cr_assert(!call.calls || (call.calls == 1 && call.there));
 	return call.calls;
 }
@@ -178,16 +179,16 @@ Test(percpu, a_visit_calls_on_that_cpu_once_and_lets_the_thread_go_where_it_migh
 {
 	unsigned seen = 0;
 
-	for (unsigned cpu = 0; cpu < tp_percpu_count(); cpu++) {
-		seen += visit(cpu, true);
-		visit(cpu, false);
+	for (unsigned cpu_id = 0; cpu_id < tp_cpu_count(); cpu_id++) {
+		seen += visit(cpu_id, true);
+		visit(cpu_id, false);
 	}
 	if (!pin(0))
 		skip("no thread may choose its CPU here");
 	cr_assert(seen);
 	stay_on_this_cpu();
-	for (unsigned cpu = 0; cpu < tp_percpu_count(); cpu++)
-		seen -= visit(cpu, true);
+	for (unsigned cpu_id = 0; cpu_id < tp_cpu_count(); cpu_id++)
+		seen -= visit(cpu_id, true);
 	cr_assert_eq(seen, 0);
 	/* Beyond what a set of ours can name, and what any machine has. */
 	cr_assert_not(visit(8191, true) || visit(8192, true) || visit(UINT_MAX, true));
@@ -219,14 +220,14 @@ static struct heard hear(const char *wish)
 		if (wish ? setenv("TIERPOOL_PERCPU", wish, 1) : unsetenv("TIERPOOL_PERCPU"))
 			_exit(2);
 		/* The first call chooses; what is in the environment later is too late. */
-		tp_percpu_start();
+		tp_cpu_init();
 		setenv("TIERPOOL_PERCPU", "too late", 1);
-		tp_percpu_start();
-		if (tp_percpu_rseq && tp_percpu_rseq != tp_percpu_area)
+		tp_cpu_init();
+		if (tp_cpu_rseq && tp_cpu_rseq != tp_cpu_rseq_area)
 			_exit(3);
-		if (strcmp(tp_percpu_mode(), tp_percpu_rseq ? "rseq" : "locked"))
+		if (strcmp(tp_cpu_mode(), tp_cpu_rseq ? "rseq" : "locked"))
 			_exit(4);
-		_exit(!!tp_percpu_rseq);
+		_exit(!!tp_cpu_rseq);
 	}
 	status = child_end(&child, heard.report, sizeof heard.report);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) <= 1, "status %x", (unsigned)status);
@@ -268,12 +269,12 @@ Test(percpu, rseq_is_had_or_the_one_reason_told_once)
 	 * 0: the query; the bit, as of linux/membarrier.h: MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ.
 	 */
 	commands = syscall(SYS_membarrier, 0, 0, 0);
-	cr_assert(!heard.rseq || (TP_SEQUENCES && commands > 0 && commands & 1 << 7));
+	cr_assert(!heard.rseq || (TP_RSEQ_PRESENT && commands > 0 && commands & 1 << 7));
 }
 
 Test(percpu, without_a_wish_it_is_rseq_where_that_can_be_had_and_proven_in_silence)
 {
-	bool rseq = hear("rseq").rseq && TP_SEQUENCES_PROVEN;
+	bool rseq = hear("rseq").rseq && TP_RSEQ_PROVEN;
 
 	expect_heard(NULL, rseq, "");
 	expect_heard("", rseq, "");
@@ -328,11 +329,11 @@ static struct {
 /* From here on this thread, which has to be the only one, is on a CPU of our choice. */
 static void fake_cpu(uint32_t id)
 {
-	tp_percpu_start();
+	tp_cpu_init();
 	fake.cpu_id = id;
-	tp_percpu_area = (const char *)&fake - (const char *)__builtin_thread_pointer();
-	if (tp_percpu_rseq)
-		tp_percpu_rseq = tp_percpu_area;
+	tp_cpu_rseq_area = (const char *)&fake - (const char *)__builtin_thread_pointer();
+	if (tp_cpu_rseq)
+		tp_cpu_rseq = tp_cpu_rseq_area;
 }
 
 /* A pool's whole life: whatever it does, it keeps and gives buffers, and counts them. */
@@ -344,8 +345,8 @@ static void live_on(uint32_t id)
 	tierpool *pool;
 
 	fake_cpu(id);
-	cr_assert_eq(tp_percpu_id(), id);
-	cr_assert_eq(tp_percpu_current(tp_percpu_count()), 0);
+	cr_assert_eq(tp_cpu_id(), id);
+	cr_assert_eq(tp_cpu_current(tp_cpu_count()), 0);
 	pool = pool_on(&counting, .retain = 16 * MIB);
 	fill(pool);
 	s = accounted(pool, &counting, 0);
@@ -359,7 +360,7 @@ static void live_on(uint32_t id)
 	cr_assert(b[0]->data[63] == 0 && b[1]->data[0] == 1 && b[2]->data[MIB - 1] == 2);
 	for (unsigned i = 0; i < 3; i++)
 		tierpool_put(b[i]);
-	if (tp_percpu_rseq) {
+	if (tp_cpu_rseq) {
 		/* No sequence was entered with success, and so nothing went by the fast path. */
 		s = stats_of(pool);
 		cr_assert_eq(pool->counters.slow_gets, s.gets);
@@ -375,7 +376,7 @@ static void live_on(uint32_t id)
 
 Test(percpu, on_a_cpu_beyond_the_table_everything_is_done_the_slow_way)
 {
-	unsigned count = tp_percpu_count();
+	unsigned count = tp_cpu_count();
 	/* Those below zero say that the kernel does not know, or refused. */
 	const uint32_t ids[] = {count, count + 1, 4095, 8192, INT32_MAX, (uint32_t)INT32_MIN,
 		(uint32_t)-2, (uint32_t)-1};
@@ -397,7 +398,7 @@ Test(percpu, on_a_cpu_beyond_the_table_everything_is_done_the_slow_way)
 /* Undoes glibc's registration of the caller, which has the size of some glibc or other. */
 static bool rseq_withdraw(void)
 {
-	void *area = (char *)__builtin_thread_pointer() + tp_percpu_area;
+	void *area = (char *)__builtin_thread_pointer() + tp_cpu_rseq_area;
 
 	for (unsigned size = 20; size <= 1024; size += 4)
 		if (!syscall(SYS_rseq, area, size, 1 /* unregister */, SIGNATURE))
@@ -416,7 +417,7 @@ static void *borrow_and_return(void *argument)
 	uint64_t random = (uintptr_t)&random | 1, stamp;
 	tierpool_buf *b[8];
 
-	if (argument && (!rseq_withdraw() || tp_percpu_id() != UINT_MAX)) {
+	if (argument && (!rseq_withdraw() || tp_cpu_id() != UINT_MAX)) {
 		tp_store_relaxed(&refused, 1u);
 		return NULL;
 	}
@@ -446,7 +447,7 @@ Test(percpu, a_thread_whose_registration_is_withdrawn_borrows_and_returns_among_
 
 	counting_backing_init(&counting);
 	shared = pool_on(&counting, .retain = 4 * MIB);
-	if (!tp_percpu_rseq)
+	if (!tp_cpu_rseq)
 		skip("only in rseq mode does it matter");
 	for (uintptr_t i = 0; i < 3; i++)
 		pthread_create(&thread[i], NULL, borrow_and_return, (void *)(i % 2));

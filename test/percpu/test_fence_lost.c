@@ -40,12 +40,12 @@ static void refuse_fences(void)
 
 /* ---- two CPUs ---- */
 
-static bool may_be_on(unsigned cpu)
+static bool may_be_on(unsigned cpu_id)
 {
 	cpu_set_t now, expected;
 
 	CPU_ZERO(&expected);
-	CPU_SET(cpu, &expected);
+	CPU_SET(cpu_id, &expected);
 	return !sched_getaffinity(0, sizeof now, &now) && CPU_EQUAL(&now, &expected);
 }
 
@@ -54,13 +54,13 @@ static void start(void)
 {
 	counting_backing_init(&counting);
 	pool = pool_on(&counting, .retain = RETAIN);
-	if (!tp_percpu_rseq)
+	if (!tp_cpu_rseq)
 		skip("only rseq mode has fences to lose");
 	if (!pin(1))
 		skip("needs two CPUs");
-	there = tp_percpu_id();
+	there = tp_cpu_id();
 	pin(0);
-	here = tp_percpu_id();
+	here = tp_cpu_id();
 	cr_assert_eq(stats_of(pool).fence_lost, 0);
 }
 
@@ -68,13 +68,13 @@ static void start(void)
 TestSuite(fence_lost, .init = start, .timeout = 60);
 
 /* What lies in a CPU's stacks. */
-static size_t lying(unsigned cpu, size_t *bytes)
+static size_t lying(unsigned cpu_id, size_t *bytes)
 {
 	size_t n = 0;
 
 	*bytes = 0;
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++) {
-		unsigned depth = tp_word_depth(tp_tiers_word(&pool->tiers, cpu, tier));
+		unsigned depth = tp_word_depth(tp_tiers_word(&pool->tiers, cpu_id, tier));
 
 		n += depth;
 		*bytes += depth * pool->tiers.tier[tier].cost;
@@ -100,10 +100,10 @@ static struct tierpool_stats after_a_stop(size_t out)
 {
 	cr_assert_eq(stats_of(pool).fence_lost, 1);
 	cr_assert(may_be_on(here), "the thread may not go where it might");
-	for (unsigned cpu = 0; cpu < pool->tiers.doors.count; cpu++) {
-		const struct tp_door *door = &pool->tiers.doors.door[cpu];
+	for (unsigned cpu_id = 0; cpu_id < pool->tiers.cpus.count; cpu_id++) {
+		const struct tp_cpu *cpu = &pool->tiers.cpus.cpu[cpu_id];
 
-		cr_assert(!door->lock && !tp_door_is_stopped(door), "CPU %u is stopped", cpu);
+		cr_assert(!cpu->lock && !tp_cpu_is_stopped(cpu), "CPU %u is stopped", cpu_id);
 	}
 	return accounted(pool, &counting, out);
 }
@@ -219,11 +219,11 @@ static unsigned faults;
 /* On the CPU that is given, all sizes; takes from the other one where that is worth it. */
 static void *borrow_and_return(void *argument)
 {
-	unsigned cpu = *(const unsigned *)argument;
+	unsigned cpu_id = *(const unsigned *)argument;
 	uint64_t random = (uintptr_t)&random | 1;
 	tierpool_buf *held[6] = {0};
 
-	pin(cpu == there);
+	pin(cpu_id == there);
 	while (!tp_load_relaxed(&stop)) {
 		tierpool_buf **b = &held[next_random(&random) % 6];
 
@@ -240,7 +240,7 @@ static void *borrow_and_return(void *argument)
 	}
 	for (unsigned i = 0; i < 6; i++)
 		tierpool_put(held[i]);
-	tp_add_relaxed(&faults, !may_be_on(cpu));
+	tp_add_relaxed(&faults, !may_be_on(cpu_id));
 	return NULL;
 }
 
@@ -343,17 +343,17 @@ Test(fence_lost, what_cannot_be_reached_stays_whole_and_of_use_on_its_cpu)
 {
 	size_t n, bytes, reached, left;
 	struct tierpool_stats s = part();
-	static char before[TP_SLAB_MOST];
+	static char before[TP_SLAB_BYTES_MAX];
 
 	n = lying(there, &bytes);
 	cr_assert(n && bytes < s.idle_bytes);
-	memcpy(before, pool->tiers.doors.door[there].home, pool->tiers.slab_bytes);
+	memcpy(before, pool->tiers.cpus.cpu[there].slab, pool->tiers.slab_bytes);
 	reached = tierpool_tick(pool) + tierpool_tick(pool);
 	reached += tierpool_trim(pool, 0);
 	cr_assert_eq(reached, s.idle_bytes - bytes);
 	cr_assert_eq(after_a_stop(0).idle, n);
 	cr_assert_eq(stats_of(pool).idle_bytes, bytes);
-	cr_assert(!memcmp(before, pool->tiers.doors.door[there].home, pool->tiers.slab_bytes),
+	cr_assert(!memcmp(before, pool->tiers.cpus.cpu[there].slab, pool->tiers.slab_bytes),
 		"the slab of a CPU that was not stopped was written");
 
 	s = stats_of(pool);

@@ -27,23 +27,23 @@ Test(cpucache, a_word_holds_depth_room_and_a_signed_countdown_side_by_side)
 Test(cpucache, a_cpu_without_a_slab_gives_and_takes_nothing)
 {
 	cr_assert_null(pop(FIRST));
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
-	cr_assert_null(tp_doors_stop(&doors, own));
-	cr_assert_null(tp_doors_stop_own(&doors));
-	cr_assert_eq(tp_cpucache_word(&doors, own, FIRST), 0);
+	cr_assert_not(tp_stack_push(&cpus, FIRST, item));
+	cr_assert_null(tp_cpus_stop(&cpus, own));
+	cr_assert_null(tp_cpus_stop_own(&cpus));
+	cr_assert_eq(tp_stack_word(&cpus, own, FIRST), 0);
 	expect_counts(0, 0);
 }
 
 Test(cpucache, a_stack_takes_no_more_than_it_has_room_for)
 {
 	install();
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, &item[0]), "pushed without a lease");
+	cr_assert_not(tp_stack_push(&cpus, FIRST, &item[0]), "pushed without a lease");
 	room_set(FIRST, 2);
-	cr_assert(tp_cpucache_push(&doors, FIRST, &item[0]));
-	cr_assert(tp_cpucache_push(&doors, FIRST, &item[1]));
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, &item[2]));
+	cr_assert(tp_stack_push(&cpus, FIRST, &item[0]));
+	cr_assert(tp_stack_push(&cpus, FIRST, &item[1]));
+	cr_assert_not(tp_stack_push(&cpus, FIRST, &item[2]));
 	expect_word(FIRST, 2, 0, 0);
-	cr_assert_not(tp_cpucache_push(&doors, SECOND, &item[2]), "another stack's room");
+	cr_assert_not(tp_stack_push(&cpus, SECOND, &item[2]), "another stack's room");
 	expect_word(SECOND, 0, 0, 0);
 }
 
@@ -52,7 +52,7 @@ Test(cpucache, the_last_one_in_is_the_first_one_out_and_leaves_its_room)
 	install();
 	room_set(FIRST, SLOTS);
 	for (unsigned i = 0; i < SLOTS; i++)
-		cr_assert(tp_cpucache_push(&doors, FIRST, &item[i]));
+		cr_assert(tp_stack_push(&cpus, FIRST, &item[i]));
 	expect_word(FIRST, SLOTS, 0, 0);
 	for (unsigned i = SLOTS; i--;)
 		cr_assert_eq(pop(FIRST), &item[i]);
@@ -66,8 +66,8 @@ static bool pop_strikes(void)
 {
 	uint64_t after;
 
-	cr_assert_not_null(tp_cpucache_pop(&doors, FIRST, &after));
-	cr_assert_eq(after, tp_cpucache_word(&doors, own, FIRST));
+	cr_assert_not_null(tp_stack_pop(&cpus, FIRST, &after));
+	cr_assert_eq(after, tp_stack_word(&cpus, own, FIRST));
 	return (int64_t)after < 0;
 }
 
@@ -79,11 +79,11 @@ Test(cpucache, a_pop_strikes_when_the_countdown_is_below_zero)
 	slabs[0][FIRST] = 1 * TP_WORD_COUNTDOWN;
 	room_set(FIRST, 3);
 	for (unsigned i = 0; i < 3; i++)
-		tp_cpucache_push(&doors, FIRST, &item[i]);
+		tp_stack_push(&cpus, FIRST, &item[i]);
 	cr_assert_not(pop_strikes(), "at 0");
 	cr_assert(pop_strikes(), "at -1");
 	cr_assert(pop_strikes(), "and again, for the thread may have moved before it armed");
-	cr_assert_null(tp_cpucache_pop(&doors, FIRST, &after), "nothing is left");
+	cr_assert_null(tp_stack_pop(&cpus, FIRST, &after), "nothing is left");
 }
 
 Test(cpucache, arming_puts_the_next_strike_a_random_gap_away)
@@ -94,18 +94,18 @@ Test(cpucache, arming_puts_the_next_strike_a_random_gap_away)
 
 	install();
 	room_set(FIRST, 1);
-	tp_cpucache_push(&doors, FIRST, item);
+	tp_stack_push(&cpus, FIRST, item);
 	cr_assert(pop_strikes(), "the first of all");
-	cr_assert(tp_cpucache_push(&doors, FIRST, item));
+	cr_assert(tp_stack_push(&cpus, FIRST, item));
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		unsigned gap = tp_cpucache_arm(&doors, FIRST, MEAN), pops = 0;
+		unsigned gap = tp_stack_arm(&cpus, FIRST, MEAN), pops = 0;
 		bool strike;
 
 		cr_assert(gap >= 1 && gap <= 2 * MEAN - 1, "gap %u", gap);
-		cr_assert_eq(tp_cpucache_arm(&doors, FIRST, MEAN), 0, "armed twice");
+		cr_assert_eq(tp_stack_arm(&cpus, FIRST, MEAN), 0, "armed twice");
 		do {
 			strike = pop_strikes();
-			cr_assert(tp_cpucache_push(&doors, FIRST, item));
+			cr_assert(tp_stack_push(&cpus, FIRST, item));
 			pops++;
 		} while (!strike);
 		cr_assert_eq(pops, gap, "armed for %u, struck after %u", gap, pops);
@@ -123,11 +123,11 @@ Test(cpucache, a_mean_of_one_strikes_at_every_pop)
 {
 	install();
 	room_set(FIRST, 1);
-	tp_cpucache_push(&doors, FIRST, item);
+	tp_stack_push(&cpus, FIRST, item);
 	for (unsigned i = 0; i < 20; i++) {
 		cr_assert(pop_strikes());
-		cr_assert_eq(tp_cpucache_arm(&doors, FIRST, 1), 1);
-		tp_cpucache_push(&doors, FIRST, item);
+		cr_assert_eq(tp_stack_arm(&cpus, FIRST, 1), 1);
+		tp_stack_push(&cpus, FIRST, item);
 	}
 }
 
@@ -135,11 +135,12 @@ Test(cpucache, a_mean_of_one_strikes_at_every_pop)
 
 #define NO_AGE 0xa5
 
-static uint64_t aged_slab[(TP_AGES_AT + TP_AGES_SLOTS + 1) / 8] __attribute__((aligned(TP_LINE)));
+static uint64_t aged_slab[(TP_AGES_OFFSET + TP_AGES_SLOTS + 1) / 8]
+	__attribute__((aligned(TP_LINE)));
 
 static bool push_aged(void *pointer)
 {
-	return tp_cpucache_push_aged(&doors, 0, pointer);
+	return tp_stack_push_aged(&cpus, 0, pointer);
 }
 
 /* The way that programs run, which gives up where the other one tries again. */
@@ -147,14 +148,14 @@ static bool push_aged_fast(void *pointer)
 {
 	static struct tp_fast fast;
 
-	fast = (struct tp_fast){tp_percpu_rseq, doors.count};
-	return tp_cpucache_push_aged_fast(
-		&fast, (const char *)doors.slabs - TP_SLABS_AT, 0, pointer);
+	fast = (struct tp_fast){tp_cpu_rseq, cpus.count};
+	return tp_stack_push_aged_fast(
+		&fast, (const char *)cpus.visible - TP_VISIBLE_OFFSET, 0, pointer);
 }
 
 static bool push_ageless(void *pointer)
 {
-	return tp_cpucache_push(&doors, 0, pointer);
+	return tp_stack_push(&cpus, 0, pointer);
 }
 
 static void ages_forget(void)
@@ -175,7 +176,7 @@ static void fill_with_ages(bool (*push)(void *pointer))
 {
 	static int pointers[TP_AGES_SLOTS + 1];
 
-	cr_assert(slab_install(&doors, own, aged_slab));
+	cr_assert(slab_install(&cpus, own, aged_slab));
 	room_set(0, TP_AGES_SLOTS);
 	for (unsigned slot = 1; slot <= TP_AGES_SLOTS; slot++) {
 		do /* an abort is no failure */
@@ -197,7 +198,7 @@ Test(cpucache, a_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
 
 Test(cpucache, a_fast_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
 {
-	if (!tp_percpu_rseq)
+	if (!tp_cpu_rseq)
 		skip("in locked mode there is no fast path");
 	fill_with_ages(push_aged_fast);
 }
@@ -212,7 +213,7 @@ Test(cpucache, a_slab_is_installed_once)
 	install();
 	cr_assert_eq(stop(0), slabs[0]);
 	publish();
-	cr_assert_not(slab_install(&doors, own, slabs[1]));
+	cr_assert_not(slab_install(&cpus, own, slabs[1]));
 	cr_assert_eq(stop(0), slabs[0]);
 }
 
@@ -240,7 +241,7 @@ Test(cpucache, a_change_moves_a_batch_and_counts_it_as_moved)
 Test(cpucache, a_change_adds_room_and_arms_without_a_touch_of_what_lies_there)
 {
 	void *in[] = {&item[0]};
-	struct tp_change done;
+	struct tp_word_change done;
 
 	install();
 	change(1, 1, 0, in);
@@ -255,11 +256,11 @@ Test(cpucache, a_change_adds_room_and_arms_without_a_touch_of_what_lies_there)
 
 Test(cpucache, a_change_that_is_decided_against_tells_the_word)
 {
-	struct tp_change done;
+	struct tp_word_change done;
 
 	install();
 	room_set(FIRST, 3);
-	done = tp_cpucache_change(&doors, FIRST, to_decide, NULL, NULL);
+	done = tp_stack_change(&cpus, FIRST, to_decide, NULL, NULL);
 	cr_assert_eq(done.before, 3 * TP_WORD_ROOM);
 	cr_assert_eq(done.after, done.before);
 }
@@ -267,7 +268,7 @@ Test(cpucache, a_change_that_is_decided_against_tells_the_word)
 Test(cpucache, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 {
 	void *in[] = {&item[0]};
-	struct tp_change done = change(1, 0, 0, in);
+	struct tp_word_change done = change(1, 0, 0, in);
 
 	cr_assert(done.before == 0 && done.after == 0);
 	install();
@@ -276,8 +277,8 @@ Test(cpucache, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 	done = change(1, 0, 0, in);
 	cr_assert(done.before == 0 && done.after == 0);
 	cr_assert_null(pop(FIRST));
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
-	cr_assert_null(tp_doors_stop_own(&doors), "a second stopper");
+	cr_assert_not(tp_stack_push(&cpus, FIRST, item));
+	cr_assert_null(tp_cpus_stop_own(&cpus), "a second stopper");
 	publish();
 	expect_word(FIRST, 0, 0, 0);
 	expect_counts(0, 0);

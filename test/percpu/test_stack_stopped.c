@@ -16,15 +16,15 @@ Test(cpucache, what_is_moved_in_and_out_takes_its_lease_along)
 
 	install();
 	stack = stop(FIRST);
-	tp_cpucache_room_set(stack, 5);
+	tp_stack_room_set(stack, 5);
 	for (unsigned i = 0; i < 4; i++)
-		tp_cpucache_move_in(&doors.door[own], stack, &item[i]);
+		tp_stack_move_in(&cpus.cpu[own], stack, &item[i]);
 	expect_word(FIRST, 4, 5, 0);
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 1), &item[0], "the bottom");
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 2), &item[2], "the middle");
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 2), &item[3], "the top");
+	cr_assert_eq(tp_stack_move_out(&cpus.cpu[own], stack, 1), &item[0], "the bottom");
+	cr_assert_eq(tp_stack_move_out(&cpus.cpu[own], stack, 2), &item[2], "the middle");
+	cr_assert_eq(tp_stack_move_out(&cpus.cpu[own], stack, 2), &item[3], "the top");
 	expect_word(FIRST, 1, 5, 0);
-	cr_assert_eq(tp_cpucache_move_out(&doors.door[own], stack, 1), &item[1]);
+	cr_assert_eq(tp_stack_move_out(&cpus.cpu[own], stack, 1), &item[1]);
 	expect_word(FIRST, 0, 5, 0);
 	publish();
 	expect_counts(0, 0);
@@ -38,10 +38,10 @@ Test(cpucache, room_is_set_without_a_touch_of_depth_and_countdown)
 	stack = stop(FIRST);
 	*stack = 3 * TP_WORD_DEPTH + 2 * TP_WORD_ROOM - 5 * TP_WORD_COUNTDOWN;
 	for (unsigned room = 0; room <= TP_STACK_MAX; room++) {
-		tp_cpucache_room_set(stack, room);
+		tp_stack_room_set(stack, room);
 		expect_word(FIRST, 3, room, -5);
 	}
-	tp_cpucache_room_set(stack, 0);
+	tp_stack_room_set(stack, 0);
 	expect_word(FIRST, 3, 0, -5);
 }
 
@@ -53,14 +53,14 @@ Test(cpucache, room_is_set_without_a_touch_of_depth_and_countdown)
 static void arm(int64_t countdown)
 {
 	slabs[0][FIRST] += (uint64_t)countdown * TP_WORD_COUNTDOWN;
-	doors.door[own].armed += (uint64_t)countdown;
+	cpus.cpu[own].armed += (uint64_t)countdown;
 }
 
 static void hurry(unsigned mean)
 {
 	uint64_t *stack = stop(FIRST);
 
-	tp_cpucache_hurry(&doors.door[own], stack, mean);
+	tp_stack_shorten(&cpus.cpu[own], stack, mean);
 	publish();
 }
 
@@ -70,8 +70,8 @@ static unsigned pops_to_strike(void)
 	uint64_t after = 0;
 
 	for (unsigned pops = 1;; pops++) {
-		cr_assert_eq(tp_cpucache_pop(&doors, FIRST, &after), item);
-		cr_assert(tp_cpucache_push(&doors, FIRST, item));
+		cr_assert_eq(tp_stack_pop(&cpus, FIRST, &after), item);
+		cr_assert(tp_stack_push(&cpus, FIRST, item));
 		if ((int64_t)after < 0)
 			return pops;
 	}
@@ -85,7 +85,7 @@ Test(cpucache, a_stack_that_is_hurried_strikes_a_random_gap_later)
 
 	install();
 	room_set(FIRST, 1);
-	cr_assert(tp_cpucache_push(&doors, FIRST, item));
+	cr_assert(tp_stack_push(&cpus, FIRST, item));
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		unsigned gap;
 
@@ -111,7 +111,7 @@ Test(cpucache, a_strike_is_never_put_off_by_hurry)
 
 	install();
 	room_set(FIRST, 3);
-	cr_assert(tp_cpucache_push(&doors, FIRST, item));
+	cr_assert(tp_stack_push(&cpus, FIRST, item));
 	for (int64_t before = 200; before > -3; before--) {
 		int64_t after;
 
@@ -130,27 +130,27 @@ Test(cpucache, a_strike_is_never_put_off_by_hurry)
 
 static void close_all(void)
 {
-	tp_doors_stop_all(&doors);
-	tp_doors_close_all(&doors);
-	tp_doors_publish_all(&doors);
+	tp_cpus_stop_all(&cpus);
+	tp_cpus_close_all(&cpus);
+	tp_cpus_start_all(&cpus);
 }
 
 Test(cpucache, a_closed_cpu_gives_and_takes_nothing_for_ever)
 {
 	install();
 	room_set(FIRST, 4);
-	tp_cpucache_push(&doors, FIRST, item);
-	tp_cpucache_push(&doors, FIRST, item);
+	tp_stack_push(&cpus, FIRST, item);
+	tp_stack_push(&cpus, FIRST, item);
 	pop(FIRST);
 	close_all();
 	cr_assert_null(pop(FIRST));
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
+	cr_assert_not(tp_stack_push(&cpus, FIRST, item));
 	cr_assert_eq(change(2, 0, 0, (void *[]){item}).after, 0);
-	cr_assert_null(tp_doors_stop(&doors, own));
-	cr_assert_null(tp_doors_stop_own(&doors));
-	cr_assert_not(slab_install(&doors, own, slabs[1]));
+	cr_assert_null(tp_cpus_stop(&cpus, own));
+	cr_assert_null(tp_cpus_stop_own(&cpus));
+	cr_assert_not(slab_install(&cpus, own, slabs[1]));
 	/* Its slab is the pool's to free, and what was counted in it counts still. */
-	cr_assert_eq(doors.door[own].home, slabs[0]);
+	cr_assert_eq(cpus.cpu[own].slab, slabs[0]);
 	expect_word(FIRST, 1, 3, -1);
 	expect_counts(1, 2);
 }
@@ -158,27 +158,27 @@ Test(cpucache, a_closed_cpu_gives_and_takes_nothing_for_ever)
 Test(cpucache, a_cpu_closed_before_it_had_a_slab_gets_none)
 {
 	close_all();
-	cr_assert_not(slab_install(&doors, own, slabs[0]));
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
-	cr_assert_eq(tp_cpucache_word(&doors, own, FIRST), 0);
+	cr_assert_not(slab_install(&cpus, own, slabs[0]));
+	cr_assert_not(tp_stack_push(&cpus, FIRST, item));
+	cr_assert_eq(tp_stack_word(&cpus, own, FIRST), 0);
 }
 
 Test(cpucache, all_cpus_are_stopped_together_and_those_without_a_slab_are_not)
 {
 	install();
 	room_set(FIRST, 1);
-	tp_doors_stop_all(&doors);
-	for (unsigned cpu = 0; cpu < doors.count; cpu++)
-		cr_assert_eq(tp_door_is_stopped(&doors.door[cpu]), cpu == own);
-	cr_assert_not(tp_cpucache_push(&doors, FIRST, item));
-	tp_doors_publish_all(&doors);
-	cr_assert_not(tp_door_is_stopped(&doors.door[own]));
-	cr_assert(tp_cpucache_push(&doors, FIRST, item));
+	tp_cpus_stop_all(&cpus);
+	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
+		cr_assert_eq(tp_cpu_is_stopped(&cpus.cpu[cpu_id]), cpu_id == own);
+	cr_assert_not(tp_stack_push(&cpus, FIRST, item));
+	tp_cpus_start_all(&cpus);
+	cr_assert_not(tp_cpu_is_stopped(&cpus.cpu[own]));
+	cr_assert(tp_stack_push(&cpus, FIRST, item));
 }
 
 Test(cpucache, nobody_writes_to_the_closed_slab, .signal = SIGSEGV)
 {
-	*doors.slabs[own] = 1;
+	*cpus.visible[own] = 1;
 }
 
 Test(cpucache, counts_are_exact_at_rest_whatever_was_moved_or_armed)
@@ -197,7 +197,7 @@ Test(cpucache, counts_are_exact_at_rest_whatever_was_moved_or_armed)
 		case 0:
 		case 1:
 		case 2:
-			pushes += tp_cpucache_push(&doors, at, item);
+			pushes += tp_stack_push(&cpus, at, item);
 			break;
 		case 3:
 		case 4:
@@ -205,19 +205,19 @@ Test(cpucache, counts_are_exact_at_rest_whatever_was_moved_or_armed)
 			break;
 		case 5:
 			stack = stop(at);
-			tp_cpucache_room_set(stack, (unsigned)(random >> 30) % (SLOTS - depth + 1));
+			tp_stack_room_set(stack, (unsigned)(random >> 30) % (SLOTS - depth + 1));
 			if (random >> 20 & 1)
-				tp_cpucache_hurry(&doors.door[own], stack, 5);
+				tp_stack_shorten(&cpus.cpu[own], stack, 5);
 			break;
 		case 6:
 			stack = stop(at);
 			if (depth + tp_word_room(*stack) < SLOTS)
-				tp_cpucache_move_in(&doors.door[own], stack, item);
+				tp_stack_move_in(&cpus.cpu[own], stack, item);
 			else if (depth)
-				tp_cpucache_move_out(&doors.door[own], stack, depth);
+				tp_stack_move_out(&cpus.cpu[own], stack, depth);
 			break;
 		case 7:
-			tp_cpucache_arm(&doors, at, 50);
+			tp_stack_arm(&cpus, at, 50);
 			break;
 		}
 		if (stack)

@@ -22,7 +22,7 @@
 
 static const uint16_t stacks[] = {0, 32};
 static uint64_t slabs[CPUS][WORDS] __attribute__((aligned(TP_LINE)));
-static struct tp_doors doors;
+static struct tp_cpus cpus;
 static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
 
 static uint32_t owners[ITEMS];
@@ -51,14 +51,14 @@ static void *pop(unsigned at)
 	void *item;
 
 	tp_add_relaxed(&pops, 1u);
-	item = tp_cpucache_pop(&doors, at, &after);
+	item = tp_stack_pop(&cpus, at, &after);
 	if (!item) {
 		tp_sub_relaxed(&pops, 1u);
 		return NULL;
 	}
 	own(item);
 	if ((int64_t)after < 0)
-		tp_cpucache_arm(&doors, at, 20);
+		tp_stack_arm(&cpus, at, 20);
 	return item;
 }
 
@@ -68,7 +68,7 @@ static bool push(unsigned at, void *item)
 
 	tp_add_relaxed(&pushes, 1u);
 	disown(item);
-	pushed = tp_cpucache_push(&doors, at, item);
+	pushed = tp_stack_push(&cpus, at, item);
 	if (!pushed) {
 		own(item);
 		tp_sub_relaxed(&pushes, 1u);
@@ -115,53 +115,53 @@ static void *stop_and_move(void *hand)
 
 	while (tp_load_relaxed(&running)) {
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		unsigned cpu = (unsigned)(random >> 33) % doors.count,
+		unsigned cpu_id = (unsigned)(random >> 33) % cpus.count,
 			 what = (unsigned)(random >> 61);
-		struct tp_door *door = tp_doors_stop(&doors, cpu);
-		uint64_t *stack = door->home + stacks[(random >> 60) % 2];
+		struct tp_cpu *cpu = tp_cpus_stop(&cpus, cpu_id);
+		uint64_t *stack = cpu->slab + stacks[(random >> 60) % 2];
 		unsigned depth = tp_word_depth(*stack), slot;
 
 		if (what < 2) {
-			tp_cpucache_room_set(stack, (unsigned)(random >> 20) % (SLOTS - depth + 1));
-			tp_cpucache_hurry(door, stack, 5);
+			tp_stack_room_set(stack, (unsigned)(random >> 20) % (SLOTS - depth + 1));
+			tp_stack_shorten(cpu, stack, 5);
 		} else if (what < 4 && depth) {
 			slot = 1 + (unsigned)(random >> 20) % depth;
-			mine->item[mine->count] = tp_cpucache_move_out(door, stack, slot);
+			mine->item[mine->count] = tp_stack_move_out(cpu, stack, slot);
 			own(mine->item[mine->count++]);
 		} else if (mine->count && depth + tp_word_room(*stack) < SLOTS) {
 			disown(mine->item[--mine->count]);
-			tp_cpucache_move_in(door, stack, mine->item[mine->count]);
+			tp_stack_move_in(cpu, stack, mine->item[mine->count]);
 		}
-		tp_door_publish(door);
+		tp_cpu_start(cpu);
 		sched_yield();
 	}
 	return NULL;
 }
 
-static void start(unsigned cpus)
+static void start(unsigned cpu_count)
 {
-	cr_assert_eq(tp_doors_init(&doors, memory, cpus), 0);
-	for (unsigned cpu = 0; cpu < cpus; cpu++) {
-		struct tp_door *door;
+	cr_assert_eq(tp_cpus_init(&cpus, memory, cpu_count), 0);
+	for (unsigned cpu_id = 0; cpu_id < cpu_count; cpu_id++) {
+		struct tp_cpu *cpu;
 
-		cr_assert(slab_install(&doors, cpu, slabs[cpu]));
-		door = tp_doors_stop(&doors, cpu);
-		if (!door)
+		cr_assert(slab_install(&cpus, cpu_id, slabs[cpu_id]));
+		cpu = tp_cpus_stop(&cpus, cpu_id);
+		if (!cpu)
 			skip("a CPU of the table cannot be stopped from here");
 		for (unsigned i = 0; i < 2; i++)
-			tp_cpucache_room_set(door->home + stacks[i], SLOTS);
-		tp_door_publish(door);
+			tp_stack_room_set(cpu->slab + stacks[i], SLOTS);
+		tp_cpu_start(cpu);
 	}
 }
 
-static void run_and_count(unsigned cpus)
+static void run_and_count(unsigned cpu_count)
 {
 	static struct hand hands[THREADS + 1];
 	pthread_t thread[THREADS + 1];
-	struct tp_cpucache_counts counts, most = {0, 0};
+	struct tp_stack_counts counts, most = {0, 0};
 	unsigned held = 0, lying = 0;
 
-	start(cpus);
+	start(cpu_count);
 	for (unsigned i = 0; i < ITEMS; i++) {
 		struct hand *hand = &hands[i % (THREADS + 1)];
 
@@ -174,7 +174,7 @@ static void run_and_count(unsigned cpus)
 				     i == THREADS ? stop_and_move : pop_and_push, &hands[i]),
 			0);
 	while (tp_load_acquire(&running)) {
-		counts = tp_cpucache_count(&doors, stacks, 2);
+		counts = tp_stack_count(&cpus, stacks, 2);
 		/* A read-modify-write, which no load above can pass. */
 		int64_t true_pops = (int64_t)tp_sub_acq_rel(&pops, 0u);
 		int64_t true_pushes = (int64_t)tp_sub_acq_rel(&pushes, 0u);
@@ -187,7 +187,7 @@ static void run_and_count(unsigned cpus)
 	}
 	for (unsigned i = 0; i <= THREADS; i++)
 		pthread_join(thread[i], NULL);
-	counts = tp_cpucache_count(&doors, stacks, 2);
+	counts = tp_stack_count(&cpus, stacks, 2);
 	cr_assert_eq(counts.pops, (int64_t)pops);
 	cr_assert_eq(counts.pushes, (int64_t)pushes);
 	cr_assert(counts.pops >= most.pops && counts.pushes >= most.pushes);
@@ -196,9 +196,9 @@ static void run_and_count(unsigned cpus)
 	cr_assert_eq(twice, 0);
 	for (unsigned i = 0; i <= THREADS; i++)
 		held += hands[i].count;
-	for (unsigned cpu = 0; cpu < cpus; cpu++)
+	for (unsigned cpu_id = 0; cpu_id < cpu_count; cpu_id++)
 		for (unsigned i = 0; i < 2; i++)
-			lying += tp_word_depth(tp_cpucache_word(&doors, cpu, stacks[i]));
+			lying += tp_word_depth(tp_stack_word(&cpus, cpu_id, stacks[i]));
 	cr_assert_eq(held + lying, ITEMS, "%u held and %u in the stacks", held, lying);
 }
 
@@ -216,30 +216,30 @@ Test(cpucache_threads, one_cpu_that_all_share_counts_exactly_and_loses_nothing)
 
 Test(cpucache_threads, all_cpus_together_count_exactly_and_lose_nothing)
 {
-	unsigned cpus = tp_percpu_count();
+	unsigned cpu_count = tp_cpu_count();
 
-	run_and_count(cpus < CPUS ? cpus : CPUS);
+	run_and_count(cpu_count < CPUS ? cpu_count : CPUS);
 }
 
 /* As an arming is, of a CPU that is stopped. */
-static void arm(struct tp_door *door, uint64_t *stack, unsigned gap)
+static void arm(struct tp_cpu *cpu, uint64_t *stack, unsigned gap)
 {
 	tp_store_release(stack, *stack + gap * TP_WORD_COUNTDOWN);
-	tp_add_release(&door->armed, gap);
+	tp_add_release(&cpu->armed, gap);
 }
 
 static void *move_and_arm(void *unused)
 {
-	struct tp_door *door = tp_doors_stop(&doors, 0);
+	struct tp_cpu *cpu = tp_cpus_stop(&cpus, 0);
 
 	(void)unused;
 	for (unsigned i = 0; i < 5 * ROUNDS; i++) {
-		tp_cpucache_move_in(door, door->home, owners);
-		arm(door, door->home, 20);
-		tp_cpucache_hurry(door, door->home, 5);
-		tp_cpucache_move_out(door, door->home, 1);
+		tp_stack_move_in(cpu, cpu->slab, owners);
+		arm(cpu, cpu->slab, 20);
+		tp_stack_shorten(cpu, cpu->slab, 5);
+		tp_stack_move_out(cpu, cpu->slab, 1);
 	}
-	tp_door_publish(door);
+	tp_cpu_start(cpu);
 	tp_sub_relaxed(&running, 1u);
 	return NULL;
 }
@@ -247,7 +247,7 @@ static void *move_and_arm(void *unused)
 /* Here the truth is known without doubt: nothing was popped or pushed at all. */
 Test(cpucache_threads, a_stopper_at_work_never_makes_a_reading_rise)
 {
-	struct tp_cpucache_counts counts;
+	struct tp_stack_counts counts;
 	pthread_t thread;
 	unsigned below = 0;
 
@@ -255,13 +255,13 @@ Test(cpucache_threads, a_stopper_at_work_never_makes_a_reading_rise)
 	running = 1;
 	cr_assert_eq(pthread_create(&thread, NULL, move_and_arm, NULL), 0);
 	while (tp_load_relaxed(&running)) {
-		counts = tp_cpucache_count(&doors, stacks, 2);
+		counts = tp_stack_count(&cpus, stacks, 2);
 		cr_assert_leq(counts.pops, 0, "%lld pops", (long long)counts.pops);
 		cr_assert_leq(counts.pushes, 0, "%lld pushes", (long long)counts.pushes);
 		below += counts.pops < 0 || counts.pushes < 0;
 	}
 	pthread_join(thread, NULL);
-	counts = tp_cpucache_count(&doors, stacks, 2);
+	counts = tp_stack_count(&cpus, stacks, 2);
 	cr_assert_eq(counts.pops, 0);
 	cr_assert_eq(counts.pushes, 0);
 	cr_log_info("%u readings fell into the middle", below);
@@ -269,33 +269,33 @@ Test(cpucache_threads, a_stopper_at_work_never_makes_a_reading_rise)
 
 /* ---- the same, one instruction at a time ---- */
 
-static struct tp_cpucache_counts reading, highest;
+static struct tp_stack_counts reading, highest;
 
 static void read_counts(unsigned step)
 {
 	(void)step;
-	reading = tp_cpucache_count(&doors, stacks, 2);
+	reading = tp_stack_count(&cpus, stacks, 2);
 	highest.pops = reading.pops > highest.pops ? reading.pops : highest.pops;
 	highest.pushes = reading.pushes > highest.pushes ? reading.pushes : highest.pushes;
 }
 
 static void stopper_work(void)
 {
-	struct tp_door *door = tp_doors_stop(&doors, 0);
+	struct tp_cpu *cpu = tp_cpus_stop(&cpus, 0);
 
 	for (unsigned i = 0; i < 3; i++)
-		tp_cpucache_move_in(door, door->home, &owners[i]);
-	arm(door, door->home, 20);
-	tp_cpucache_hurry(door, door->home, 5);
+		tp_stack_move_in(cpu, cpu->slab, &owners[i]);
+	arm(cpu, cpu->slab, 20);
+	tp_stack_shorten(cpu, cpu->slab, 5);
 	for (unsigned i = 0; i < 3; i++)
-		tp_cpucache_move_out(door, door->home, 1);
-	tp_door_publish(door);
+		tp_stack_move_out(cpu, cpu->slab, 1);
+	tp_cpu_start(cpu);
 }
 
 Test(cpucache_threads, no_step_of_a_stopper_makes_a_reading_rise)
 {
 	start(1);
-	if (tp_percpu_rseq && tp_percpu_fence(0))
+	if (tp_cpu_rseq && tp_cpu_fence(0))
 		skip("a stop that is stepped through takes a fence, and they are refused");
 	step_through(stopper_work, read_counts);
 	cr_assert_eq(highest.pops, 0);
@@ -315,16 +315,16 @@ static void work_at_one_step(unsigned step)
 		return;
 	switch (one_operation) {
 	case 0:
-		tp_cpucache_move_in(&doors.door[0], stack, &owners[0]);
+		tp_stack_move_in(&cpus.cpu[0], stack, &owners[0]);
 		break;
 	case 1:
-		arm(&doors.door[0], stack, 20);
+		arm(&cpus.cpu[0], stack, 20);
 		break;
 	case 2:
-		tp_cpucache_hurry(&doors.door[0], stack, 5);
+		tp_stack_shorten(&cpus.cpu[0], stack, 5);
 		break;
 	case 3:
-		tp_cpucache_move_out(&doors.door[0], stack, 1);
+		tp_stack_move_out(&cpus.cpu[0], stack, 1);
 		break;
 	case 4:
 		stack[tp_word_depth(*stack) + 1] = (uintptr_t)&owners[0];
@@ -339,7 +339,7 @@ static void work_at_one_step(unsigned step)
 
 static void read_once(void)
 {
-	reading = tp_cpucache_count(&doors, stacks, 1);
+	reading = tp_stack_count(&cpus, stacks, 1);
 }
 
 Test(cpucache_threads, no_reading_is_above_the_truth_at_whichever_step_something_happens)
@@ -370,25 +370,25 @@ Test(cpucache_threads, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_aw
 	uint32_t item;
 
 	start(2);
-	if (tp_percpu_rseq)
+	if (tp_cpu_rseq)
 		skip("in rseq mode nobody waits for a door");
 	for (unsigned stopped = 0; stopped < 2; stopped++) {
 		unsigned other = 1 - stopped;
 
-		tp_doors_stop(&doors, stopped);
-		cr_assert(tp_cpucache_push(&doors, 0, &item));
-		cr_assert_eq(tp_word_depth(tp_cpucache_word(&doors, other, 0)), 1);
-		tp_doors_stop(&doors, other);
-		cr_assert_not(tp_cpucache_push(&doors, 0, &item));
+		tp_cpus_stop(&cpus, stopped);
+		cr_assert(tp_stack_push(&cpus, 0, &item));
+		cr_assert_eq(tp_word_depth(tp_stack_word(&cpus, other, 0)), 1);
+		tp_cpus_stop(&cpus, other);
+		cr_assert_not(tp_stack_push(&cpus, 0, &item));
 		cr_assert_null(pop(0));
-		tp_door_publish(&doors.door[other]);
-		tp_door_publish(&doors.door[stopped]);
+		tp_cpu_start(&cpus.cpu[other]);
+		tp_cpu_start(&cpus.cpu[stopped]);
 	}
 }
 
 static void *install_own(void *slab)
 {
-	return slab_install(&doors, 0, slab) ? slab : NULL;
+	return slab_install(&cpus, 0, slab) ? slab : NULL;
 }
 
 Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
@@ -396,7 +396,7 @@ Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
 	pthread_t thread[THREADS];
 	void *winner = NULL, *slab;
 
-	cr_assert_eq(tp_doors_init(&doors, memory, 1), 0);
+	cr_assert_eq(tp_cpus_init(&cpus, memory, 1), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		cr_assert_eq(pthread_create(&thread[i], NULL, install_own, slabs[i]), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -405,5 +405,5 @@ Test(cpucache_threads, of_threads_that_bring_a_slab_together_one_wins)
 		winner = slab ? slab : winner;
 	}
 	cr_assert_not_null(winner);
-	cr_assert_eq((void *)doors.door[0].home, winner);
+	cr_assert_eq((void *)cpus.cpu[0].slab, winner);
 }

@@ -10,7 +10,7 @@
 #include "cpus.h"
 #include "percpu/rseq.h"
 
-#if defined(__x86_64__) && TP_SEQUENCES
+#if defined(__x86_64__) && TP_RSEQ_PRESENT
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -35,7 +35,7 @@ static unsigned tier(void)
 
 static uint64_t word(void)
 {
-	return tp_tiers_word(&pool->tiers, tp_percpu_id(), tier());
+	return tp_tiers_word(&pool->tiers, tp_cpu_id(), tier());
 }
 
 /* A countdown begins at 0: the first pop is a strike. */
@@ -82,7 +82,7 @@ static void prepare_depot(void)
 static void prepare_without_fences(void)
 {
 	prepare_stack();
-	pool->tiers.doors.fence_lost = 1;
+	pool->tiers.cpus.fence_lost = 1;
 }
 
 static void act_tick(void)
@@ -128,15 +128,15 @@ static void act_put(void)
 static void act_pop(void)
 {
 	uint64_t after;
-	tierpool_buf *b = tp_cpucache_pop(&pool->tiers.doors, pool->tiers.at[tier()], &after);
+	tierpool_buf *b = tp_stack_pop(&pool->tiers.cpus, pool->tiers.stack_index[tier()], &after);
 
 	if (!b) {
 		act_get();
 		return;
 	}
-	tp_shadow_show(b->data, b->cap);
+	tp_unpoison(b->data, b->cap);
 	b->len = 0;
-	tp_control_set(b, ours.buffer[0]->tp_control);
+	tp_bufstate_set(b, ours.buffer[0]->tp_state);
 	take_this(&ours, b);
 }
 
@@ -144,14 +144,14 @@ static void act_pop(void)
 static void act_push(void)
 {
 	tierpool_buf *b = ours.buffer[--ours.count];
-	uint32_t control = b->tp_control;
+	uint32_t control = b->tp_state;
 
-	tp_control_set(b, tp_control(TP_STATE_IDLE));
-	tp_shadow_hide(b->data, b->cap);
-	if (tp_cpucache_push(&pool->tiers.doors, b->tp_word, b))
+	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
+	tp_poison(b->data, b->cap);
+	if (tp_stack_push(&pool->tiers.cpus, b->tp_stack_index, b))
 		return;
-	tp_shadow_show(b->data, b->cap);
-	tp_control_set(b, control);
+	tp_unpoison(b->data, b->cap);
+	tp_bufstate_set(b, control);
 	tierpool_put(b);
 }
 
@@ -221,7 +221,7 @@ static void rival_drains(void)
 static void rival_trims(void)
 {
 	/* It would wait for the other, where that is held while it stops the CPU. */
-	if (!tp_load_relaxed(&pool->tiers.doors.door[tp_percpu_id()].lock))
+	if (!tp_load_relaxed(&pool->tiers.cpus.cpu[tp_cpu_id()].lock))
 		tierpool_trim(pool, 0);
 }
 
@@ -243,17 +243,17 @@ static void child_run(void)
 		.backing = &backing};
 	pthread_t thread;
 	uint64_t slow;
-	unsigned cpu;
+	unsigned cpu_id;
 
 	counting_backing_init(&counting);
 	stay_on_this_cpu();
-	cpu = tp_percpu_id();
+	cpu_id = tp_cpu_id();
 	for (;; trace_mark()) {
 		alarm(30); /* should anything here wait for ever */
 		if (tierpool_create(&pool, &options))
 			fail("no pool");
 		scene->prepare();
-		if (scene->rival && pthread_create(&thread, NULL, rival_run, &cpu))
+		if (scene->rival && pthread_create(&thread, NULL, rival_run, &cpu_id))
 			fail("no thread");
 		slow = pool->counters.slow_gets + pool->counters.slow_puts;
 		trace_mark();
@@ -271,7 +271,7 @@ static void child_run(void)
 
 static void setup(void)
 {
-	if (strcmp(tp_percpu_mode(), "rseq"))
+	if (strcmp(tp_cpu_mode(), "rseq"))
 		skip("the mode is locked, there are no sequences to be held in");
 	cr_assert_leq(trace_sequences(), TRACE_SEQUENCES_MOST);
 	stay_on_this_cpu();
@@ -320,7 +320,7 @@ Test(traced, stepped_through_every_pass_aborts_and_each_call_ends_the_slow_way)
 		cr_assert_lt(steps, STEPS_MOST, "%s does not end", name);
 		fault = end(1);
 		cr_assert_null(fault, "%s: %s", name, fault);
-		cr_assert_geq(passes, TP_SEQUENCE_TRIES, "%s: %u passes", name, passes);
+		cr_assert_geq(passes, TP_RSEQ_TRIES, "%s: %u passes", name, passes);
 		cr_assert_eq(further, 0, "%s: a pass did not abort", name);
 		cr_assert_eq(scene->slow, plays[i].calls, "%s: not the slow way", name);
 		cr_log_info("%s: %u steps, %u passes\n", name, steps, passes);
@@ -432,9 +432,9 @@ Test(traced, whoever_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhil
 	for (unsigned i = 0; i < trace_sequences(); i++)
 		if (reached[i])
 			count++;
-		else if (!tp_shadow_watched) /* else nothing comes to those in line */
+		else if (!tp_poison_watched) /* else nothing comes to those in line */
 			fprintf(stderr, "traced: no play comes to sequence %u\n", i);
-	cr_assert_geq(count, tp_shadow_watched ? 3 : 5);
+	cr_assert_geq(count, tp_poison_watched ? 3 : 5);
 }
 
 Test(traced, control_without_the_abort_buffers_are_doubled_or_lost)

@@ -247,7 +247,7 @@ Test(misuse, every_call_on_a_header_that_was_overwritten_is_told_and_does_nothin
 	for (size_t i = 0; i < CALLS; i++) {
 		if (!strncmp(calls[i].name, "append", 6))
 			continue;
-		b->tp_control = 0;
+		b->tp_state = 0;
 		expect_refused(&calls[i], b, NAME, "its header was overwritten");
 		memcpy((void *)b, &header, sizeof header);
 	}
@@ -385,7 +385,7 @@ Test(misuse, without_a_handler_every_kind_names_pool_deed_and_size_and_aborts)
 	b->len = 0;
 	tierpool_buf_open(b);
 	expect_abort(&calls[0], b, "put while its stream is open");
-	b->tp_control = 0;
+	b->tp_state = 0;
 	for (size_t i = 0; i < CALLS; i++)
 		if (strncmp(calls[i].name, "append", 6))
 			expect_abort(&calls[i], b, "its header was overwritten");

@@ -46,7 +46,7 @@ static void *visit(void *pool)
 /* Receives so many visits, one after the other: a thread each, or all of them itself. */
 struct host {
 	tierpool *pool;
-	unsigned cpu; /* or ANYWHERE */
+	unsigned cpu_id; /* or ANYWHERE */
 	unsigned visits;
 	bool by_threads;
 	pthread_t thread;
@@ -58,8 +58,8 @@ static void *receive(void *argument)
 {
 	struct host *host = argument;
 
-	if (host->cpu != ANYWHERE)
-		pin(host->cpu);
+	if (host->cpu_id != ANYWHERE)
+		pin(host->cpu_id);
 	for (unsigned i = 0; i < host->visits; i++) {
 		pthread_t guest; /* where its host is, by inheritance */
 
@@ -81,7 +81,7 @@ static struct tierpool_stats receive_all(
 
 	for (unsigned i = 0; i < hosts; i++) {
 		host[i] = (struct host){.pool = pool,
-			.cpu = pinned ? i : ANYWHERE,
+			.cpu_id = pinned ? i : ANYWHERE,
 			.visits = (unsigned)COME_AND_GO / hosts,
 			.by_threads = by_threads};
 		cr_assert_eq(pthread_create(&host[i].thread, NULL, receive, &host[i]), 0);
@@ -131,7 +131,7 @@ Test(pool_cpus, threads_that_come_and_go_leave_what_one_that_stays_leaves, .time
  */
 static size_t most_of_a_tier(const tierpool *pool, unsigned tier)
 {
-	return AT_ONCE + (pool->tiers.doors.count + 1) * pool->tiers.tier[tier].limit;
+	return AT_ONCE + (pool->tiers.cpus.count + 1) * pool->tiers.tier[tier].limit;
 }
 
 Test(pool_cpus, threads_that_come_and_go_anywhere_leave_no_more_than_cpus_hold, .timeout = 120)
@@ -239,10 +239,10 @@ static size_t idle_elsewhere(void)
 	const struct tp_tiers *tiers = &left.pool->tiers;
 	size_t sum = 0;
 
-	for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
 		for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
-			if (cpu != left.stays)
-				sum += tp_word_depth(tp_tiers_word(tiers, cpu, tier));
+			if (cpu_id != left.stays)
+				sum += tp_word_depth(tp_tiers_word(tiers, cpu_id, tier));
 	return sum;
 }
 

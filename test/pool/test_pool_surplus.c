@@ -267,12 +267,12 @@ Test(pool, after_a_slow_call_few_hits_notice_it_however_many_there_were)
 	struct tp_decay_cpu *state;
 
 	cycle(pool, SIZE, 1);
-	state = &pool->tiers.decay.cpu[tp_percpu_current(pool->tiers.doors.count)];
+	state = &pool->tiers.decay.per_cpu[tp_cpu_current(pool->tiers.cpus.count)];
 	for (unsigned round = 0; round < 20; round++) {
 		for (unsigned hits = 0; hits < 50000; hits++)
 			pair(pool, SIZE);
 		/* As if the last slow call were a sixteenth of a period ago. */
-		state->hurried_ms -= LONG / 16;
+		state->shortened_ms -= LONG / 16;
 		cycle(pool, 64, round + 1);
 		cr_assert_leq(hits_to_notice(pool), 31u, "in round %u", round);
 	}

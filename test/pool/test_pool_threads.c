@@ -313,8 +313,8 @@ struct inside {
 static void *stay_inside(void *argument)
 {
 	struct inside *in = argument;
-	pthread_mutex_t *mutex[] = {&in->pool->headers.lock, &in->pool->sites.lock,
-		&in->pool->tiers.tier[0].depot.lock};
+	pthread_mutex_t *mutex[] = {
+		&in->pool->heads.lock, &in->pool->sites.lock, &in->pool->tiers.tier[0].depot.lock};
 
 	if (in->which == 0)
 		tp_tiers_lock(&in->pool->tiers);

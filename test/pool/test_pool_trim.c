@@ -51,11 +51,11 @@ static unsigned fill_layers(tierpool *pool)
 		for (unsigned i = 0; i < LAYERS; i++)
 			layer_borrow(pool, &layers[i], b[cpus][i]);
 	for (int aged = 1; aged >= 0; aged--) {
-		for (unsigned cpu = 0; cpu < cpus; cpu++) {
-			pin(cpu);
+		for (unsigned cpu_id = 0; cpu_id < cpus; cpu_id++) {
+			pin(cpu_id);
 			for (unsigned i = 0; i < LAYERS; i++)
 				if (layers[i].aged == aged)
-					layer_put(&layers[i], b[cpu][i]);
+					layer_put(&layers[i], b[cpu_id][i]);
 		}
 		if (aged)
 			tierpool_tick(pool);
@@ -69,8 +69,8 @@ static void layers_check(const tierpool *pool)
 	for (unsigned i = 0; i < LAYERS; i++) {
 		unsigned tier = tp_sizeclass_of(&pool->sizes, layers[i].size), stacks = 0;
 
-		for (unsigned cpu = 0; cpu < pool->tiers.doors.count; cpu++)
-			stacks += tp_word_depth(tp_tiers_word(&pool->tiers, cpu, tier)) != 0;
+		for (unsigned cpu_id = 0; cpu_id < pool->tiers.cpus.count; cpu_id++)
+			stacks += tp_word_depth(tp_tiers_word(&pool->tiers, cpu_id, tier)) != 0;
 		cr_assert_geq(stacks, pin(1) ? 2 : 1, "tier %u", tier);
 		cr_assert_gt(tp_depot_count(&pool->tiers.tier[tier].depot), 0, "tier %u", tier);
 	}

@@ -321,7 +321,7 @@ Test(stats, settings_and_names_are_told)
 	cr_assert_lt(s.default_size, 2 * KIB);
 	cr_assert_str_eq(s.backing, mallocx ? "jemalloc" : "libc");
 	cr_assert(!strcmp(s.percpu, "locked") || !strcmp(s.percpu, "rseq"));
-	cr_assert_str_eq(s.percpu, tp_percpu_mode());
+	cr_assert_str_eq(s.percpu, tp_cpu_mode());
 	cr_assert_eq(s.calibrations, 0);
 	tierpool_destroy(pool);
 	counting_backing_init(&counting);

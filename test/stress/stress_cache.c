@@ -267,7 +267,7 @@ static void round_check(void)
 
 static bool prepare(void)
 {
-	workers = (unsigned)tp_max(4, tp_percpu_count() + 2);
+	workers = (unsigned)tp_max(4, tp_cpu_count() + 2);
 	object_count = 2 * workers * HAND + 1024;
 	objects = aligned_alloc(TP_LINE, object_count * sizeof *objects);
 	threads = aligned_alloc(2 * TP_LINE, workers * sizeof *threads);
@@ -312,7 +312,7 @@ int main(int argc, char **argv)
 	       "signals, %s\n",
 		broken ? "FAILED" : "ok", workers, (unsigned long)rounds, (unsigned long)gets,
 		(unsigned long)created, (unsigned long)migrations, (unsigned long)signals,
-		tp_percpu_mode());
+		tp_cpu_mode());
 	free(objects);
 	free(threads);
 	return broken;

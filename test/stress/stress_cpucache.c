@@ -48,7 +48,7 @@ static void work_rarely(struct thread *me, unsigned tier, bool done)
 	if (done && what == 0)
 		me->migrations += migrate(&me->random);
 	if (done && what == 1)
-		stop_one(me, tp_doors_stop_own(&doors));
+		stop_one(me, tp_cpus_stop_own(&cpus));
 }
 
 static void *worker(void *argument)
@@ -85,9 +85,9 @@ static void *stopper(void *argument)
 		if (what == 0)
 			stop_all(me);
 		else if (what == 1)
-			stop_one(me, tp_doors_stop_own(&doors));
+			stop_one(me, tp_cpus_stop_own(&cpus));
 		else
-			stop_one(me, tp_doors_stop(&doors, below(&me->random, doors.count)));
+			stop_one(me, tp_cpus_stop(&cpus, below(&me->random, cpus.count)));
 		/* While slabs are brought. */
 		if (me->stops < FIRST_STOPS) {
 			due = now_us();
@@ -103,7 +103,7 @@ static void *stopper(void *argument)
 
 static void read_once(void)
 {
-	struct tp_cpucache_counts counts = tp_cpucache_count(&doors, at, TIERS);
+	struct tp_stack_counts counts = tp_stack_count(&cpus, at, TIERS);
 	uint64_t pops = 0, pushes = 0;
 
 	/* After the counts, whose acquire keeps it there: what they count is in these. */
@@ -114,9 +114,9 @@ static void read_once(void)
 	if (counts.pops > (int64_t)pops || counts.pushes > (int64_t)pushes)
 		broke("%ld pops are counted of %ld, %ld pushes of %ld", (long)counts.pops,
 			(long)pops, (long)counts.pushes, (long)pushes);
-	for (unsigned cpu = 0; cpu < doors.count; cpu++)
+	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			if (tp_word_held(tp_cpucache_word(&doors, cpu, at[tier])) > SLOTS)
+			if (tp_word_held(tp_stack_word(&cpus, cpu_id, at[tier])) > SLOTS)
 				broke("a stack holds more than it may");
 }
 
@@ -140,7 +140,7 @@ static struct totals {
 static void round_start(void)
 {
 	stop = 0;
-	if (tp_doors_init(&doors, base + TP_SLABS_AT, doors.count)) {
+	if (tp_cpus_init(&cpus, base + TP_VISIBLE_OFFSET, cpus.count)) {
 		broke("no closed slab");
 		return;
 	}
@@ -159,16 +159,16 @@ static void round_start(void)
 /* As a pool is destroyed, while others are at work. */
 static void round_close(void)
 {
-	tp_doors_stop_all(&doors);
-	for (unsigned cpu = 0; cpu < doors.count; cpu++)
+	tp_cpus_stop_all(&cpus);
+	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			closed_words[cpu][tier] = tp_cpucache_word(&doors, cpu, at[tier]);
-	tp_doors_close_all(&doors);
-	tp_doors_publish_all(&doors);
+			closed_words[cpu_id][tier] = tp_stack_word(&cpus, cpu_id, at[tier]);
+	tp_cpus_close_all(&cpus);
+	tp_cpus_start_all(&cpus);
 	usleep(500);
-	for (unsigned cpu = 0; cpu < doors.count; cpu++)
+	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			if (closed_words[cpu][tier] != tp_cpucache_word(&doors, cpu, at[tier]))
+			if (closed_words[cpu_id][tier] != tp_stack_word(&cpus, cpu_id, at[tier]))
 				broke("a closed CPU's word has changed");
 }
 
@@ -210,9 +210,9 @@ static void stacks_check(void)
 
 		for (unsigned i = 0; i <= workers; i++)
 			leased += threads[i].leased[tier];
-		for (unsigned cpu = 0; cpu < doors.count; cpu++)
-			if (doors.door[cpu].home)
-				held += stack_check(doors.door[cpu].home + at[tier]);
+		for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
+			if (cpus.cpu[cpu_id].slab)
+				held += stack_check(cpus.cpu[cpu_id].slab + at[tier]);
 		if (held != leased)
 			broke("%ld are leased, and words say %ld", (long)leased, (long)held);
 	}
@@ -237,13 +237,13 @@ static void thread_check(const struct thread *t, struct totals *all)
 /* Nobody is at work any more. */
 static void round_check(void)
 {
-	struct tp_cpucache_counts counts = tp_cpucache_count(&doors, at, TIERS);
+	struct tp_stack_counts counts = tp_stack_count(&cpus, at, TIERS);
 	struct totals before = total;
 
 	for (unsigned i = 0; i <= workers; i++)
 		thread_check(&threads[i], &total);
 	total.rounds++;
-	total.fences += doors.fences;
+	total.fences += cpus.fences;
 	stacks_check();
 	items_check();
 	if (counts.pops != (int64_t)(total.pops - before.pops) ||
@@ -251,8 +251,8 @@ static void round_check(void)
 		broke("at the end %ld pops are counted of %lu, %ld pushes of %lu",
 			(long)counts.pops, (unsigned long)(total.pops - before.pops),
 			(long)counts.pushes, (unsigned long)(total.pushes - before.pushes));
-	for (unsigned cpu = 0; cpu < doors.count; cpu++)
-		free(doors.door[cpu].home);
+	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
+		free(cpus.cpu[cpu_id].slab);
 }
 
 /* What does not change from round to round. */
@@ -260,17 +260,17 @@ static bool prepare(void)
 {
 	bool done = disturbances_init();
 
-	tp_percpu_start();
-	doors.count = tp_percpu_count();
-	fast = (struct tp_fast){tp_percpu_rseq, doors.count};
-	workers = (unsigned)tp_max(4, doors.count + 2);
+	tp_cpu_init();
+	cpus.count = tp_cpu_count();
+	fast = (struct tp_fast){tp_cpu_rseq, cpus.count};
+	workers = (unsigned)tp_max(4, cpus.count + 2);
 	/* So many that stacks are neither full nor empty all the time. */
-	item_count = (size_t)workers * HAND / 2 + (size_t)doors.count * TIERS * SLOTS / 2;
+	item_count = (size_t)workers * HAND / 2 + (size_t)cpus.count * TIERS * SLOTS / 2;
 	items = aligned_alloc(TP_LINE, item_count * sizeof *items);
-	base = aligned_alloc(
-		2 * TP_LINE, tp_round_up(TP_SLABS_AT + tp_doors_bytes(doors.count), 2 * TP_LINE));
+	base = aligned_alloc(2 * TP_LINE,
+		tp_round_up(TP_VISIBLE_OFFSET + tp_cpus_bytes(cpus.count), 2 * TP_LINE));
 	threads = aligned_alloc(2 * TP_LINE, (workers + 1) * sizeof *threads);
-	closed_words = calloc(doors.count, sizeof *closed_words);
+	closed_words = calloc(cpus.count, sizeof *closed_words);
 	if (!items || !base || !threads || !closed_words)
 		return false;
 	for (unsigned i = 0; i <= workers; i++) {
@@ -302,6 +302,6 @@ int main(int argc, char **argv)
 		broken ? "FAILED" : "ok", workers, (unsigned long)total.rounds,
 		(unsigned long)total.pops, (unsigned long)total.changes, (unsigned long)total.stops,
 		(unsigned long)total.fences, (unsigned long)total.migrations,
-		(unsigned long)signals, tp_percpu_mode());
+		(unsigned long)signals, tp_cpu_mode());
 	return broken;
 }

@@ -21,7 +21,7 @@
 
 static const uint16_t stacks[] = {FIRST, SECOND};
 static uint64_t slabs[2][WORDS] __attribute__((aligned(TP_LINE)));
-static struct tp_doors doors;
+static struct tp_cpus cpus;
 static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
 static unsigned own; /* the CPU that each test stays on */
 static int item[SLOTS];
@@ -30,37 +30,37 @@ static int item[SLOTS];
 static inline void setup(void)
 {
 	stay_on_this_cpu();
-	own = tp_percpu_current(CPUS);
-	if (own != tp_percpu_id())
+	own = tp_cpu_current(CPUS);
+	if (own != tp_cpu_id())
 		skip("this CPU is beyond the table of the test");
-	cr_assert_leq(tp_doors_bytes(own + 1), sizeof memory);
-	cr_assert_eq(tp_doors_init(&doors, memory, own + 1), 0);
+	cr_assert_leq(tp_cpus_bytes(own + 1), sizeof memory);
+	cr_assert_eq(tp_cpus_init(&cpus, memory, own + 1), 0);
 }
 
 static inline void install(void)
 {
-	cr_assert_null(tp_doors_stop(&doors, own));
-	cr_assert_null(tp_doors_stop_own(&doors));
-	cr_assert(slab_install(&doors, own, slabs[0]));
+	cr_assert_null(tp_cpus_stop(&cpus, own));
+	cr_assert_null(tp_cpus_stop_own(&cpus));
+	cr_assert(slab_install(&cpus, own, slabs[0]));
 }
 
 /* The stopped CPU's stack. */
 static inline uint64_t *stop(unsigned at)
 {
-	struct tp_door *door = tp_doors_stop(&doors, own);
+	struct tp_cpu *cpu = tp_cpus_stop(&cpus, own);
 
-	cr_assert_eq(door, &doors.door[own]);
-	return door->home + at;
+	cr_assert_eq(cpu, &cpus.cpu[own]);
+	return cpu->slab + at;
 }
 
 static inline void publish(void)
 {
-	tp_door_publish(&doors.door[own]);
+	tp_cpu_start(&cpus.cpu[own]);
 }
 
 static inline void room_set(unsigned at, unsigned room)
 {
-	tp_cpucache_room_set(stop(at), room);
+	tp_stack_room_set(stop(at), room);
 	publish();
 }
 
@@ -68,12 +68,12 @@ static inline void *pop(unsigned at)
 {
 	uint64_t after;
 
-	return tp_cpucache_pop(&doors, at, &after);
+	return tp_stack_pop(&cpus, at, &after);
 }
 
 static inline void expect_word(unsigned at, unsigned depth, unsigned room, int64_t countdown)
 {
-	uint64_t word = tp_cpucache_word(&doors, own, at);
+	uint64_t word = tp_stack_word(&cpus, own, at);
 
 	cr_assert_eq(tp_word_depth(word), depth, "depth %u", tp_word_depth(word));
 	cr_assert_eq(tp_word_room(word), room, "room %u", tp_word_room(word));
@@ -82,7 +82,7 @@ static inline void expect_word(unsigned at, unsigned depth, unsigned room, int64
 
 static inline void expect_counts(int64_t pops, int64_t pushes)
 {
-	struct tp_cpucache_counts counts = tp_cpucache_count(&doors, stacks, 2);
+	struct tp_stack_counts counts = tp_stack_count(&cpus, stacks, 2);
 
 	cr_assert_eq(counts.pops, pops, "%lld pops", (long long)counts.pops);
 	cr_assert_eq(counts.pushes, pushes, "%lld pushes", (long long)counts.pushes);
@@ -94,13 +94,13 @@ static inline uint64_t to_decide(uint64_t word, const void *wanted)
 	return wanted ? *(const uint64_t *)wanted : word;
 }
 
-static inline struct tp_change change(
+static inline struct tp_word_change change(
 	unsigned depth, unsigned room, int64_t countdown, void **items)
 {
 	uint64_t wanted = depth * TP_WORD_DEPTH + room * TP_WORD_ROOM +
 			  (uint64_t)countdown * TP_WORD_COUNTDOWN;
 
-	return tp_cpucache_change(&doors, FIRST, to_decide, &wanted, items);
+	return tp_stack_change(&cpus, FIRST, to_decide, &wanted, items);
 }
 
 #endif

@@ -22,7 +22,7 @@
 
 static const uint16_t at[STACKS] = {0, WORDS / 2};
 static uint64_t slab[OTHERS + 1][WORDS] __attribute__((aligned(TP_LINE)));
-static struct tp_doors doors;
+static struct tp_cpus cpus;
 static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
 static struct tp_decay_cpu decay_memory[2 * CPUS];
 static struct tp_decay decay;
@@ -34,13 +34,13 @@ static struct {
 } aged[OTHERS + 1];
 static unsigned pieces_more; /* that each CPU takes in a tick, behind the first */
 
-static inline bool age(void *context, struct tp_door *door, uint16_t *progress, unsigned ticks)
+static inline bool age(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
 {
 	(void)progress;
-	unsigned i = (unsigned)(door - doors.door) - own;
+	unsigned i = (unsigned)(cpu - cpus.cpu) - own;
 
 	cr_assert_eq(context, &decay);
-	cr_assert(tp_door_is_stopped(door), "aged a CPU that may pop and push meanwhile");
+	cr_assert(tp_cpu_is_stopped(cpu), "aged a CPU that may pop and push meanwhile");
 	aged[i].pieces++;
 	aged[i].ticks += ticks;
 	return aged[i].pieces % (pieces_more + 1) == 0;
@@ -63,14 +63,14 @@ static inline bool some(void)
 	return tp_decay_some(&decay, &ager);
 }
 
-static inline struct tp_door *door_of(unsigned i)
+static inline struct tp_cpu *cpu_of(unsigned i)
 {
-	return &doors.door[own + i];
+	return &cpus.cpu[own + i];
 }
 
 static inline struct tp_decay_cpu *state_of(unsigned i)
 {
-	return &decay.cpu[own + i];
+	return &decay.per_cpu[own + i];
 }
 
 /* Ticks that have begun and were not done there. */
@@ -100,16 +100,16 @@ static inline void fill(unsigned i)
 {
 	for (unsigned stack = 0; stack < STACKS; stack++)
 		slab[i][at[stack]] = TP_WORD_DEPTH + 2 * TP_WORD_ROOM + FAR * TP_WORD_COUNTDOWN;
-	tp_add_relaxed(&door_of(i)->armed, (uint64_t)STACKS * FAR);
+	tp_add_relaxed(&cpu_of(i)->armed, (uint64_t)STACKS * FAR);
 }
 
 static inline void join(unsigned i)
 {
-	struct tp_door *door = tp_doors_claim(&doors, own + i);
+	struct tp_cpu *cpu = tp_cpus_claim(&cpus, own + i);
 
-	cr_assert(door);
-	tp_decay_cpu_joins(&decay, door);
-	tp_door_install(door, slab[i]);
+	cr_assert(cpu);
+	tp_decay_cpu_joins(&decay, cpu);
+	tp_cpu_install(cpu, slab[i]);
 }
 
 /*
@@ -120,8 +120,8 @@ static inline void hold(unsigned i, unsigned depth, unsigned room)
 	for (unsigned stack = 0; stack < STACKS; stack++) {
 		uint64_t *word = &slab[i][at[stack]];
 
-		door_of(i)->moved_in += depth;
-		door_of(i)->moved_out += tp_word_depth(*word);
+		cpu_of(i)->moved_in += depth;
+		cpu_of(i)->moved_out += tp_word_depth(*word);
 		*word = (*word & -TP_WORD_COUNTDOWN) | depth * TP_WORD_DEPTH | room * TP_WORD_ROOM;
 	}
 }
@@ -139,14 +139,14 @@ static inline void work(unsigned i, unsigned pairs)
 static inline void start_with(unsigned others, unsigned in_use, unsigned ms)
 {
 	pin(0);
-	own = tp_percpu_current(CPUS);
-	if (own != tp_percpu_id() || tp_doors_bytes(own + 1 + OTHERS) > sizeof memory ||
+	own = tp_cpu_current(CPUS);
+	if (own != tp_cpu_id() || tp_cpus_bytes(own + 1 + OTHERS) > sizeof memory ||
 		tp_decay_bytes(own + 1 + OTHERS) > sizeof decay_memory)
 		skip("this CPU is beyond the table of the test");
-	cr_assert_eq(tp_doors_init(&doors, memory, own + 1 + others), 0);
-	if (tp_percpu_rseq && others && tp_percpu_fence(0))
+	cr_assert_eq(tp_cpus_init(&cpus, memory, own + 1 + others), 0);
+	if (tp_cpu_rseq && others && tp_cpu_fence(0))
 		skip("other CPUs cannot be stopped, since fences are refused");
-	tp_decay_init(&decay, decay_memory, &doors, at, STACKS, ms);
+	tp_decay_init(&decay, decay_memory, &cpus, at, STACKS, ms);
 	for (unsigned i = 0; i < in_use; i++) {
 		fill(i);
 		join(i);

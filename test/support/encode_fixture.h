@@ -42,7 +42,7 @@ static inline void folder_new(void)
 {
 	cr_assert_not_null(mkdtemp(folder));
 	/* The mode that can be had: of one that cannot, the program would tell on stderr. */
-	cr_assert_eq(setenv("TIERPOOL_PERCPU", tp_percpu_mode(), 1), 0);
+	cr_assert_eq(setenv("TIERPOOL_PERCPU", tp_cpu_mode(), 1), 0);
 }
 
 static inline void folder_end(void)

@@ -28,7 +28,7 @@ struct fixture {
 	tierpool_buf buffer[FIXTURE_BUFFERS] __attribute__((aligned(TP_LINE)));
 	bool kept[FIXTURE_BUFFERS];  /* whether the layer has it */
 	size_t leased[TP_TIERS_MAX]; /* leases that came out with victims */
-	struct tp_list victims;
+	struct tp_buflist victims;
 };
 
 static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *sizes, size_t retain,
@@ -41,7 +41,7 @@ static inline int fixture_init(struct fixture *f, size_t tiers, const size_t *si
 	calls = counting_backing_calls(&f->counting);
 	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
-	cr_assert_leq(tp_tiers_cpu_bytes(tp_percpu_count()), sizeof f->cpus);
+	cr_assert_leq(tp_tiers_cpu_bytes(tp_cpu_count()), sizeof f->cpus);
 	return tp_tiers_init(
 		&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared, max_idle, UINT_MAX, 0);
 }
@@ -63,7 +63,7 @@ static inline tierpool_buf *make(struct fixture *f, unsigned tier)
 
 	cr_assert_leq(f->made, FIXTURE_BUFFERS);
 	b->tp_tier = (uint8_t)tier;
-	b->tp_control = tp_control(TP_STATE_IDLE);
+	b->tp_state = tp_bufstate(TP_STATE_IDLE);
 	return b;
 }
 
@@ -72,7 +72,7 @@ static inline enum tp_kept keep(struct fixture *f, tierpool_buf *b)
 {
 	enum tp_kept result;
 
-	b->tp_control = tp_control(TP_STATE_IDLE);
+	b->tp_state = tp_bufstate(TP_STATE_IDLE);
 	result = tp_idle_keep(&f->tiers, b, &f->victims);
 	if (result == TP_KEPT)
 		f->kept[index_of(f, b)] = true;
@@ -106,7 +106,7 @@ static inline tierpool_buf *take(struct fixture *f, unsigned tier)
 
 static inline tierpool_buf *evict(struct fixture *f, unsigned tier)
 {
-	tierpool_buf *b = tp_drain_evict(&f->tiers, tier);
+	tierpool_buf *b = tp_idle_evict(&f->tiers, tier);
 
 	if (b)
 		f->leased[came_out(f, b)->tp_tier]++;
@@ -118,7 +118,7 @@ static inline size_t victims_take(struct fixture *f, tierpool_buf **out)
 {
 	size_t n = 0;
 
-	for (tierpool_buf *b; (b = tp_list_pop(&f->victims)); n++) {
+	for (tierpool_buf *b; (b = tp_buflist_pop(&f->victims)); n++) {
 		f->leased[came_out(f, b)->tp_tier]++;
 		if (out)
 			out[n] = b;
@@ -136,17 +136,17 @@ static inline void unlease_all(struct fixture *f)
 
 static inline unsigned own_cpu(const struct fixture *f)
 {
-	return tp_percpu_current(f->tiers.doors.count);
+	return tp_cpu_current(f->tiers.cpus.count);
 }
 
-static inline unsigned depth_on(const struct fixture *f, unsigned cpu, unsigned tier)
+static inline unsigned depth_on(const struct fixture *f, unsigned cpu_id, unsigned tier)
 {
-	return tp_word_depth(tp_cpucache_word(&f->tiers.doors, cpu, f->tiers.at[tier]));
+	return tp_word_depth(tp_stack_word(&f->tiers.cpus, cpu_id, f->tiers.stack_index[tier]));
 }
 
-static inline unsigned room_on(const struct fixture *f, unsigned cpu, unsigned tier)
+static inline unsigned room_on(const struct fixture *f, unsigned cpu_id, unsigned tier)
 {
-	return tp_word_room(tp_cpucache_word(&f->tiers.doors, cpu, f->tiers.at[tier]));
+	return tp_word_room(tp_stack_word(&f->tiers.cpus, cpu_id, f->tiers.stack_index[tier]));
 }
 
 static inline size_t depot_count(const struct fixture *f, unsigned tier)
@@ -166,8 +166,8 @@ static inline const char *lease_fault(const struct fixture *f, size_t other)
 	for (unsigned tier = 0; tier < f->sizes.count; tier++) {
 		size_t n = depot_count(f, tier) + f->leased[tier];
 
-		for (unsigned cpu = 0; cpu < tiers->doors.count; cpu++)
-			n += depth_on(f, cpu, tier) + room_on(f, cpu, tier);
+		for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+			n += depth_on(f, cpu_id, tier) + room_on(f, cpu_id, tier);
 		if (n != tiers->tier[tier].many.leased)
 			return "leased counts are not the sum of their parts";
 		if (n > tiers->max_idle)
@@ -196,7 +196,7 @@ static inline void assert_leases(const struct fixture *f)
 /* Closes the layer, and finds in it exactly what the model says that it has. */
 static inline void fixture_end(struct fixture *f)
 {
-	tp_drain_close(&f->tiers, &f->victims);
+	tp_idle_close(&f->tiers, &f->victims);
 	victims_take(f, NULL);
 	assert_leases(f);
 	unlease_all(f);

@@ -26,9 +26,9 @@ unsigned tp_inject_loops;
 /* One call in so many is held up: the fewer calls there are, the more of them. */
 #define INJECT_ONE_IN 64
 static const unsigned inject_one_in[TP_POINTS] = {
-	[TP_POINT_SHUT] = 8,
+	[TP_POINT_HIDDEN] = 8,
 	[TP_POINT_STOPPED] = 8,
-	[TP_POINT_PUBLISH] = 8,
+	[TP_POINT_START] = 8,
 	[TP_POINT_INSTALL] = 1,
 	[TP_POINT_MOVE] = 32,
 };

@@ -87,10 +87,10 @@ static inline ptrdiff_t area_offset(void)
 	return (char *)&area - (char *)__builtin_thread_pointer();
 }
 
-/* From where the slab pointers are TP_SLABS_AT away. */
+/* From where the slab pointers are TP_VISIBLE_OFFSET away. */
 static inline const void *base(void)
 {
-	return (const void *)((uintptr_t)slabs - TP_SLABS_AT);
+	return (const void *)((uintptr_t)slabs - TP_VISIBLE_OFFSET);
 }
 
 /* ---- what is there, and what ought to be ---- */

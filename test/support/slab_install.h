@@ -8,13 +8,13 @@
 #include "percpu/stop.h"
 
 /* False: it has one, or is closed. */
-static inline bool slab_install(struct tp_doors *doors, unsigned cpu, uint64_t *slab)
+static inline bool slab_install(struct tp_cpus *cpus, unsigned cpu_id, uint64_t *slab)
 {
-	struct tp_door *door = tp_doors_claim(doors, cpu);
+	struct tp_cpu *cpu = tp_cpus_claim(cpus, cpu_id);
 
-	if (door)
-		tp_door_install(door, slab);
-	return door;
+	if (cpu)
+		tp_cpu_install(cpu, slab);
+	return cpu;
 }
 
 #endif

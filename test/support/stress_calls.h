@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call of cpucache.h as a thread of stress_cpucache.c makes it, with what it asserts: what the
+ * Each call of stack.h as a thread of stress_cpucache.c makes it, with what it asserts: what the
  * caller gets is nobody's, what it gives was its own, and a stopped CPU's words are what it left
  * there.
  */
@@ -42,7 +42,7 @@ struct thread {
 } __attribute__((aligned(2 * TP_LINE)));
 
 static const uint16_t at[TIERS] = {0, WORDS, 2 * WORDS, 3 * WORDS};
-static struct tp_doors doors;
+static struct tp_cpus cpus;
 static struct tp_fast fast;
 static char *base; /* what the functions in line are given; the cache's memory lies behind it */
 
@@ -55,8 +55,8 @@ static void *pop_any_way(const struct thread *me, unsigned tier, bool *odd)
 	void *item;
 
 	if (me->in_line && fast.rseq)
-		return tp_cpucache_pop_fast(&fast, base, at[tier], odd);
-	item = tp_cpucache_pop(&doors, at[tier], &after);
+		return tp_stack_pop_fast(&fast, base, at[tier], odd);
+	item = tp_stack_pop(&cpus, at[tier], &after);
 	*odd = !item || (int64_t)after < 0;
 	return item;
 }
@@ -74,7 +74,7 @@ static bool pop(struct thread *me, unsigned tier)
 	}
 	take(&me->hand, item, "popped");
 	if (tp_unlikely(odd))
-		tp_cpucache_arm(&doors, at[tier], STRIKE_MEAN);
+		tp_stack_arm(&cpus, at[tier], STRIKE_MEAN);
 	return true;
 }
 
@@ -84,8 +84,8 @@ static bool push(struct thread *me, unsigned tier)
 	bool pushed;
 
 	tp_store_relaxed(&me->pushes, me->pushes + 1);
-	pushed = me->in_line && fast.rseq ? tp_cpucache_push_fast(&fast, base, at[tier], item)
-					  : tp_cpucache_push(&doors, at[tier], item);
+	pushed = me->in_line && fast.rseq ? tp_stack_push_fast(&fast, base, at[tier], item)
+					  : tp_stack_push(&cpus, at[tier], item);
 	if (tp_likely(pushed))
 		return true;
 	tp_store_relaxed(&me->pushes, me->pushes - 1);
@@ -113,7 +113,7 @@ static void change(struct thread *me, unsigned tier)
 {
 	struct wish wish = {.depth = (int)below(&me->random, 2 * BATCH + 1) - BATCH,
 		.room = (int)below(&me->random, 2 * BATCH + 1) - BATCH};
-	struct tp_change done;
+	struct tp_word_change done;
 	unsigned in, kept;
 
 	if (wish.depth > (int)me->hand.count)
@@ -122,7 +122,7 @@ static void change(struct thread *me, unsigned tier)
 	kept = me->hand.count - in;
 	for (unsigned i = 0; i < in; i++)
 		disown(me->hand.item[kept + i]);
-	done = tp_cpucache_change(&doors, at[tier], wish_decide, &wish, me->hand.item + kept);
+	done = tp_stack_change(&cpus, at[tier], wish_decide, &wish, me->hand.item + kept);
 	if (done.before == done.after) {
 		for (unsigned i = 0; i < in; i++)
 			own(me->hand.item[kept + i], "not put in");
@@ -137,41 +137,40 @@ static void change(struct thread *me, unsigned tier)
 /* Not at once, so that the stopper is at work by then. */
 static void slab_bring(struct thread *me)
 {
-	unsigned cpu = tp_percpu_current(doors.count);
+	unsigned cpu_id = tp_cpu_current(cpus.count);
 	uint64_t *slab;
 
-	if (tp_load_relaxed(&doors.door[cpu].home) || tp_load_relaxed(&doors.door[cpu].closed) ||
+	if (tp_load_relaxed(&cpus.cpu[cpu_id].slab) || tp_load_relaxed(&cpus.cpu[cpu_id].closed) ||
 		below(&me->random, 512))
 		return;
 	slab = aligned_alloc(TP_LINE, SLAB_BYTES);
 	if (!slab)
 		return;
 	memset(slab, 0, SLAB_BYTES);
-	if (!slab_install(&doors, cpu, slab))
+	if (!slab_install(&cpus, cpu_id, slab))
 		free(slab);
 }
 
 /* ---- what a stopper does ---- */
 
 /* Does one thing to a stack of a stopped CPU whose word is known. The word it has then. */
-static uint64_t stack_rearrange(
-	struct thread *me, struct tp_door *door, unsigned tier, uint64_t word)
+static uint64_t stack_rearrange(struct thread *me, struct tp_cpu *cpu, unsigned tier, uint64_t word)
 {
 	unsigned depth = tp_word_depth(word), held = tp_word_held(word);
-	uint64_t *stack = door->home + at[tier], after = word;
+	uint64_t *stack = cpu->slab + at[tier], after = word;
 	unsigned what = below(&me->random, 3);
 
 	if (what == 0 && depth) {
-		take(&me->hand, tp_cpucache_move_out(door, stack, 1 + below(&me->random, depth)),
+		take(&me->hand, tp_stack_move_out(cpu, stack, 1 + below(&me->random, depth)),
 			"taken out of a slot");
 		after -= TP_WORD_DEPTH;
 	} else if (what == 1 && me->hand.count && held < SLOTS) {
-		tp_cpucache_move_in(door, stack, give(&me->hand));
+		tp_stack_move_in(cpu, stack, give(&me->hand));
 		after += TP_WORD_DEPTH;
 	} else {
 		unsigned room = below(&me->random, SLOTS - depth + 1);
 
-		tp_cpucache_room_set(stack, room);
+		tp_stack_room_set(stack, room);
 		after += ((uint64_t)room - tp_word_room(word)) * TP_WORD_ROOM;
 	}
 	if (tp_load_relaxed(stack) != after)
@@ -181,42 +180,42 @@ static uint64_t stack_rearrange(
 	return after;
 }
 
-static void rearrange(struct thread *me, struct tp_door *door)
+static void rearrange(struct thread *me, struct tp_cpu *cpu)
 {
 	uint64_t word[TIERS];
 
 	for (unsigned tier = 0; tier < TIERS; tier++)
-		word[tier] = tp_load_relaxed(&door->home[at[tier]]);
+		word[tier] = tp_load_relaxed(&cpu->slab[at[tier]]);
 	for (unsigned i = below(&me->random, 8); i; i--) {
 		unsigned tier = below(&me->random, TIERS);
 
-		word[tier] = stack_rearrange(me, door, tier, word[tier]);
+		word[tier] = stack_rearrange(me, cpu, tier, word[tier]);
 	}
 	for (unsigned tier = 0; tier < TIERS; tier++)
-		if (tp_load_relaxed(&door->home[at[tier]]) != word[tier])
+		if (tp_load_relaxed(&cpu->slab[at[tier]]) != word[tier])
 			broke("a stopped CPU's word was %#lx and is %#lx",
 				(unsigned long)word[tier],
-				(unsigned long)tp_load_relaxed(&door->home[at[tier]]));
-	if (!tp_door_is_stopped(door))
+				(unsigned long)tp_load_relaxed(&cpu->slab[at[tier]]));
+	if (!tp_cpu_is_stopped(cpu))
 		broke("a stopped CPU's slab was shown");
 	me->stops++;
 }
 
-static void stop_one(struct thread *me, struct tp_door *door)
+static void stop_one(struct thread *me, struct tp_cpu *cpu)
 {
-	if (!door)
+	if (!cpu)
 		return;
-	rearrange(me, door);
-	tp_door_publish(door);
+	rearrange(me, cpu);
+	tp_cpu_start(cpu);
 }
 
 static void stop_all(struct thread *me)
 {
-	tp_doors_stop_all(&doors);
-	for (unsigned cpu = 0; cpu < doors.count; cpu++)
-		if (tp_door_is_stopped(&doors.door[cpu]))
-			rearrange(me, &doors.door[cpu]);
-	tp_doors_publish_all(&doors);
+	tp_cpus_stop_all(&cpus);
+	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
+		if (tp_cpu_is_stopped(&cpus.cpu[cpu_id]))
+			rearrange(me, &cpus.cpu[cpu_id]);
+	tp_cpus_start_all(&cpus);
 }
 
 #endif

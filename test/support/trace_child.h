@@ -182,7 +182,7 @@ static inline uint64_t trace_peek(uint64_t address)
 /* Where the child's rseq_cs is. */
 static inline uint64_t trace_rseq_cs(void)
 {
-	return trace_registers().fs_base + (uint64_t)tp_percpu_area + TP_RSEQ_CS;
+	return trace_registers().fs_base + (uint64_t)tp_cpu_rseq_area + TP_RSEQ_CS;
 }
 
 /*
@@ -333,7 +333,7 @@ static inline void __attribute__((noreturn)) fail(const char *fault)
 static inline void take_this(struct hand *hand, tierpool_buf *b)
 {
 	if (!b || b->tp_pool != pool || b->len || b->cap < scene->size ||
-		!tp_control_is_plain(b->tp_control))
+		!tp_bufstate_is_plain(b->tp_state))
 		fail("a get gave something else than a buffer that is ready for use");
 	if (hand->count == HAND_MOST)
 		fail("more buffers than there can be");
@@ -427,7 +427,7 @@ static inline void *rival_run(void *cpu)
 {
 	while (sem_wait(&scene->go))
 		;
-	if (tp_percpu_id() != *(const unsigned *)cpu)
+	if (tp_cpu_id() != *(const unsigned *)cpu)
 		fail("the rival is on another CPU");
 	scene->rival();
 	sem_post(&scene->gone);
