@@ -1,43 +1,53 @@
 # SPDX-License-Identifier: MIT
-# The benchmarks, and the main job.
+# The benchmarks, and the main job. benchmarks/README.md says what each measures.
 
-# The floor is a library of pair_latency's, not a program.
-BENCH := $(patsubst benchmarks/%.c,$(BUILD)/benchmarks/%, \
-	$(filter-out benchmarks/floor_stack.c,$(wildcard benchmarks/*.c)))
+# A program is all .c of its folder and libbench.a, which is all .c of support/ but the floor's.
+BENCH := $(patsubst benchmarks/%/main.c,$(BUILD)/benchmarks/%,$(wildcard benchmarks/*/main.c))
+BENCH_OBJECTS := $(patsubst %.c,$(BUILD)/objects/%.o,$(wildcard benchmarks/*/*.c))
+LIBBENCH := $(BUILD)/libbench.a
 FLOOR := $(BUILD)/benchmarks/libfloor.so
+FLOOR_OBJECT := $(BUILD)/objects/benchmarks/support/floor.o
 
-# Where a loop happens to lie is worth 3 % of it: both sides of a comparison begin on a line.
-$(BUILD)/benchmarks/%: private override CFLAGS += -falign-functions=64 -falign-loops=64
-$(BUILD)/benchmarks/%: private CPPFLAGS += -DSAMPLE_FILE='"$(CURDIR)/benchmarks/sample.control"' \
-	-DBURST_PLOT='"$(CURDIR)/benchmarks/burst_decay.gnuplot"'
+# The place of a loop in its cache line is worth 3 %: both sides of a comparison begin on a line.
+$(BENCH_OBJECTS): private override CFLAGS += -falign-functions=64 -falign-loops=64
+$(BENCH_OBJECTS): private CPPFLAGS += -Ibenchmarks \
+	-DSAMPLE_FILE='"$(CURDIR)/benchmarks/encode_control/sample.control"' \
+	-DBURST_PLOT='"$(CURDIR)/benchmarks/burst_decay/burst_decay.gnuplot"'
+# It counts in the library itself.
+$(BUILD)/objects/benchmarks/fastpath/main.o: private CPPFLAGS += -Ilib
+$(FLOOR_OBJECT): private override CFLAGS += -ftls-model=initial-exec
 
-$(BUILD)/benchmarks/%: benchmarks/%.c $(STATIC)
+$(BENCH_OBJECTS): $(BUILD)/objects/%.o: %.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(STATIC) $(LDLIBS) -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-$(BUILD)/benchmarks/fastpath_count: private CPPFLAGS += -Ilib
+$(LIBBENCH): $(filter-out $(FLOOR_OBJECT),$(filter $(BUILD)/objects/benchmarks/support/%,$(BENCH_OBJECTS)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
-# As programs get it, from the shared library; and the floor from one too, so each call of either is
-# one through the PLT. The floor goes only to those that call it; jemalloc, which the library knows
-# weakly, to all, where as-needed would leave it out.
-MEASURED := burst_decay cache_latency pair_latency tick_tail
-$(MEASURED:%=$(BUILD)/benchmarks/%): $(BUILD)/benchmarks/%: benchmarks/%.c $(SHARED) $(FLOOR)
-	$(call say,CC,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -Wl,--as-needed $(FLOOR) $(SHARED) \
-		-Wl,-rpath,'$$ORIGIN:$$ORIGIN/..' -Wl,--no-as-needed $(LDLIBS) -o $@
+# The measured programs get the pool as programs do, from the shared library, and the floor from one
+# too, so each call of either goes through the PLT. The floor goes only to those that call it;
+# jemalloc goes to all, since the library knows it weakly and as-needed would leave it out.
+BENCH_LIBRARIES = -Wl,--as-needed $(FLOOR) $(SHARED) -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..' -Wl,--no-as-needed
+$(BUILD)/benchmarks/encode_control $(BUILD)/benchmarks/fastpath: private BENCH_LIBRARIES = $(STATIC)
 
-$(FLOOR): benchmarks/floor_stack.c
+$(foreach b,$(BENCH),$(eval $b: $(filter $(BUILD)/objects/benchmarks/$(notdir $b)/%,$(BENCH_OBJECTS))))
+$(BENCH): $(LIBBENCH) $(FLOOR) $(SHARED) $(STATIC)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -ftls-model=initial-exec -shared -Wl,-soname,libfloor.so \
-		$(LDFLAGS) $< -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(LIBBENCH) $(BENCH_LIBRARIES) $(LDLIBS) -o $@
+
+$(FLOOR): $(FLOOR_OBJECT)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -ftls-model=initial-exec -shared -Wl,-soname,libfloor.so $(LDFLAGS) $< -o $@
 
 # The other side of cache_latency. Built for a run only, as tests do without Go; with nothing but
 # what is here: no module, no network.
 SYNC_POOL := $(BUILD)/benchmarks/cache_latency_go
-$(SYNC_POOL): benchmarks/cache_latency.go
+$(SYNC_POOL): benchmarks/cache_latency/cache_latency.go
 	$(call say,GO,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)if ! command -v go >/dev/null; then echo 'No Go: cache_latency will be skipped.'; else \
@@ -60,6 +70,6 @@ bench-run: $(BENCH) $(SYNC_POOL)
 	$(Q)for b in $(BENCH); do $$b || [ $$? = 77 ] || exit 1; done
 
 # The instructions of a get and a put are no more than they were.
-fastpath: $(BUILD)/benchmarks/fastpath_count
+fastpath: $(BUILD)/benchmarks/fastpath
 	$(Q)for mode in rseq locked; do \
-		TIERPOOL_PERCPU=$$mode $< benchmarks/fastpath.golden || [ $$? = 77 ] || exit 1; done
+		TIERPOOL_PERCPU=$$mode $< benchmarks/fastpath/fastpath.golden || [ $$? = 77 ] || exit 1; done

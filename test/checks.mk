@@ -55,7 +55,7 @@ valgrind: $(STRESS)
 		test/run.sh $(STRESS)
 
 SOURCES := $(wildcard include/*.h include/*/*.h lib/*/*.[ch] test/*/*.[ch] test/examples/*.cpp \
-	benchmarks/*.[ch] benchmarks/*/*.[ch])
+	benchmarks/*/*.[ch])
 
 lint:
 	@.ci/deps lint

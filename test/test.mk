@@ -15,9 +15,9 @@ INSTALLED := $(if $(SANITIZE),,test/installed.sh)
 
 TEST_CPPFLAGS = $(CPPFLAGS) -Ilib -Itest/support
 
-ENCODE_TESTS := $(BUILD)/test/benchmarks/test_encode_control $(BUILD)/test/benchmarks/test_encode_control_io
-$(ENCODE_TESTS): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
-$(ENCODE_TESTS): $(BUILD)/benchmarks/encode_control
+ENCODE_TEST := $(BUILD)/test/benchmarks/test_encode_control
+$(ENCODE_TEST): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
+$(ENCODE_TEST): $(BUILD)/benchmarks/encode_control
 
 $(LIBTEST_OBJECTS): $(BUILD)/test/%.o: test/%.c
 	$(call say,CC,$@)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who takes part in pair_latency, and the loop that each is measured in.
+ *
+ * The floor and the pool are linked, each from a shared library of its own, so a call of either
+ * goes through the PLT: one direct call, one indirect jump. The allocators, libc's too, are called
+ * by pointer: one indirect call. All of them live in one process; the process itself uses libc's.
+ */
+#ifndef CONTENDERS_H
+#define CONTENDERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tierpool.h>
+
+/* In the order of the report; the allocators come last. */
+enum { FLOOR, TIERPOOL, GLIBC, JEMALLOC, MIMALLOC, TCMALLOC, CONTENDERS };
+
+struct contender {
+	const char *name;
+	void (*pairs)(const struct contender *c, size_t n, uint64_t count);
+	tierpool *pool; /* TIERPOOL's */
+
+	/* The allocators'. */
+	const char *library, *alloc_name, *free_name;
+	void *(*alloc)(size_t n);
+	void (*free)(void *block);
+
+	char absent[160]; /* why it is left out; empty: it is not */
+};
+
+extern struct contender contenders[CONTENDERS];
+
+/* Loads the allocators. It may start the program again, once, with the same argv. */
+void contenders_load(char **argv);
+
+#endif

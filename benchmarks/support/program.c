@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options, files and libraries: program.h.
+ */
+#include "support/program.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool choice_read(const char *program, const struct choice *c, const char *value)
+{
+	char *end;
+
+	if (c->text) {
+		*c->text = value;
+		return true;
+	}
+	*c->number = strtod(value, &end);
+	if (end != value && !*end && *c->number >= c->least && *c->number <= c->most &&
+		(!c->whole || !value[strspn(value, "0123456789")]))
+		return true;
+	fprintf(stderr, "%s: --%s: '%s' is not a%s number from %.0f to %.0f\n", program, c->name,
+		value, c->whole ? " whole" : "", c->least, c->most);
+	return false;
+}
+
+static int usage_fail(const char *program)
+{
+	fprintf(stderr, "Try %s --help.\n", program);
+	return FAILED;
+}
+
+int options_read(const char *program, const char *usage, const struct choice *choices, unsigned n,
+	const char **file, int argc, char **argv)
+{
+	struct option known[CHOICES_MOST + 2] = {{"help", no_argument, NULL, 'h'}};
+	char letters[2 * CHOICES_MOST + 2] = "h";
+	int option;
+
+	for (unsigned i = 0; i < n; i++) {
+		known[1 + i] = (struct option){
+			choices[i].name, required_argument, NULL, choices[i].name[0]};
+		letters[1 + 2 * i] = choices[i].name[0];
+		letters[2 + 2 * i] = ':';
+	}
+	while ((option = getopt_long(argc, argv, letters, known, NULL)) != -1) {
+		unsigned i = 0;
+
+		if (option == 'h')
+			return fputs(usage, stdout) < 0 || fflush(stdout) ? FAILED : -1;
+		while (i < n && option != choices[i].name[0])
+			i++;
+		if (i == n || !choice_read(program, &choices[i], optarg))
+			return usage_fail(program);
+	}
+	if (file && optind < argc)
+		*file = argv[optind++];
+	if (optind == argc)
+		return 0;
+	fprintf(stderr, "%s: one argument too many: '%s'\n", program, argv[optind]);
+	return usage_fail(program);
+}
+
+int file_close(FILE *f)
+{
+	bool failed = ferror(f);
+
+	if (fclose(f) || failed)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+const char *library_of(void *address)
+{
+	Dl_info info;
+	const char *slash;
+
+	if (!address || !dladdr(address, &info) || !info.dli_fname)
+		return "?";
+	slash = strrchr(info.dli_fname, '/');
+	return slash ? slash + 1 : info.dli_fname;
+}
