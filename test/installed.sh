@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # What a program finds after `make install`: the files; that each header and each example compiles
-# against them through pkg-config, shared and static, with and without jemalloc, and runs; that the
-# library loads by dlopen, brings no malloc and exports nothing but its own; that `make uninstall`
-# leaves nothing behind.
+# against them through pkg-config, shared and static, with and without jemalloc, and runs; that inline
+# functions are symbols too, and the compiler warns of lost results; that the library loads by dlopen,
+# brings no malloc and exports nothing but its own; that `make uninstall` leaves nothing behind.
 #
 # usage: test/installed.sh     from the top of the source; CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS, MAKE
 #
@@ -83,17 +83,18 @@ needs() {
 	readelf -d "$1" | grep -q "NEEDED.*\[$2"
 }
 
-shared_works() { # SOURCE MODULE
+shared_works() { # SOURCE MODULE [FLAG...]
 	local out=$temporary/program words
 	read -ra words <<<"$(flags --cflags --libs "$2")" &&
-		compile "$out" "$1" "${words[@]}" && needs "$out" libtierpool.so.0 && run "$out"
+		compile "$out" "$1" "${@:3}" "${words[@]}" && needs "$out" libtierpool.so.0 &&
+		run "$out"
 }
 
-static_works() { # SOURCE MODULE
+static_works() { # SOURCE MODULE [FLAG...]
 	local out=$temporary/program libs words
 	libs=$(flags --static --cflags --libs "$2") &&
 		read -ra words <<<"${libs/-ltierpool/-Wl,-Bstatic -ltierpool -Wl,-Bdynamic}" &&
-		compile "$out" "$1" "${words[@]}" && ! needs "$out" libtierpool && "$out"
+		compile "$out" "$1" "${@:3}" "${words[@]}" && ! needs "$out" libtierpool && "$out"
 }
 
 staged_works() { # SOURCE
@@ -123,6 +124,25 @@ plugin_works() { # LIBRARY
 static_plugin_works() {
 	"${cc[@]}" -shared -o "$temporary/plugin.so" -Wl,--whole-archive "$prefix/lib/libtierpool.a" \
 		-Wl,--no-whole-archive -pthread "${ldflags[@]}" && plugin_works "$temporary/plugin.so"
+}
+
+# Two object files that call the inline functions, and take their addresses, in one program.
+inlines_work() { # shared_works|static_works SUFFIX FLAG...
+	local works=$1 suffix=$2
+	shift 2
+	cp "$temporary/inline.c" "$temporary/inline.$suffix" 2>/dev/null
+	cp "$temporary/inline_other.c" "$temporary/inline_other.$suffix" 2>/dev/null
+	"$works" "$temporary/inline.$suffix" tierpool "$temporary/inline_other.$suffix" "$@"
+}
+
+# The compiler warns in each line with LOST, and in no other.
+is_warned_of() { # SOURCE
+	local words
+	read -ra words <<<"$(flags --cflags tierpool)" &&
+		compile "$temporary/lost.s" "$1" -S "${words[@]}" -Wno-error 2>&1 |
+		tee "$temporary/said" &&
+		diff <(grep -n LOST "$1" | cut -d: -f1) \
+			<(sed -n 's|^[^ ]*/lost\.[a-z]*:\([0-9]*\):[0-9]*: .*|\1|p' "$temporary/said" | sort -nu)
 }
 
 is_in_both() { # FILE
@@ -231,6 +251,8 @@ cat >"$temporary/plugin.c" <<'END'
 static tierpool_site site = TIERPOOL_SITE_INIT("plugin");
 static int (*create)(tierpool **, const struct tierpool_options *);
 static tierpool_buf *(*get_at)(tierpool *, size_t, tierpool_site *);
+static int (*append)(tierpool_buf *, const void *, size_t);
+static int (*append_byte)(tierpool_buf *, char);
 static void (*put)(tierpool_buf *);
 static size_t (*destroy)(tierpool *);
 
@@ -243,16 +265,18 @@ static void *load(const char *path)
 	}
 	*(void **)&create = dlsym(library, "tierpool_create");
 	*(void **)&get_at = dlsym(library, "tierpool_get_at");
+	*(void **)&append = dlsym(library, "tierpool_buf_append");
+	*(void **)&append_byte = dlsym(library, "tierpool_buf_append_byte");
 	*(void **)&put = dlsym(library, "tierpool_put");
 	*(void **)&destroy = dlsym(library, "tierpool_destroy");
-	return create && get_at && put && destroy ? library : NULL;
+	return create && get_at && append && append_byte && put && destroy ? library : NULL;
 }
 
 static int use(tierpool *pool)
 {
 	for (size_t i = 0; i < 10000; i++) {
 		tierpool_buf *b = get_at(pool, i % 7 * 1000, &site);
-		if (!b)
+		if (!b || append(b, "inline", 6) != 0 || append_byte(b, '!') != 0 || b->len != 7)
 			return -1;
 		memset(b->data, 'x', b->cap);
 		put(b);
@@ -278,6 +302,134 @@ int main(int argc, char **argv)
 	if (destroy(first) != 0 || destroy(second) != 0)
 		return 5;
 	return dlclose(library);
+}
+END
+
+# The inline functions, in C of any year and in C++; declared once more, as bindings do.
+cat >"$temporary/inline.h" <<'END'
+#include <string.h>
+
+#include <tierpool.h>
+
+typedef int append_function(tierpool_buf *, const void *, size_t);
+typedef int append_byte_function(tierpool_buf *, char);
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n);
+extern int tierpool_buf_append_byte(tierpool_buf *b, char c);
+append_function *other_append(void);
+append_byte_function *other_append_byte(void);
+int other_appends(tierpool_buf *b);
+#ifdef __cplusplus
+}
+#endif
+END
+cat >"$temporary/inline.c" <<'END'
+#include "inline.h"
+
+int main(void)
+{
+	tierpool_buf *b = TIERPOOL_GET(tierpool_default());
+	int works = b && tierpool_buf_append(b, "inline", 6) == 0 &&
+		    tierpool_buf_append_byte(b, '!') == 0 && other_appends(b) == 0 &&
+		    b->len == 14 && memcmp(b->data, "inline!symbol!", 14) == 0;
+	int same = other_append() == tierpool_buf_append &&
+		   other_append_byte() == tierpool_buf_append_byte;
+	tierpool_put(b);
+	return !works || !same;
+}
+END
+cat >"$temporary/inline_other.c" <<'END'
+#include "inline.h"
+
+append_function *other_append(void)
+{
+	return tierpool_buf_append;
+}
+
+append_byte_function *other_append_byte(void)
+{
+	return tierpool_buf_append_byte;
+}
+
+int other_appends(tierpool_buf *b)
+{
+	int error = tierpool_buf_append(b, "symbol", 6);
+	return error ? error : tierpool_buf_append_byte(b, '!');
+}
+END
+
+# Drops every result. The compiler has to warn of those that are lost by it, and of no other.
+cat >"$temporary/lost.c" <<'END'
+#include <tierpool.h>
+
+void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpool_stats *s);
+
+void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpool_stats *s)
+{
+	tierpool_budget *budget;
+	tierpool_create(&pool, NULL);        /* LOST */
+	tierpool_budget_create(&budget, 1);  /* LOST */
+	tierpool_cache_create(&cache, NULL); /* LOST */
+	tierpool_get(pool);                  /* LOST */
+	(tierpool_get)(pool);                /* LOST */
+	tierpool_get_sized(pool, 1);         /* LOST */
+	(tierpool_get_sized)(pool, 1);       /* LOST */
+	TIERPOOL_GET(pool);                  /* LOST */
+	TIERPOOL_GET_SIZED(pool, 1);         /* LOST */
+	tierpool_get_at(pool, 1, NULL);      /* LOST */
+	tierpool_cache_get(cache);           /* LOST */
+	tierpool_buf_cstr(b);                /* LOST */
+	tierpool_buf_read_fd(b, 0, 1);       /* LOST */
+	tierpool_buf_write_fd(b, 1);         /* LOST */
+	tierpool_buf_open(b);                /* LOST */
+	tierpool_reaper_start();             /* LOST */
+	tierpool_put(TIERPOOL_GET(pool));
+	tierpool_buf_reserve(b, 1);
+	tierpool_buf_append(b, "x", 1);
+	tierpool_buf_append_byte(b, 'x');
+	tierpool_buf_append_str(b, "x");
+	tierpool_buf_printf(b, "x");
+	tierpool_buf_set(b, "x", 1);
+	tierpool_buf_error(b);
+	tierpool_tick(pool);
+	tierpool_trim(pool, 0);
+	tierpool_cache_tick(cache);
+	tierpool_stats_read(pool, s);
+	tierpool_on_misuse(NULL);
+	tierpool_default();
+	tierpool_destroy(pool);
+}
+END
+
+# What is noexcept, and what is not since it can reach a callback, a report or a cancellation point.
+cat >"$temporary/noexcept.cpp" <<'END'
+#include <tierpool.h>
+
+int main()
+{
+	tierpool *pool = nullptr;
+	tierpool_buf *b = nullptr;
+	tierpool_cache *cache = nullptr;
+	tierpool_budget *budget = nullptr;
+	static_assert(noexcept(tierpool_version()) && noexcept(tierpool_version_number()));
+	static_assert(noexcept(tierpool_on_misuse(nullptr)));
+	static_assert(noexcept(tierpool_budget_create(&budget, 1)));
+	static_assert(noexcept(tierpool_budget_destroy(budget)));
+	static_assert(noexcept(tierpool_reaper_start()) && noexcept(tierpool_reaper_stop()));
+
+	static_assert(!noexcept(tierpool_create(&pool, nullptr)) && !noexcept(tierpool_default()));
+	static_assert(!noexcept(tierpool_destroy(pool)) && !noexcept(tierpool_retain_set(pool, 1)));
+	static_assert(!noexcept(tierpool_get(pool)) && !noexcept(tierpool_put(b)));
+	static_assert(!noexcept(tierpool_tick(pool)) && !noexcept(tierpool_trim(pool, 0)));
+	static_assert(!noexcept(tierpool_stats_read(pool, nullptr)));
+	static_assert(!noexcept(tierpool_buf_append(b, "x", 1)) && !noexcept(tierpool_buf_reset(b)));
+	static_assert(!noexcept(tierpool_buf_read_fd(b, 0, 1)) && !noexcept(tierpool_buf_error(b)));
+	static_assert(!noexcept(tierpool_cache_get(cache)));
+	static_assert(!noexcept(tierpool_cache_put(cache, nullptr)));
+	return pool || b || cache || budget || tierpool_version_number() != TIERPOOL_VERSION_NUMBER;
 }
 END
 
@@ -309,6 +461,21 @@ done
 
 check "the library is of the version that tierpool.pc tells" \
 	contains "$version" shared_works "$temporary/version.c" tierpool
+for works in shared_works static_works; do
+	for level in -O0 -O2; do
+		for language in "c -std=c11" "c -std=gnu89" "c -fgnu89-inline" "cpp"; do
+			read -ra words <<<"$language"
+			for visibility in default hidden; do
+				check "inline functions: $language $level, $visibility, ${works%_works}" \
+					inlines_work "$works" "${words[@]}" "$level" "-fvisibility=$visibility"
+			done
+		done
+	done
+done
+cp "$temporary/lost.c" "$temporary/lost.cpp"
+check "a result that must not be lost, C" is_warned_of "$temporary/lost.c"
+check "a result that must not be lost, C++" is_warned_of "$temporary/lost.cpp"
+check "noexcept" shared_works "$temporary/noexcept.cpp" tierpool
 check "tierpool.pc names no jemalloc" lacks jemalloc flags --static --libs tierpool
 check "malloc stays the C library's, shared" shared_works "$temporary/malloc.c" tierpool
 check "malloc stays the C library's, static" static_works "$temporary/malloc.c" tierpool

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A borrowed byte buffer: what a program does with it between tierpool_get and tierpool_put.
+ * A borrowed byte buffer: what a program does with it between tierpool_get and tierpool_put. A
+ * buffer grows as it is filled, by exchanging its block for a larger one of its pool.
  *
- * Every function here takes NULL, as a failed get returns it, and answers -ENOMEM, NULL or
- * nothing; so an encoder may borrow, append throughout, and check once at the end.
+ * An encoder may borrow, append throughout, and check once at the end. Two rules make that safe:
  *
- * reserve, append, append_str, append_byte, printf, vprintf and set stick on error, as stdio
- * streams do: after the first failure each of them returns that same error and changes nothing
- * until tierpool_buf_reset. A failed call leaves the earlier content whole. Errors of read_fd and
- * write_fd do not stick.
+ *   - Every function takes NULL, which is what a failed get returns. Those that return int or
+ *     ssize_t return -ENOMEM then, those that return a pointer NULL, and the others do nothing.
+ *   - Errors of reserve, append, append_str, append_byte, printf, vprintf, set and cstr stick, as
+ *     in a stdio stream. After the first failure each of these calls returns that same error and
+ *     changes nothing, until tierpool_buf_reset. A failed call leaves the earlier content whole.
+ *     Errors of read(2) and write(2), in read_fd and write_fd, do not stick.
  *
- * Threads: a buffer belongs to one thread at a time; it may be handed to another. None of these
- * functions is async-signal-safe. Misuse, which is any of these calls on a buffer that was put
- * back: see tierpool_on_misuse.
+ * So in the comments below Errors: leaves out what is common to all: -ENOMEM for a NULL buffer, the
+ * error that sticks already, and -EINVAL after a misuse, if a handler was installed and returned.
+ * Misuse is any of these calls on a buffer that was put back, or whose private fields were
+ * overwritten, or whose len is larger than cap: see tierpool_on_misuse in pool.h.
+ *
+ * Threads, signals, errno: see tierpool.h.
  */
 #ifndef TIERPOOL_BUFFER_H
 #define TIERPOOL_BUFFER_H
@@ -30,54 +35,78 @@
 extern "C" {
 #endif
 
+/* ---- the buffer ---- */
+
 struct tierpool;
 
 /*
  * The borrower may write to data + len up to data + cap, and may set len to anything from 0 to cap:
- * that is how to truncate, and how to commit bytes written there. data and cap are read-only. data
- * moves when the buffer grows; the tierpool_buf itself never moves. The fields that begin with tp_
- * are the library's own.
+ * that is how to truncate, and how to commit bytes that were written there. data and cap are
+ * read-only. data moves when the buffer grows; the tierpool_buf itself never moves.
+ *
+ * The 64 bytes, one cache line. data, len, cap and tp_limit are read by inline functions in
+ * programs and keep their place (see ABI in tierpool.h); everything else is for the library alone.
  */
 typedef struct tierpool_buf {
-	char *data; /* cap bytes, aligned to 64; whatever the last borrower left in them */
-	size_t len; /* bytes used; 0 at get */
-	size_t cap; /* bytes writable at data */
-	struct tierpool *tp_pool;
-	uint32_t tp_state; /* magic 16, state 8, age 8 */
-	uint32_t tp_limit;   /* up to cap, where append need not ask further; else 0 */
-	void *tp_link;
-	uint32_t tp_error; /* the errno that sticks, in a failed one */
-	uint32_t tp_high_water;
-	uint16_t tp_stack_index;
-	uint8_t tp_tier;
-	uint8_t tp_flags; /* this, the high water and the spare: reserved */
-	uint32_t tp_spare;
+	char *data; /* 0: cap bytes, aligned to 64; whatever the last borrower left in them */
+	size_t len; /* 8: bytes used; 0 at get */
+	size_t cap; /* 16: bytes writable at data */
+	struct tierpool *tp_pool; /* 24: where it was borrowed, and goes back to */
+	uint32_t tp_state;        /* 32: magic 16, state 8, age 8, from the top */
+	uint32_t tp_limit;        /* 36: up to this len append need not ask further, at most */
+				  /* cap; 0: append always takes the slow way */
+	__extension__ union {     /* 40 */
+		void *tp_link;    /* idle: the next one in a list of the pool */
+		size_t tp_front;  /* borrowed: reserved for the bytes consumed at the front */
+	};
+	uint32_t tp_error;       /* 48: the errno that sticks, if the state says so */
+	uint32_t tp_high_water;  /* 52: reserved for the largest len of this borrow */
+	uint16_t tp_stack_index; /* 56: where a CPU's slab has the stack of its tier */
+	uint8_t tp_tier;         /* 58: which tier the block belongs to */
+	uint8_t tp_reserved;     /* 59: 0 */
+	uint32_t tp_site_number; /* 60: reserved for the number of the site that borrowed it */
 #ifdef __cplusplus
 	tierpool_buf(const tierpool_buf &) = delete;
 	tierpool_buf &operator=(const tierpool_buf &) = delete;
 #endif
 } tierpool_buf;
 
-/* Private: append where the bytes do not fit, or the buffer is not plain. */
+/* ---- append, and make room ---- */
+
+/*
+ * Private: append where the bytes do not fit, or the buffer is idle, failed or special. The inline
+ * functions call it.
+ */
 TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n)
 	__attribute__((__cold__));
 
 /*
- * Makes room: afterwards cap - len >= extra, in bytes. Grows through the pool, at least doubling up
- * to the largest tier, by exchanging blocks with an idle buffer where there is one.
- * 0; -ENOMEM when the size overflows or cannot be allocated (sticks); the error that sticks.
+ * Makes room for extra bytes more, so that a program may write them itself at data + len. Check the
+ * result before you do; before an append there is no need to reserve.
+ *
+ * The buffer grows through its pool: it exchanges its block for that of an idle buffer if there is
+ * one that is large enough, and else for a new one. The new block is at least twice as large as the
+ * old one, up to the largest tier, so that appending n bytes one by one copies fewer than 3 n.
+ *
+ * After:   cap - len >= extra; data may have moved.
+ * Errors:  -ENOMEM: the size overflows or cannot be allocated.
+ * Returns: 0, or a negative errno, which sticks.
  */
 TIERPOOL_API int tierpool_buf_reserve(tierpool_buf *b, size_t extra);
 
 /*
- * Appends n bytes from src, which may lie in this same buffer.
- * 0; -EINVAL when src is NULL and n is not 0 (sticks); otherwise as tierpool_buf_reserve.
+ * Appends n bytes from src, which may lie in this same buffer. Inline where the bytes fit.
+ *
+ * After:   data may have moved.
+ * Errors:  -EINVAL: src is NULL and n is not 0; -ENOMEM as tierpool_buf_reserve.
+ * Returns: 0, or a negative errno, which sticks.
  */
-static inline int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n)
+TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n)
 {
 	/*
-	 * The limit is 0 in a buffer that is idle, failed or special: then, and where the bytes do
-	 * not fit, it is the slow way's turn. n - 1 wraps for 0: memmove may not be given a NULL.
+	 * The limit is 0 in a buffer that is idle, failed or special. Then, and where the bytes do
+	 * not fit, the slow way finds out what to do. n - 1 wraps if n is 0, and so takes the slow
+	 * way too: memmove may not be given a NULL, even for 0 bytes.
 	 */
 	if (__builtin_expect(b && src && b->len < b->tp_limit && n - 1 < b->tp_limit - b->len, 1)) {
 		memmove(b->data + b->len, src, n);
@@ -87,8 +116,14 @@ static inline int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n
 	return tierpool_buf_append_slow(b, src, n);
 }
 
-/* Appends one byte. Errors as tierpool_buf_reserve. */
-static inline int tierpool_buf_append_byte(tierpool_buf *b, char c)
+/*
+ * Appends one byte. Inline where it fits.
+ *
+ * After:   data may have moved.
+ * Errors:  -ENOMEM as tierpool_buf_reserve.
+ * Returns: 0, or a negative errno, which sticks.
+ */
+TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append_byte(tierpool_buf *b, char c)
 {
 	if (__builtin_expect(b && b->len < b->tp_limit, 1)) {
 		b->data[b->len++] = c;
@@ -97,67 +132,125 @@ static inline int tierpool_buf_append_byte(tierpool_buf *b, char c)
 	return tierpool_buf_append_slow(b, &c, 1);
 }
 
-/* Appends the bytes of s up to its NUL. -EINVAL for NULL; otherwise as tierpool_buf_append. */
+/*
+ * Appends the bytes of the string s up to its NUL, without the NUL.
+ *
+ * After:   data may have moved.
+ * Errors:  -EINVAL: s is NULL; -ENOMEM as tierpool_buf_reserve.
+ * Returns: 0, or a negative errno, which sticks.
+ */
 TIERPOOL_API int tierpool_buf_append_str(tierpool_buf *b, const char *s);
 
 /*
- * Appends as printf writes. The arguments must not point into b.
- * 0, not the count; -EINVAL for a NULL format; what the C library says of the format or its
- * arguments (-EILSEQ, -EOVERFLOW); otherwise as tierpool_buf_reserve. All of them stick.
+ * Appends what printf would write. If it does not fit it is formatted a second time, after the
+ * buffer has grown. %m prints the errno that the caller had.
+ *
+ * Before:  no argument points into b, whose data may move.
+ * After:   data may have moved.
+ * Errors:  -EINVAL: format is NULL; -EILSEQ, -EOVERFLOW and others: what the C library says of the
+ *          format or its arguments; -ENOMEM as tierpool_buf_reserve.
+ * Returns: 0 (not the number of bytes), or a negative errno, which sticks.
  */
 TIERPOOL_API int tierpool_buf_printf(tierpool_buf *b, const char *format, ...)
 	TIERPOOL_PRINTF(2, 3);
+
+/*
+ * The same as tierpool_buf_printf with the arguments in a va_list, which the caller ends by va_end
+ * and does not use again.
+ */
 TIERPOOL_API int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
 	TIERPOOL_PRINTF(2, 0);
 
-/* Replaces the content by n bytes from src, which may lie in b. Errors as tierpool_buf_append. */
+/* ---- replace and empty ---- */
+
+/*
+ * Replaces the content by n bytes from src, which may lie in this same buffer.
+ *
+ * After:   data may have moved.
+ * Errors:  -EINVAL: src is NULL and n is not 0; -ENOMEM as tierpool_buf_reserve.
+ * Returns: 0, or a negative errno, which sticks; the earlier content is whole then.
+ */
 TIERPOOL_API int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n);
 
-/* Empties the buffer: len = 0, the error cleared, the capacity kept. */
+/*
+ * Empties the buffer to use it again: len is 0, no error sticks. The capacity is kept, and a secret
+ * buffer stays secret.
+ */
 TIERPOOL_API void tierpool_buf_reset(tierpool_buf *b);
 
-/*
- * The content as a C string: a NUL stands after len, and len does not count it. Valid until the
- * next call that changes the buffer. NULL where an error sticks or the NUL finds no room (that
- * sticks, as tierpool_buf_reserve).
- */
-TIERPOOL_API const char *tierpool_buf_cstr(tierpool_buf *b);
+/* ---- take the content out ---- */
 
 /*
- * Reads from fd and appends, until end of file or max bytes, whichever is first.
- * The number of bytes appended, 0 at end of file. When nothing was appended: -errno of read(2)
- * (-EAGAIN for a descriptor that would block), which does not stick; or, as tierpool_buf_reserve,
- * an error that sticks. EINTR is retried.
+ * Gives the content as a C string: a NUL stands after len, and len does not count it.
+ *
+ * After:   the string is valid until the next call that changes the buffer.
+ * Errors:  -ENOMEM: there is no room for the NUL, as tierpool_buf_reserve. It sticks, and
+ *          tierpool_buf_error returns it. errno says nothing.
+ * Returns: the string, which is b's data; NULL on failure, and where an error sticks already.
  */
-TIERPOOL_API ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max);
+TIERPOOL_NODISCARD TIERPOOL_API const char *tierpool_buf_cstr(tierpool_buf *b);
 
 /*
- * Writes the whole content to fd; the buffer keeps it. EINTR and short writes are retried.
- * The number of bytes written, fewer than len only where the descriptor would block or fails after
- * some. When nothing was written: -errno of write(2), or the error that sticks to the buffer, so
- * that an output which is missing a piece is never written.
+ * Asks whether all went well, once after many calls.
+ *
+ * Returns: 0, or the first error since the get or the last reset, a negative errno; -ENOMEM if b is
+ *          NULL.
  */
-TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd);
-
-/* The first error since get or reset, as a negative errno, or 0; -ENOMEM for NULL. */
 TIERPOOL_API int tierpool_buf_error(const tierpool_buf *b);
 
+/* ---- descriptors ---- */
+
 /*
- * Marks the content as secret until the buffer is put: every block that leaves the buffer, by
- * growth or by put, is wiped over its whole capacity first. A secret buffer takes the slow way in
- * every append. Call it before tierpool_buf_open: the stream is unbuffered then, or stdio would
- * keep a copy.
+ * Reads from fd and appends, until end of file or until max bytes are read, whichever comes first.
+ * EINTR is retried. To fill a buffer that is full it makes room for up to 64 KiB at a time.
+ *
+ * Blocks:  as read(2) does on fd. A thread may be cancelled there.
+ * After:   data may have moved.
+ * Errors:  -errno of read(2), which does not stick (-EAGAIN: fd is non-blocking and has no bytes
+ *          yet); -ENOMEM as tierpool_buf_reserve, which sticks.
+ * Returns: the number of bytes appended, 0 at end of file. If anything was appended an error is not
+ *          returned: the next call meets it again. If nothing was: a negative errno.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max);
+
+/*
+ * Writes the whole content to fd; the buffer keeps it. EINTR and short writes are retried. A buffer
+ * to which an error sticks is not written: so output with a missing piece never gets out.
+ *
+ * Blocks:  as write(2) does on fd. A thread may be cancelled there.
+ * Errors:  -errno of write(2), which does not stick (-EAGAIN: fd is non-blocking and is full);
+ *          -EIO: write(2) wrote nothing and said no error.
+ * Returns: the number of bytes written. It is less than len if fd would block, or fails, after some
+ *          bytes. If nothing was written: a negative errno.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd);
+
+/* ---- secrets ---- */
+
+/*
+ * Marks the content as secret, until the buffer is put. Each block that leaves the buffer, because
+ * the buffer grows or is put, is first wiped over its whole capacity. Every append to a secret
+ * buffer takes the slow way.
+ *
+ * Before:  tierpool_buf_open, if a stream is wanted too: the stream is unbuffered then. Otherwise
+ *          stdio keeps a copy.
  */
 TIERPOOL_API void tierpool_buf_secret(tierpool_buf *b);
 
+/* ---- stdio ---- */
+
 /*
- * Opens a stdio stream that appends to the buffer; what is written is visible after fflush or
- * fclose. The buffer stays the borrower's, who closes the stream before putting it: a put while
- * the stream is open is misuse. A write that fails sets the stream's error indicator.
- * The stream, to be closed by fclose; NULL with errno: ENOMEM, EBUSY when one is open already,
- * EINVAL on misuse, or the error that sticks.
+ * Opens a stdio stream that appends to the buffer, for code that prints to a FILE. What it writes
+ * is visible in the buffer after fflush or fclose. A write that fails sets the stream's error
+ * indicator.
+ *
+ * After:   the caller closes the stream by fclose, and puts the buffer after that, not before: a
+ *          put while the stream is open is misuse.
+ * Errors:  errno is ENOMEM; EBUSY: a stream of this buffer is open; EINVAL: misuse; or the error
+ *          that sticks.
+ * Returns: the stream; NULL with errno on failure.
  */
-TIERPOOL_API FILE *tierpool_buf_open(tierpool_buf *b);
+TIERPOOL_NODISCARD TIERPOOL_API FILE *tierpool_buf_open(tierpool_buf *b);
 
 #ifdef __cplusplus
 }

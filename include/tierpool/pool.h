@@ -2,13 +2,13 @@
 /*
  * Pools of byte buffers: where buffers are borrowed from and put back to.
  *
- * Threads: every function may be called from any thread at any time. Get in one thread and put in
- * another is normal. Thread exit needs nothing. Signals: none of these functions is
- * async-signal-safe, but a signal never corrupts a pool. fork: the child may use every pool at
- * once; buffers that other threads of the parent held are lost to it, never given twice.
+ * A pool has tiers, one for each size of block. A buffer that is put back lies idle in its tier
+ * until a get takes it again, or until it has aged out. What lies idle is bounded by retain.
  *
- * When not to use a pool: where one thread reuses one buffer at one level of nesting, a
- * thread-local buffer serves as well; below a few hundred bytes a modern malloc is as fast.
+ * When not to use a pool: if one thread reuses one buffer at one level of nesting, a thread-local
+ * buffer serves as well; below a few hundred bytes a modern malloc is as fast.
+ *
+ * Threads, thread exit, fork, signals, errno: see tierpool.h.
  */
 #ifndef TIERPOOL_POOL_H
 #define TIERPOOL_POOL_H
@@ -27,45 +27,54 @@ extern "C" {
 typedef struct tierpool tierpool;
 typedef struct tierpool_budget tierpool_budget;
 
-/* A place in a program that borrows. Private; one static object a place, see tierpool_get. */
-typedef struct tierpool_site {
-	const char *tp_file;
-	const char *tp_label;
-	uint64_t tp_state;
-	unsigned tp_line;
-} tierpool_site;
+/* ---- options ---- */
 
 /*
- * Where blocks and a pool's own tables come from. Must be callable, from any thread, until the last
- * buffer of the last pool that uses it is put and that pool is destroyed. No lock of the library is
- * held while it is called; it may use other pools, but neither the one it serves nor one that
- * shares a budget with it, since a put there may free blocks here. It must not fork, and neither be
- * a place where a thread is cancelled nor be left otherwise than by its return.
+ * Where blocks and a pool's own tables come from, if not from jemalloc or libc.
+ *
+ * Both functions are called from any thread, and without a lock of the library held. They must be
+ * callable until the last buffer of the last pool that uses them is put and that pool is destroyed.
+ * They may use other pools, but neither the pool that they serve nor one that shares a budget with
+ * it, since a put there may free blocks here. They must not
+ *   - fork;
+ *   - end otherwise than by their return: by a cancelled thread, a jump or an exception.
  */
 struct tierpool_backing {
 	size_t size; /* sizeof(struct tierpool_backing) */
-	void *(*alloc)(void *context, size_t n, size_t alignment); /* NULL: out of memory */
+	/* Returns n bytes, or NULL: out of memory. */
+	void *(*alloc)(void *context, size_t n, size_t alignment);
+	/* n: as it was in alloc. */
 	void (*free)(void *context, void *block, size_t n);
-	void *context;
+	void *context; /* passed to both */
 };
 
-/* In every field but size, 0 and NULL mean the default. Sizes are in bytes. */
+/* What a pool is made of. In every field but size, 0 and NULL mean the default. Sizes: bytes. */
 struct tierpool_options {
 	size_t size;      /* sizeof(struct tierpool_options); TIERPOOL_OPTIONS_INIT sets it */
 	const char *name; /* in reports; copied; default "tierpool" */
-	size_t min_size;  /* smallest tier; default 64 */
-	size_t max_size;  /* largest tier, default 1 MiB; larger requests are served, never kept */
-	unsigned steps;   /* tiers per doubling: 1 (default), 2 or 4 */
-	const size_t *tiers; /* or an ascending list; copied; excludes min_size, max_size, steps */
-	size_t tier_count;   /* entries of tiers; 254 tiers at the most, however they are given */
-	size_t retain;       /* hard bound on this pool's idle bytes; default 64 MiB */
-	tierpool_budget *budget; /* hard bound shared by several pools, on top of retain; none */
-	size_t max_idle;         /* bound on idle buffers per tier; default: bytes alone bound */
-	unsigned decay_ms; /* milliseconds; what lay idle through two of these is freed; 10000; */
-			   /* UINT_MAX: never by itself */
-	unsigned calibrate_every; /* puts between calibrations; without effect as yet */
-	const struct tierpool_backing *backing; /* default: jemalloc where the process has it, */
-						/* else libc; copied */
+
+	/* The tiers, at most 254. Either by these three: */
+	size_t min_size; /* smallest tier; default 64 */
+	size_t max_size; /* largest tier; default 1 MiB; larger requests are served, never kept */
+	unsigned steps;  /* tiers per doubling: 1 (default), 2 or 4 */
+	/* or by these two, and the three are 0: */
+	const size_t *tiers; /* an ascending list; copied */
+	size_t tier_count;   /* entries of tiers */
+
+	/* Hard bound on this pool's idle bytes; default 64 MiB; or TIERPOOL_RETAIN_NONE. */
+	size_t retain;
+	/* Hard bound shared by several pools, besides retain; default: none. */
+	tierpool_budget *budget;
+	/* Bound on idle buffers of each tier; default: bytes alone bound. */
+	size_t max_idle;
+	/*
+	 * Milliseconds between decay steps: a buffer that lies idle through two of them is freed.
+	 * Default 10000; TIERPOOL_DECAY_NEVER: none by itself. See tierpool_tick.
+	 */
+	unsigned decay_ms;
+	unsigned calibrate_every; /* puts between calibrations; no effect in this version */
+	/* Copied; default: jemalloc if the process has it, else libc. */
+	const struct tierpool_backing *backing;
 };
 
 /* clang-format off */
@@ -76,77 +85,129 @@ struct tierpool_options {
 #endif
 /* clang-format on */
 
-/* As a retain: keep nothing; every put gives its block back. */
+/* As a retain: nothing is kept, and every put gives its block back. */
 #define TIERPOOL_RETAIN_NONE ((size_t)1)
 
-/*
- * Makes a pool. options NULL: all defaults. *out is the caller's, to be given to tierpool_destroy;
- * NULL on failure. The pool's tables come from its backing.
- *
- * The first call settles for the process what the environment says (secure_getenv):
- * TIERPOOL_PERCPU=rseq|locked, how CPUs are kept apart (default: restartable sequences where glibc
- * and the kernel have them, else a lock a CPU); and the first without a backing of its own,
- * TIERPOOL_BACKING=jemalloc|libc (default: jemalloc where the process has it). What cannot be had,
- * or is neither, is told on stderr once.
- *
- * 0; -EINVAL: out is NULL, options->size is 0, min_size > max_size, a list that does not ascend or
- * begins with 0 or stands beside min_size, max_size or steps, steps other than 1, 2, 4, more than
- * 254 tiers, sizes that overflow, a backing without alloc or free; -E2BIG: options (or its backing)
- * are larger than this library knows, with a tail that is not zero; -ENOMEM.
- */
-TIERPOOL_API int tierpool_create(tierpool **out, const struct tierpool_options *options);
+/* ---- create and destroy ---- */
 
 /*
- * Destroys a pool: what is idle is freed at once. Buffers still borrowed stay good, may grow, and
- * must still be put; the last put frees the rest. No get may be under way or follow; puts, ticks,
- * trims and statistics may. On the default pool: trims it.
+ * Makes a pool. options NULL: all defaults. The pool's tables come from its backing.
  *
- * Waits for whoever is amid work on this pool without having been given it: the reaper, a neighbour
- * on a budget, a tick or trim of every pool. So then nothing but calls with this pool and its
- * buffers uses its backing any more; and the caller must not hold a lock that the backing takes.
- * What lies on a CPU that cannot be stopped (see tierpool_retain_set) stays allocated, and the
- * pool's tables with it.
- * The number of buffers still borrowed; 0 for NULL.
+ * The first call reads, for the whole process, the environment (by secure_getenv):
+ *   TIERPOOL_PERCPU=rseq|locked      how CPUs are kept apart; default: restartable sequences if
+ *                                    glibc and the kernel have them, else one lock for each CPU
+ *   TIERPOOL_BACKING=jemalloc|libc   default: jemalloc if the process has it. Read by the first
+ *                                    call without a backing of its own
+ * A value that is neither of the two, or that cannot be had, is ignored with a line on stderr.
+ *
+ * After:   *out is the caller's, until tierpool_destroy; NULL on failure.
+ * Errors:  -EINVAL:
+ *            - out is NULL, or options->size is 0;
+ *            - min_size > max_size, steps other than 1, 2, 4;
+ *            - tiers that do not ascend, begin with 0, or are given with min_size, max_size or
+ *              steps;
+ *            - more than 254 tiers, or sizes that overflow;
+ *            - a backing without alloc or free;
+ *          -E2BIG: the options (or their backing) are larger than this library knows, with a tail
+ *          that is not 0;
+ *          -ENOMEM.
+ * Returns: 0, or a negative errno.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_create(
+	tierpool **out, const struct tierpool_options *options);
+
+/*
+ * Destroys a pool. Its idle buffers are freed at once. Buffers that are still borrowed stay valid:
+ * they may grow, and must still be put; the last put frees the pool. The default pool is trimmed,
+ * not destroyed. Idle buffers on a CPU that cannot be stopped (see tierpool_retain_set) stay
+ * allocated, and the pool's tables with them.
+ *
+ * Before:  no get on this pool is running or follows. Puts, ticks, trims and statistics may run
+ *          meanwhile.
+ * Blocks:  while the reaper, a tick or trim of all pools, or a put that reclaims a shared budget
+ *          works on this pool. They may call its backing: hold no lock that the backing takes.
+ * After:   nothing uses the pool's backing any more, but calls with this pool and its buffers.
+ * Returns: the number of buffers still borrowed; 0 if pool is NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
 
-/* The process's own pool, with all defaults, created at first use; NULL with errno ENOMEM. */
+/*
+ * Gives the process's own pool, for programs that do not need several. It is made at the first
+ * call, with all defaults, and is never destroyed.
+ *
+ * Errors:  errno is ENOMEM.
+ * Returns: the pool; NULL with errno on failure.
+ */
 TIERPOOL_API tierpool *tierpool_default(void);
 
-/*
- * Borrows a buffer with len 0 and the capacity calibrated for this place in the source; until
- * calibration exists that is 1 KiB, rounded to a tier. The caller owns it until tierpool_put.
- * NULL with errno: ENOMEM; EINVAL when pool is NULL.
- *
- * In C, tierpool_get and tierpool_get_sized are macros as well, whose each use is a site of its
- * own. (tierpool_get)(pool) is the function, which uses the pool's own site: for inline functions,
- * and for wrappers that would otherwise be one site.
- */
-TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
-
-/* As tierpool_get, with cap >= n bytes; n 0: as tierpool_get. Does not train the calibration. */
-TIERPOOL_API tierpool_buf *tierpool_get_sized(tierpool *pool, size_t n);
+/* ---- borrow and put back ---- */
 
 /*
- * Both of them, with a site made by hand, which must live as long as its program or plugin; NULL:
- * the pool's own. n 0: the calibrated capacity.
+ * A site: a place in the source that borrows. Private. Each use of the macros below has a static
+ * one; TIERPOOL_SITE_INIT makes one by hand.
  */
-TIERPOOL_API tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site);
+typedef struct tierpool_site {
+	const char *tp_file;
+	const char *tp_label;
+	uint64_t tp_state; /* the pool that it last borrowed from; 0: none */
+	unsigned tp_line;
+	/* All 0: for what the pool knows of the place, so that a get need not look it up. */
+	uint32_t tp_reserved;
+	void *tp_reserved_site;
+	uint64_t tp_reserved_word;
+} tierpool_site;
 
 /* A site made by hand: static tierpool_site parse = TIERPOOL_SITE_INIT("parse"); */
-#define TIERPOOL_SITE_INIT(label)            \
-	{                                    \
-		__FILE__, label, 0, __LINE__ \
+#define TIERPOOL_SITE_INIT(label)                        \
+	{                                                \
+		__FILE__, label, 0, __LINE__, 0, NULL, 0 \
 	}
 
 /* Private: a static site for the place where this stands. */
-#define TIERPOOL_SITE_HERE                                                                   \
-	(__extension__({                                                                     \
-		static tierpool_site tierpool_site_here = {__FILE__, __func__, 0, __LINE__}; \
-		&tierpool_site_here;                                                         \
+#define TIERPOOL_SITE_HERE                                                              \
+	(__extension__({                                                                \
+		static tierpool_site tierpool_site_here = TIERPOOL_SITE_INIT(__func__); \
+		&tierpool_site_here;                                                    \
 	}))
 
-/* The macros for C++, where tierpool_get and tierpool_get_sized are functions only. */
+/*
+ * Borrows a buffer whose capacity is the one calibrated for this place in the source. This version
+ * does not calibrate yet: the capacity is 1 KiB, rounded to a tier.
+ *
+ * In C this name and tierpool_get_sized are macros as well, and each use of one is a site of its
+ * own. (tierpool_get)(pool), with parentheses, is the function, which uses the pool's own site: for
+ * inline functions, and for wrappers that would otherwise be one site. In C++ both names are
+ * functions only, and TIERPOOL_GET and TIERPOOL_GET_SIZED carry a site.
+ *
+ * After:   the buffer is the caller's until tierpool_put; its len is 0.
+ * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.
+ * Returns: the buffer; NULL with errno on failure. Every tierpool_buf_ function takes that NULL.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
+
+/*
+ * Borrows a buffer of at least n bytes, for a program that knows how many it needs. It does not
+ * train the calibration. n 0: the same as tierpool_get.
+ *
+ * After:   the buffer is the caller's until tierpool_put; its len is 0, its cap is at least n.
+ * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.
+ * Returns: the buffer; NULL with errno on failure.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_sized(tierpool *pool, size_t n);
+
+/*
+ * Borrows as tierpool_get_sized, or as tierpool_get if n is 0, from a site made by hand. site NULL:
+ * the pool's own.
+ *
+ * Before:  the site lives as long as the program, or the plugin, that it stands in.
+ * After:   the buffer is the caller's until tierpool_put; its len is 0, its cap is at least n.
+ * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.
+ * Returns: the buffer; NULL with errno on failure.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_at(
+	tierpool *pool, size_t n, tierpool_site *site);
+
+/* tierpool_get and tierpool_get_sized with a site of the place where they stand, C and C++. */
 #define TIERPOOL_GET(pool) tierpool_get_at((pool), 0, TIERPOOL_SITE_HERE)
 #define TIERPOOL_GET_SIZED(pool, n) tierpool_get_at((pool), (n), TIERPOOL_SITE_HERE)
 
@@ -156,96 +217,156 @@ TIERPOOL_API tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_si
 #endif
 
 /*
- * Gives a buffer back to its pool, from any thread; NULL: nothing. The buffer is the pool's from
- * here on. A buffer above max_size, or one for which the bounds leave no room, is freed.
- * A second put of the same buffer is misuse, certain to be found while nobody has borrowed it in
- * between and the two puts do not race.
+ * Gives a buffer back to its pool, from any thread. NULL: nothing. The pool keeps it for a later
+ * get. It is freed instead if it is larger than max_size, or if the bounds leave no room for it.
+ *
+ * A second put of the same buffer is misuse. It is certain to be found while nobody has borrowed
+ * the buffer in between and the two puts do not race.
+ *
+ * Before:  no stream of the buffer is open (tierpool_buf_open).
+ * After:   the buffer is the pool's.
  */
 TIERPOOL_API void tierpool_put(tierpool_buf *b);
 
+/* ---- idle memory: decay, trim, bound ---- */
+
 /*
- * One decay step of the pool, to its end: a buffer that lay idle through two of them is freed.
+ * Takes one decay step, to its end: a buffer that lay idle through two of them is freed.
  *
- * While a pool is used it takes such steps by itself, one every decay_ms, in small pieces: a call
- * that is not served from its CPU's own stack looks at the clock, and so does one get in four
- * thousand, more often where gets are few; and such a call then frees up to 64 buffers or 2 MiB. A
- * pool that nobody touches does nothing by itself: it decays by this call, by tierpool_trim, or by
- * the reaper (tierpool_reaper_start).
+ * A pool that is used takes such steps by itself, one every decay_ms, in small pieces. The pieces
+ * are done by gets and puts: by each call that is not served from its CPU's own stack, and by one
+ * get in four thousand, more often where gets are few. Such a call looks at the clock, and then
+ * frees at most 64 buffers or 2 MiB.
  *
- * In rseq mode a CPU that is hard at work in this pool is not disturbed but takes its step itself,
+ * A pool that nobody touches does nothing by itself. It decays only by this call, by tierpool_trim
+ * or by the reaper (tierpool_reaper_start).
+ *
+ * In rseq mode a CPU that is hard at work in this pool is not disturbed. It takes the step itself:
  * within at most 8,191 gets of one size, or in its next call that is not served from its own stack.
- * Had it come to neither by the next tick, then that tick does one step for both, so that what lies
- * idle there may live until a third.
- * pool NULL: every pool. The number of bytes released by this call.
+ * If it has done neither by the next tick, then that tick takes one step there for both. So a
+ * buffer on such a CPU is freed by a third tick at the latest.
+ *
+ * pool:    NULL: every pool.
+ * Blocks:  other CPUs may be stopped for a moment: see tierpool_retain_set.
+ * Returns: the number of bytes that this call released.
  */
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);
 
 /*
- * Brings the idle bytes to at most keep, aged buffers first and the largest of them first, and has
- * the backing give its pages back to the system. pool NULL: every pool, each down to keep. What
- * lies on a CPU that cannot be stopped (see tierpool_retain_set) stays.
- * The number of bytes released.
+ * Brings the idle bytes down to at most keep, and has the backing give its pages back to the
+ * system. Aged buffers go first, and of these the largest first. What lies on a CPU that cannot be
+ * stopped (see tierpool_retain_set) stays.
+ *
+ * pool:    NULL: every pool, each down to keep.
+ * Blocks:  other CPUs may be stopped for a moment: see tierpool_retain_set.
+ * Returns: the number of bytes that this call released.
  */
 TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
 
 /*
- * Sets the bound on idle bytes, which holds when the call returns; 0 is taken as
- * TIERPOOL_RETAIN_NONE. NULL: nothing.
+ * Sets the bound on a pool's idle bytes. 0 is taken as TIERPOOL_RETAIN_NONE. pool NULL: nothing.
  *
- * Here as in tick, trim and destroy, and where a pool decays by itself, other CPUs are stopped for
- * a moment, by membarrier(2). Where the system refuses it after the first pool was made, the caller
- * goes there instead, by a change of its affinity for some microseconds. Where that is refused too,
- * what lies idle on another CPU is out of reach: a lower bound then holds once that CPU has used
- * it, and tierpool_stats.retain tells what holds until then.
+ * How other CPUs are stopped, by this call, by tick, trim and destroy, and where a pool decays by
+ * itself:
+ *   1. by membarrier(2), which takes some microseconds;
+ *   2. if the system refuses that after the first pool was made: the calling thread goes to the
+ *      other CPU, by a change of its affinity for some microseconds;
+ *   3. if that is refused too: not at all, and what lies idle on another CPU is out of reach. A
+ *      lower bound then holds once that CPU has used what lies there; until then
+ *      tierpool_stats.retain has the bound that does hold.
+ *
+ * Blocks:  until idle bytes above the bound that are in the hands of another thread's call are
+ *          freed. That call may use the pool's backing: hold no lock that the backing takes.
+ * After:   the bound holds, with the exception in 3.
  */
 TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 
+/* ---- the reaper ---- */
+
 /*
- * Starts the reaper: one thread for the process, named tierpool-reaper, with all signals blocked.
- * It ticks each pool and each object cache at its decay_ms, also those that nobody touches, and
- * gives pages back to the system. While all of them are empty it sleeps and does not wake. When the
- * system, or the process's cgroup, reports memory pressure (PSI, /proc/pressure/memory: some task
- * waited for memory through a tenth of two seconds) it frees all that is idle; where that cannot be
- * watched it says so once on stderr, and only ticks.
+ * Starts the reaper: one thread for the process that ticks every pool and every object cache at its
+ * decay_ms, also those that nobody touches, and has pages given back to the system. While all of
+ * them are empty it sleeps and does not wake.
  *
- * It has up to three files open, which the program must not close: else it looks ten times a
- * second. Starts are counted: the thread is there until there were as many stops. It does not run
- * in the child of a fork, where starts count from 0.
- * 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had, and nothing is counted.
+ * When the system or the process's cgroup reports memory pressure, the reaper frees all that is
+ * idle. It learns of it from PSI (/proc/pressure/memory): some task waited for memory through a
+ * tenth of two seconds. If that cannot be watched, a line on stderr says so once, and the reaper
+ * only ticks.
+ *
+ * The thread is named tierpool-reaper, and all signals are blocked in it. It has up to three files
+ * open. The program must not close them; if it does, the reaper looks ten times a second instead of
+ * sleeping. It does not run in the child of a fork, where starts count from 0.
+ *
+ * After:   the thread runs until there were as many stops as starts that succeeded.
+ * Errors:  -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had. The start is not
+ *          counted.
+ * Returns: 0, or a negative errno.
  */
-TIERPOOL_API int tierpool_reaper_start(void);
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_reaper_start(void) TIERPOOL_NOEXCEPT;
 
 /*
- * Takes one start back; without any, nothing. With the last one the thread ends before this
- * returns, and closes its files. It may be amid a call of a backing or of a cache's destroy, whose
- * end is waited for: the caller must not hold a lock that one of these takes. Called from one of
- * these in the reaper itself, this does not wait: the thread ends by itself after it.
+ * Takes back one start; if there is none, nothing. The last stop ends the thread and closes its
+ * files before it returns.
+ *
+ * Blocks:  until a call that the reaper is making, of a backing or of a cache's destroy, returns:
+ *          hold no lock that one of these takes. If stop is called from such a call in the reaper
+ *          itself it does not wait: the thread ends after that call.
  */
-TIERPOOL_API void tierpool_reaper_stop(void);
+TIERPOOL_API void tierpool_reaper_stop(void) TIERPOOL_NOEXCEPT;
+
+/* ---- a bound for several pools ---- */
 
 /*
- * A bound on idle bytes for several pools together, on top of each one's retain. A pool that it
- * keeps from keeping a buffer gets from the others what they have leased and do not use, and, while
- * that lasts, what lay idle there for 0.1 to 0.2 seconds, whatever their decay_ms: by one of the
- * calls that are kept out, at most once a millisecond, which looks after up to eight of the others,
- * stops up to eight CPUs of each, and frees up to 64 buffers or 2 MiB of each until there is room.
- * 0; -EINVAL: out is NULL or bytes is 0; -ENOMEM. *out is NULL on failure.
+ * Makes a budget: one bound on idle bytes for several pools, besides the retain of each. Pools name
+ * it in their options.
+ *
+ * The budget goes to the pools that use it. When a put finds it exhausted by other pools, that put
+ * takes from them
+ *   - at once, what they have set aside for idle buffers and not filled;
+ *   - while that lasts, what has lain idle in them for 100 to 200 ms, whatever their decay_ms.
+ * At most one put a millisecond does so. It visits at most eight pools, stops at most eight CPUs of
+ * each, and frees at most 64 buffers or 2 MiB of each, until there is room. So a put may call the
+ * backing of another pool. A growth, which puts its old block back, does the same.
+ *
+ * bytes:   the bound, not 0
+ * After:   *out is the caller's, until tierpool_budget_destroy; NULL on failure.
+ * Errors:  -EINVAL: out is NULL or bytes is 0; -ENOMEM.
+ * Returns: 0, or a negative errno.
  */
-TIERPOOL_API int tierpool_budget_create(tierpool_budget **out, size_t bytes);
-
-/* Gives the budget up; pools that use it keep it alive. NULL: nothing. */
-TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget);
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_budget_create(
+	tierpool_budget **out, size_t bytes) TIERPOOL_NOEXCEPT;
 
 /*
- * What is told of a misuse: the pool's name, what was done, and the buffer (only its tp_pool has
- * been found good; where the header was overwritten not even that).
- * When no handler is installed the report goes to stderr and the process ends by SIGABRT. After a
- * handler returns, the call that was misuse did nothing and gave -EINVAL or NULL.
+ * Gives a budget up. Pools that use it keep it alive, and go on sharing it. NULL: nothing.
+ *
+ * Before:  no tierpool_create with this budget is running or follows.
+ */
+TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEXCEPT;
+
+/* ---- misuse ---- */
+
+/*
+ * What is called when the library finds a misuse, in the thread that made it, and without a lock of
+ * the library held.
+ *
+ * pool:    the name of the buffer's pool, "unknown pool" if the header was overwritten; valid until
+ *          the handler returns
+ * what:    "its header was overwritten"; "put twice"; "used after it was put";
+ *          "its length is beyond its capacity"; "put while its stream is open"
+ * b:       the buffer. Of its fields only tp_pool has been checked, and only if the pool is known
+ * After:   when the handler returns, the call that was misuse does nothing and returns -EINVAL or
+ *          NULL.
  */
 typedef void tierpool_misuse_handler(const char *pool, const char *what, const tierpool_buf *b);
 
-/* Installs a handler for the process; NULL: print and abort. The previous one. */
-TIERPOOL_API tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *handler);
+/*
+ * Installs a handler of misuse for the process. NULL: the one at the start, which prints the pool,
+ * the misuse and the buffer's size to stderr and ends the process by SIGABRT.
+ *
+ * Returns: the handler until now; NULL: that one.
+ */
+TIERPOOL_API tierpool_misuse_handler *tierpool_on_misuse(
+	tierpool_misuse_handler *handler) TIERPOOL_NOEXCEPT;
 
 #ifdef __cplusplus
 }

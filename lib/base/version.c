@@ -6,3 +6,8 @@ const char *tierpool_version(void)
 {
 	return TIERPOOL_VERSION;
 }
+
+int tierpool_version_number(void)
+{
+	return TIERPOOL_VERSION_NUMBER;
+}

@@ -3,6 +3,9 @@
  * What a borrower does with a buffer: append, format, read, write, stream. Owns the content between
  * get and put; how it grows is grow.c's.
  */
+
+/* What the header makes inline in programs is an ordinary function here: the library's symbol. */
+#define TIERPOOL_INLINE
 #include <tierpool/buffer.h>
 
 #include <errno.h>

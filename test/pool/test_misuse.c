@@ -383,7 +383,7 @@ Test(misuse, without_a_handler_every_kind_names_pool_deed_and_size_and_aborts)
 	b->len = b->cap + 1;
 	expect_abort(&calls[1], b, "its length is beyond its capacity");
 	b->len = 0;
-	tierpool_buf_open(b);
+	cr_assert_not_null(tierpool_buf_open(b));
 	expect_abort(&calls[0], b, "put while its stream is open");
 	b->tp_state = 0;
 	for (size_t i = 0; i < CALLS; i++)

@@ -61,10 +61,17 @@ static void enter(tierpool_site *stub)
 	tp_site_enter(&sites, &backing, stub, POOL);
 }
 
+/* A place as TIERPOOL_SITE_INIT makes one, of a file and line of its own. */
+#define PLACE(file, label, line)                                        \
+	(tierpool_site)                                                 \
+	{                                                               \
+		.tp_file = (file), .tp_label = (label), .tp_line = line \
+	}
+
 /* A place with strings of its own on the heap, as a plugin that is loaded once more has. */
 static tierpool_site stub_make(const char *file, const char *label, unsigned line)
 {
-	return (tierpool_site){strdup(file), strdup(label), 0, line};
+	return PLACE(strdup(file), strdup(label), line);
 }
 
 static void stub_unload(tierpool_site *stub)
@@ -96,8 +103,8 @@ Test(site, a_place_is_entered_once_and_known_from_then_on)
 
 Test(site, file_line_and_label_each_make_another_place)
 {
-	tierpool_site stub[] = {{"a.c", "f", 0, 1}, {"b.c", "f", 0, 1}, {"a.c", "g", 0, 1},
-		{"a.c", "f", 0, 2}, {"", "", 0, 0}, {"a.c", "", 0, 1}, {"a.cf", "", 0, 1}};
+	tierpool_site stub[] = {PLACE("a.c", "f", 1), PLACE("b.c", "f", 1), PLACE("a.c", "g", 1),
+		PLACE("a.c", "f", 2), PLACE("", "", 0), PLACE("a.c", "", 1), PLACE("a.cf", "", 1)};
 	unsigned n = sizeof stub / sizeof *stub;
 
 	for (unsigned round = 0; round < 2; round++)
@@ -127,7 +134,7 @@ Test(site, one_place_in_two_pools_is_entered_in_both)
 
 Test(site, a_string_that_was_left_out_is_an_empty_one)
 {
-	tierpool_site stub[] = {{NULL, NULL, 0, 1}, {"", NULL, 0, 1}, {NULL, "", 0, 1}};
+	tierpool_site stub[] = {PLACE(NULL, NULL, 1), PLACE("", NULL, 1), PLACE(NULL, "", 1)};
 
 	for (int i = 0; i < 3; i++) {
 		enter(&stub[i]);
@@ -211,7 +218,7 @@ Test(site, threads_that_meet_at_a_new_place_enter_it_once)
 	pthread_barrier_t meeting;
 
 	for (unsigned i = 0; i < 50; i++)
-		common[i] = (tierpool_site){"common.c", "meet", 0, i};
+		common[i] = PLACE("common.c", "meet", i);
 	pthread_barrier_init(&meeting, NULL, THREADS);
 	spent.wait = &meeting;
 	for (uintptr_t i = 0; i < THREADS; i++)
