@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the examples share and a program has in its own way: threads that run to their end, and the
- * last look at the pool.
+ * What the examples share, and a real program does in its own way: to run threads to their end, and
+ * to check the pool at the end.
  */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
@@ -29,8 +29,9 @@ static inline void *example_thread_main(void *argument)
 }
 
 /*
- * Runs work(0) to work(count - 1), 16 at the most, each in a thread. The first error, or 0. Where
- * not all threads can be had, stop, if there is one, ends what the others wait for.
+ * Runs work(0) to work(count - 1), each in a thread, at most 16. Returns the first error, or 0. If
+ * not all threads can be started, it calls stop, if there is one, which ends the waits of the
+ * others.
  */
 static inline int example_threads(
 	unsigned count, int (*work)(unsigned number), void (*stop)(int error))
@@ -59,8 +60,8 @@ static inline bool example_same(const tierpool_buf *a, const tierpool_buf *b)
 }
 
 /*
- * Destroys the pool and says how it went: the exit status, 0 when there was no error, everything
- * borrowed came back, no block is lost and the pool kept its bound.
+ * Prints the statistics of the pool and destroys it. Returns the exit status: 0 when there was no
+ * error, every borrowed buffer came back, no block is lost and the pool kept its bound.
  */
 static inline int example_end(const char *program, tierpool *pool, int error)
 {

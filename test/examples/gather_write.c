@@ -31,7 +31,7 @@ struct sender {
 
 static tierpool *pool;
 
-/* Borrows the parts of a response and fills them; they are put by response_put even on error. */
+/* Borrows the parts of a response and fills them. response_put must follow, also after an error. */
 static int response_get(tierpool_buf *part[PARTS], unsigned number)
 {
 	unsigned lines = 1 + number * 37 % 1009;
@@ -57,7 +57,7 @@ static void response_put(tierpool_buf *part[PARTS])
 		tierpool_put(part[i]);
 }
 
-/* Writes all parts in as few calls as the socket takes them. 0 or -errno. */
+/* Writes all parts, in as few calls as the socket allows. 0 or -errno. */
 static int response_write(struct sender *s, tierpool_buf *const part[PARTS])
 {
 	struct iovec iov[PARTS], *next = iov, *const end = iov + PARTS;

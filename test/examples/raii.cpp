@@ -2,8 +2,8 @@
 /*
  * C++: a borrowed buffer that goes back by itself, under a template renderer.
  *
- * A value may hold names of other values, so rendering nests, and each level borrows. A template
- * that is wrong throws from the middle of it all, and every buffer still finds its way home.
+ * A value may hold names of other values, so rendering nests, and each level borrows a buffer. A
+ * wrong template throws in the middle of this, and every buffer is still put back.
  */
 #include <cinttypes>
 #include <cstdio>
@@ -51,7 +51,7 @@ public:
 
 using values = std::map<std::string_view, std::string_view>;
 
-/* The text with values in the place of {names}, at most depth of them within each other. */
+/* The text with values in place of {names}, which may nest to this depth. */
 static scratch render(tierpool *pool, std::string_view text, const values &known, int depth = 8)
 {
 	scratch out(TIERPOOL_GET(pool));
@@ -73,7 +73,7 @@ static scratch render(tierpool *pool, std::string_view text, const values &known
 	}
 }
 
-/* Whether render refuses the text, having given back all that it had borrowed. */
+/* Whether render refuses the text. */
 static bool refused(tierpool *pool, std::string_view text, const values &known)
 {
 	try {

@@ -2,8 +2,8 @@
 /*
  * A read loop that hands buffers to worker threads: the CRC-32 of a file, piece by piece.
  *
- * The reader borrows a buffer for each piece, fills it and passes it on through a bounded queue; a
- * worker sums it up and puts it from its own thread. So the depth of the queue bounds the memory.
+ * The reader borrows a buffer for each piece, fills it and passes it on through a bounded queue. A
+ * worker adds up its sum and puts it from its own thread. The depth of the queue bounds the memory.
  *
  * usage: read_workers [file]   without it, the program itself
  */
@@ -29,7 +29,7 @@ struct sum {
 	z_off_t bytes;
 };
 
-/* A piece, the worker's to put, and where its sum goes; without a piece: the worker may end. */
+/* A piece, which the worker puts, and where its sum goes. Without a piece: the worker ends. */
 struct job {
 	tierpool_buf *piece;
 	struct sum *sum;

@@ -3,9 +3,9 @@
  * A server that takes its requests from a list, as Go's net/rpc does.
  *
  * The reader takes a request for each message and queues it; a worker serves it, replies, and puts
- * it back from its own thread. Requests are all of one size, so they come from a cache of objects;
- * what is in them is of any length, so each borrows a buffer for as long as it is served. A request
- * that nobody needs any more is freed after two ticks; net/rpc keeps it.
+ * it back from its own thread. Requests all have one size, so they come from a cache of objects.
+ * Their texts have any length, so each request borrows a buffer while it is served. A request that
+ * is not used any more is freed after two ticks; net/rpc keeps it.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -23,7 +23,7 @@
 
 enum { CLIENT, READER, WORKERS = 4, THREADS = 2 + WORKERS, REQUESTS = 20000, WINDOW = 64 };
 
-/* The reader's, then the queue's, then a worker's; idle it holds no buffer. */
+/* It belongs to the reader, then the queue, then a worker. While it is idle it has no buffer. */
 struct request {
 	struct request *next; /* in the queue */
 	int from;
@@ -53,7 +53,7 @@ static void request_destroy(void *unused, void *request)
 static struct request *request_get(int from)
 {
 	struct request *r = tierpool_cache_get(requests);
-	if (r) /* with whatever its last user left in it */
+	if (r) /* its last user's values are still in it */
 		*r = (struct request){.from = from, .text = tierpool_get(pool)};
 	return r;
 }
@@ -94,7 +94,7 @@ static struct request *queue_pop(void)
 	return r;
 }
 
-/* Appends the next message, however long it is. Its bytes, 0 at the end, or -errno. */
+/* Appends the next message, of any length. Returns its bytes, 0 at the end, or -errno. */
 static int receive(int fd, tierpool_buf *into)
 {
 	ssize_t n = recv(fd, NULL, 0, MSG_PEEK | MSG_TRUNC);
@@ -135,7 +135,7 @@ static void text_serve(tierpool_buf *text)
 		text->data[i] = (char)toupper((unsigned char)text->data[i]);
 }
 
-/* Ends what all threads wait for. Of several errors the first is told, the others follow from it. */
+/* Ends all waits. Of several errors it keeps the first, because the others follow from it. */
 static void stop(int error)
 {
 	int none = 0;
@@ -173,7 +173,7 @@ static int ask(unsigned number)
 	return error;
 }
 
-/* Receives a reply, which has to be the right one to a request, and the first to it. */
+/* Receives a reply. It must be the right one to a request, and the only one. */
 static int check_reply(void)
 {
 	static bool answered[REQUESTS];

@@ -14,7 +14,6 @@
 #include <tierpool/stats.h>
 
 #include "base/compiler.h"
-#include "base/options.h"
 #include "cpus.h"
 
 extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
@@ -38,7 +37,7 @@ static void use_jemalloc(unsigned decay_ms)
 	cr_assert_str_eq(backing.name, "jemalloc");
 }
 
-/* ---- a program's own ---- */
+/* ---- a backing of the program's own ---- */
 
 static struct {
 	char context[1];
@@ -55,7 +54,7 @@ static void *own_alloc(void *context, size_t n, size_t alignment)
 	own.n = n;
 	own.alignment = alignment;
 	own.allocs++;
-	/* Like many, it adds something of its own: here so that the block can lie askew. */
+	/* Like many, it adds something of its own; so the block may be off its alignment. */
 	if (n > SIZE_MAX / 2)
 		return NULL;
 	block = aligned_alloc(64, tp_round_up(n, 64) + 64);
@@ -111,16 +110,18 @@ static void check_huge(void)
 		cr_assert_null(tp_backing_alloc(&backing, huge[i]), "%zu bytes", huge[i]);
 }
 
-Test(backing, libc_aligns_blocks_of_all_sizes)
+Test(backing, libc_aligns_blocks_of_all_sizes_and_has_none_that_cannot_be)
 {
 	use_libc();
 	check_alignment();
+	check_huge();
 }
 
-Test(backing, jemalloc_aligns_blocks_of_all_sizes)
+Test(backing, jemalloc_aligns_blocks_of_all_sizes_and_has_none_that_cannot_be)
 {
 	use_jemalloc(10000);
 	check_alignment();
+	check_huge();
 }
 
 Test(backing, custom_blocks_are_asked_for_with_the_alignment_and_given_back_with_their_size)
@@ -138,35 +139,6 @@ Test(backing, custom_blocks_are_asked_for_with_the_alignment_and_given_back_with
 	cr_assert_eq(own.freed, block);
 	cr_assert_eq(own.freed_n, 100);
 	cr_assert_eq(backing.cost(100), 100);
-}
-
-Test(backing, libc_has_no_block_of_a_size_that_cannot_be)
-{
-	use_libc();
-	check_huge();
-}
-
-Test(backing, jemalloc_has_no_block_of_a_size_that_cannot_be)
-{
-	use_jemalloc(10000);
-	check_huge();
-}
-
-Test(backing, a_get_that_cannot_be_served_fails_with_enomem)
-{
-	static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 8192, PTRDIFF_MAX};
-	struct tierpool_stats stats = {.size = sizeof stats};
-	tierpool *pool;
-
-	cr_assert_eq(tierpool_create(&pool, NULL), 0);
-	for (int i = 0; i < 3; i++) {
-		errno = 0;
-		cr_assert_null((tierpool_get_sized)(pool, sizes[i]));
-		cr_assert_eq(errno, ENOMEM);
-	}
-	cr_assert_eq(tierpool_stats_read(pool, &stats), 0);
-	cr_assert_eq(stats.gets + stats.allocs + stats.borrowed, 0, "a failed get was counted");
-	tierpool_destroy(pool);
 }
 
 Test(backing, mapped_blocks_take_every_colour_and_can_be_written_to_the_end)
@@ -213,51 +185,6 @@ Test(backing, a_block_that_is_not_aligned_is_refused_and_returned)
 	cr_assert_eq(own.allocs, own.frees);
 }
 
-Test(backing, custom_ones_without_a_function_or_of_no_size_are_invalid)
-{
-	struct tierpool_backing wrong[] = {
-		own_backing, own_backing, own_backing, own_backing, own_backing, own_backing};
-	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
-	tierpool *pool;
-
-	wrong[0].size = 0;
-	wrong[1].size = sizeof(size_t) - 1;
-	wrong[2].size = sizeof(size_t); /* an alloc, but beyond what it says it has */
-	wrong[3].size = offsetof(struct tierpool_backing, free);
-	wrong[4].alloc = NULL;
-	wrong[5].free = NULL;
-	for (int i = 0; i < 6; i++) {
-		cr_assert_eq(tp_backing_init(&backing, &wrong[i], 0), -EINVAL, "case %d", i);
-		options.backing = &wrong[i];
-		pool = (tierpool *)&own;
-		cr_assert_eq(tierpool_create(&pool, &options), -EINVAL, "case %d", i);
-		cr_assert_null(pool);
-	}
-	cr_assert_eq(own.allocs, 0);
-}
-
-Test(backing, custom_ones_of_a_later_version_serve_while_their_tail_is_zero)
-{
-	struct {
-		struct tierpool_backing known;
-		char tail[24];
-	} later = {own_backing, {0}};
-	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
-	tierpool *pool;
-
-	later.known.size = sizeof later;
-	cr_assert_eq(tp_backing_init(&backing, &later.known, 0), 0);
-	for (size_t i = 0; i < sizeof later.tail; i++) {
-		later.tail[i] = 1;
-		cr_assert_eq(tp_backing_init(&backing, &later.known, 0), -E2BIG, "byte %zu", i);
-		later.tail[i] = 0;
-	}
-	later.tail[23] = 1;
-	options.backing = &later.known;
-	cr_assert_eq(tierpool_create(&pool, &options), -E2BIG);
-	cr_assert_null(pool);
-}
-
 Test(backing, custom_ones_are_copied)
 {
 	struct tierpool_backing mine = own_backing;
@@ -266,15 +193,6 @@ Test(backing, custom_ones_are_copied)
 	memset(&mine, 0xff, sizeof mine);
 	tp_backing_free(&backing, tp_backing_alloc(&backing, 100), 100);
 	cr_assert_eq(own.frees, 1);
-}
-
-Test(backing, a_shorter_struct_leaves_the_rest_of_its_copy_as_it_was)
-{
-	size_t from[3] = {2 * sizeof(size_t), 7, 8}, to[3] = {0, 0, 9};
-
-	cr_assert_eq(tp_options_copy(to, sizeof to, from), 0);
-	cr_assert_eq(to[1], 7);
-	cr_assert_eq(to[2], 9);
 }
 
 /* ---- the choice ---- */
@@ -305,7 +223,7 @@ Test(backing, the_environment_chooses_libc_and_is_read_once)
 	cr_assert_str_eq(chosen("jemalloc"), "libc");
 }
 
-Test(backing, the_environment_does_not_choose_a_jemalloc_that_is_not_there)
+Test(backing, the_environment_chooses_no_jemalloc_that_is_not_there)
 {
 	cr_assert_str_eq(chosen("jemalloc"), mallctl ? "jemalloc" : "libc");
 }
@@ -315,7 +233,7 @@ Test(backing, the_environment_chooses_nothing_that_is_unknown)
 	cr_assert_str_eq(chosen("mimalloc"), mallctl ? "jemalloc" : "libc");
 }
 
-/* ---- jemalloc's arenas of ours ---- */
+/* ---- our arenas in jemalloc ---- */
 
 static unsigned arena_of(void *block)
 {
@@ -359,7 +277,7 @@ Test(backing, jemalloc_blocks_of_16_kib_lie_in_arenas_of_ours_and_smaller_ones_d
 	free(usual);
 }
 
-Test(backing, jemalloc_keeps_freed_pages_as_long_as_the_hastiest_pool_lets_it)
+Test(backing, jemalloc_keeps_freed_pages_as_long_as_the_shortest_decay_of_a_pool)
 {
 	static const struct {
 		unsigned decay_ms;
@@ -375,7 +293,7 @@ Test(backing, jemalloc_keeps_freed_pages_as_long_as_the_hastiest_pool_lets_it)
 	}
 }
 
-Test(backing, jemalloc_gives_all_freed_pages_back_when_told_to)
+Test(backing, jemalloc_gives_all_freed_pages_back_when_asked)
 {
 	enum { BLOCKS = 64, BYTES = 1 << 20 };
 	static char *block[BLOCKS];
@@ -390,7 +308,8 @@ Test(backing, jemalloc_gives_all_freed_pages_back_when_told_to)
 	for (int i = 0; i < BLOCKS; i++)
 		tp_backing_free(&backing, block[i], BYTES);
 	full = resident();
-	cr_assert_gt(full, before + BLOCKS * BYTES / 2, "they were not kept: nothing to show");
+	cr_assert_gt(full, before + BLOCKS * BYTES / 2,
+		"the pages were not kept, so there is nothing to show");
 	tp_backing_give_back(&backing, true);
 	cr_assert_lt(resident(), before + BLOCKS * BYTES / 8);
 }

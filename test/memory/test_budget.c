@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bound on idle bytes: leases up to the limit and never beyond, whoever looks and whenever.
+ * The bound on idle bytes: leases up to the limit and never beyond, at every instant. The budget
+ * that pools share: test_shared_budget.c.
  */
 #include "memory/budget.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
-#include <time.h>
-
-#include <tierpool/pool.h>
 
 #include "base/atomic.h"
 #include "pool/shared_budget.h"
@@ -65,7 +61,7 @@ Test(budget, a_lease_that_would_overflow_is_refused)
 		cr_assert_not(tp_budget_lease(&budget, sizes[i]), "%zu", sizes[i]);
 		cr_assert_eq(leased(), 1);
 	}
-	/* Beyond PTRDIFF_MAX no more is bounded, or counted wrong. */
+	/* Beyond PTRDIFF_MAX no limit is larger, and no count is wrong. */
 	tp_budget_limit_set(&budget, SIZE_MAX);
 	cr_assert_eq(leased(), 1);
 	cr_assert_not(tp_budget_lease(&budget, SIZE_MAX));
@@ -138,9 +134,8 @@ Test(budget, the_peak_is_the_most_that_was_leased)
 }
 
 static struct {
-	size_t held;      /* what the threads know that they hold: never more than leased */
-	uint32_t running; /* threads that lease still */
-	uint32_t stop;
+	size_t held;      /* the sum of what the threads hold: never more than is leased */
+	uint32_t running; /* threads that are not yet done */
 	uint64_t leases;
 } shared;
 
@@ -149,7 +144,7 @@ static void *lease_and_release(void *seed)
 	uint64_t random = (uintptr_t)seed;
 	size_t mine[8] = {0};
 
-	for (unsigned i = 0; i < 200000; i++) {
+	for (unsigned i = 0; i < 100000; i++) {
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
 		size_t *slot = &mine[random >> 61], wanted = 1 + (random >> 33) % 40;
 
@@ -197,66 +192,9 @@ Test(budget, threads_together_never_hold_more_than_the_limit_and_none_is_lost)
 	cr_assert_geq(budget.peak, highest);
 }
 
-static void *lease_one(void *unused)
-{
-	(void)unused;
-	while (!tp_load_relaxed(&shared.stop))
-		if (tp_budget_lease(&budget, 8)) {
-			tp_store_relaxed(&shared.held, 8u);
-			for (volatile unsigned i = 0; i < 50; i++)
-				;
-			tp_store_relaxed(&shared.held, 0u);
-			tp_budget_release(&budget, 8);
-			tp_add_relaxed(&shared.leases, 1u);
-		}
-	return NULL;
-}
+/* ---- single-stepped: at one instruction another thread does something in between ---- */
 
-/* For a little under half a second: rounds take a microsecond on two CPUs, milliseconds on one. */
-static bool time_is_left(const struct timespec *begin)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - begin->tv_sec) * 1000 + (now.tv_nsec - begin->tv_nsec) / 1000000 < 400;
-}
-
-/* What tierpool_retain_set leans on, whose bound "holds when the call returns". */
-Test(budget, no_lease_goes_beyond_a_limit_once_it_holds)
-{
-	struct timespec begin;
-	pthread_t thread;
-	unsigned broken = 0, rounds;
-
-	tp_budget_limit_set(&budget, 100);
-	cr_assert_eq(pthread_create(&thread, NULL, lease_one, NULL), 0);
-	while (!tp_load_relaxed(&shared.leases))
-		sched_yield();
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (rounds = 0; rounds < 200000 && time_is_left(&begin); rounds++) {
-		tp_budget_limit_set(&budget, 100);
-		for (volatile unsigned i = 0; i < rounds % 200; i++)
-			;
-		tp_budget_limit_set(&budget, 0);
-		while (tp_budget_excess(&budget))
-			;
-		/* Nothing is held and nothing may be: what appears now went beyond the limit. */
-		for (unsigned i = 0; i < 1000; i++)
-			if (tp_load_relaxed(&shared.held)) {
-				broken++;
-				break;
-			}
-	}
-	tp_store_relaxed(&shared.stop, 1u);
-	pthread_join(thread, NULL);
-	cr_assert_eq(
-		broken, 0, "in %u of %u rounds a lease went beyond a limit of 0", broken, rounds);
-	cr_assert_eq(leased(), 0);
-}
-
-/* ---- one instruction at a time: at one of them another thread comes between, as it were ---- */
-
-static unsigned between; /* the step at which it does */
+static unsigned between; /* the step at which it does so */
 static bool granted, granted_between;
 
 static void lease_60(void)
@@ -290,6 +228,7 @@ static void limit_10_between(unsigned step)
 		tp_budget_limit_set(&budget, 10);
 }
 
+/* tierpool_retain_set relies on this: its bound "holds when the call returns". */
 Test(budget, a_lease_sees_the_new_limit_or_the_limit_sees_the_lease_whatever_the_step)
 {
 	unsigned steps;
@@ -309,6 +248,27 @@ static size_t limit;
 static void limit_change(void)
 {
 	tp_budget_limit_set(&budget, limit);
+}
+
+Test(budget, a_change_of_the_limit_loses_no_lease_whatever_the_step)
+{
+	static const size_t limits[] = {10, 100, 1000};
+	unsigned steps;
+
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+		for (between = 1, steps = 1; between <= steps; between++) {
+			tp_budget_init(&budget, 100);
+			granted_between = false;
+			limit = limits[i];
+			steps = step_through(limit_change, lease_60_between);
+			cr_assert_eq(leased(), granted_between ? 60 : 0);
+			if (leased() > limit)
+				cr_assert_eq(tp_budget_excess(&budget), leased() - limit);
+			else
+				cr_assert(tp_budget_lease(&budget, limit - leased()));
+			cr_assert_not(
+				tp_budget_lease(&budget, 1), "at step %u of %u", between, steps);
+		}
 }
 
 static void lease_and_release_between(unsigned step)
@@ -363,42 +323,4 @@ Test(budget, the_peak_misses_no_lease_that_was_granted_whatever_the_step)
 			steps, (unsigned long long)budget.peak, most);
 		cr_assert_eq(leased(), 40);
 	}
-}
-
-Test(budget, create_refuses_nothing_to_write_to_and_nothing_to_bound)
-{
-	tierpool_budget *made = (tierpool_budget *)&shared;
-
-	cr_assert_eq(tierpool_budget_create(NULL, 100), -EINVAL);
-	cr_assert_eq(tierpool_budget_create(&made, 0), -EINVAL);
-	cr_assert_null(made, "*out must be NULL on failure");
-	tierpool_budget_destroy(NULL);
-}
-
-Test(budget, a_destroyed_budget_lives_as_long_as_a_pool_uses_it)
-{
-	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
-	tierpool *pool[2];
-	tierpool_buf *b;
-
-	cr_assert_eq(tierpool_budget_create(&options.budget, 1 << 20), 0);
-	cr_assert_eq(options.budget->budget.limit, 1 << 20);
-	for (int i = 0; i < 2; i++)
-		cr_assert_eq(tierpool_create(&pool[i], &options), 0);
-	tierpool_budget_destroy(options.budget);
-	for (int i = 0; i < 2; i++) {
-		b = (tierpool_get_sized)(pool[i], 1000);
-		tierpool_put(b);
-		cr_assert_gt(
-			options.budget->budget.leased, 1000, "the pool does not lease from it");
-		cr_assert_eq((tierpool_get_sized)(pool[i], 1000), b);
-		tierpool_put(b);
-		if (i == 0)
-			tierpool_destroy(pool[0]);
-	}
-	/* Pool 1's own leases are all that is left of the two. */
-	tierpool_trim(pool[1], 0);
-	cr_assert_eq(options.budget->budget.leased, 0);
-	cr_assert_eq(options.budget->users, 1);
-	tierpool_destroy(pool[1]);
 }

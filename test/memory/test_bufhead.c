@@ -1,54 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Headers: each given once, never to the backing before the end, readable all their life.
+ * Headers: each is given once, goes to the backing at the end only, and can be read until then.
  */
 #include "memory/bufhead.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/atomic.h"
 #include "base/colour.h"
+#include "counting_backing.h"
 #include "memory/bufstate.h"
 
 #define PAGE ((size_t)4096)
 #define PER_PAGE 63
 #define THREADS 4
 
-/* A backing that counts, and that can be out of memory. */
-static struct {
-	uint64_t allocs, frees;
-	bool empty;
-} spent;
-
-static void *counted_alloc(void *context, size_t n, size_t alignment)
-{
-	(void)context;
-	if (spent.empty)
-		return NULL;
-	tp_add_relaxed(&spent.allocs, 1u);
-	return aligned_alloc(alignment, tp_round_up(n, alignment));
-}
-
-static void counted_free(void *context, void *block, size_t n)
-{
-	(void)context;
-	memset(block, 0xdd, n);
-	tp_add_relaxed(&spent.frees, 1u);
-	free(block);
-}
-
+static struct counting_backing counting;
 static struct tp_bufheads headers;
 static struct tp_backing backing;
 
 static void start(void)
 {
-	struct tierpool_backing counted = {sizeof counted, counted_alloc, counted_free, NULL};
+	struct tierpool_backing calls;
 
-	cr_assert_eq(tp_backing_init(&backing, &counted, 0), 0);
+	counting_backing_init(&counting);
+	calls = counting_backing_calls(&counting);
+	cr_assert_eq(tp_backing_init(&backing, &calls, 0), 0);
 	tp_bufheads_init(&headers);
 }
 
@@ -57,9 +35,9 @@ static tierpool_buf *header_alloc(void)
 	return tp_bufhead_alloc(&headers, &backing, 0);
 }
 
-TestSuite(header, .init = start);
+TestSuite(bufhead, .init = start);
 
-Test(header, a_new_one_is_ours_released_and_on_a_line_of_its_own)
+Test(bufhead, a_new_one_is_ours_released_and_on_a_line_of_its_own)
 {
 	for (unsigned i = 0; i < 2 * PER_PAGE; i++) {
 		tierpool_buf *b = header_alloc();
@@ -72,22 +50,22 @@ Test(header, a_new_one_is_ours_released_and_on_a_line_of_its_own)
 	cr_assert_eq(sizeof(tierpool_buf), TP_LINE);
 }
 
-Test(header, none_is_given_twice_and_a_page_serves_63)
+Test(bufhead, none_is_given_twice_and_a_page_serves_63)
 {
 	tierpool_buf *b[4 * PER_PAGE];
 
 	for (unsigned i = 0; i < 4 * PER_PAGE; i++) {
 		b[i] = header_alloc();
-		cr_assert_eq(spent.allocs, 1 + i / PER_PAGE);
-		cr_assert_eq(headers.bytes, spent.allocs * PAGE);
+		cr_assert_eq(counting_backing_allocs(&counting), 1 + i / PER_PAGE);
+		cr_assert_eq(headers.bytes, counting_backing_allocs(&counting) * PAGE);
 		for (unsigned j = 0; j < i; j++)
 			cr_assert_neq(b[i], b[j]);
 	}
 	tp_bufheads_fini(&headers, &backing);
-	cr_assert_eq(spent.frees, 4);
+	cr_assert_eq(counting_backing_blocks(&counting), 0);
 }
 
-Test(header, what_is_freed_is_used_again_before_anything_new)
+Test(bufhead, what_is_freed_is_used_again_before_anything_new)
 {
 	tierpool_buf *b[2 * PER_PAGE];
 
@@ -98,13 +76,13 @@ Test(header, what_is_freed_is_used_again_before_anything_new)
 	cr_assert_eq(header_alloc(), b[2 * PER_PAGE - 1], "the one still in the cache");
 	for (unsigned i = 1; i < 2 * PER_PAGE; i++)
 		header_alloc();
-	cr_assert_eq(spent.allocs, 2);
+	cr_assert_eq(counting_backing_allocs(&counting), 2);
 	cr_assert_eq(headers.bytes, 2 * PAGE);
 	header_alloc();
-	cr_assert_eq(spent.allocs, 3);
+	cr_assert_eq(counting_backing_allocs(&counting), 3);
 }
 
-Test(header, where_there_is_a_choice_it_is_not_in_the_lines_named)
+Test(bufhead, where_there_is_a_choice_it_is_not_in_the_lines_named)
 {
 	uint64_t lines = UINT64_C(0x0ff0);
 	tierpool_buf *b[2 * PER_PAGE];
@@ -113,16 +91,16 @@ Test(header, where_there_is_a_choice_it_is_not_in_the_lines_named)
 		b[i] = tp_bufhead_alloc(&headers, &backing, lines);
 		cr_assert(!(tp_colour((uintptr_t)b[i]) & lines), "header %u", i);
 	}
-	/* There are only others left; and nothing was lost by looking. */
+	/* Only headers in these lines are left; and none was lost in the search. */
 	for (unsigned i = PER_PAGE - 8; i < PER_PAGE; i++) {
 		b[i] = tp_bufhead_alloc(&headers, &backing, lines);
 		for (unsigned j = 0; j < i; j++)
 			cr_assert_neq(b[i], b[j]);
 	}
-	cr_assert_eq(spent.allocs, 1);
+	cr_assert_eq(counting_backing_allocs(&counting), 1);
 }
 
-Test(header, a_freed_one_can_be_read_and_tells_that_it_is_released)
+Test(bufhead, a_freed_one_can_be_read_and_tells_that_it_is_released)
 {
 	int pool;
 	tierpool_buf *b[PER_PAGE];
@@ -141,21 +119,22 @@ Test(header, a_freed_one_can_be_read_and_tells_that_it_is_released)
 		cr_assert_eq((void *)b[i]->tp_pool, (void *)&pool);
 		cr_assert_eq(b[i]->cap, 100 + i);
 	}
-	cr_assert_eq(spent.frees, 0, "a page went back while its headers may be looked at");
+	cr_assert_eq(counting_backing_blocks(&counting), 1,
+		"a page went back while its headers may be looked at");
 	tp_bufheads_fini(&headers, &backing);
-	cr_assert_eq(spent.frees, 1);
+	cr_assert_eq(counting_backing_blocks(&counting), 0);
 }
 
-Test(header, out_of_memory_is_told_and_what_is_spare_still_serves)
+Test(bufhead, out_of_memory_is_told_and_what_is_spare_still_serves)
 {
 	tierpool_buf *b;
 
-	spent.empty = true;
+	counting_backing_fail(&counting, 1, true);
 	cr_assert_null(header_alloc());
 	cr_assert_eq(headers.bytes, 0);
-	spent.empty = false;
+	counting_backing_fail(&counting, 0, false);
 	b = header_alloc();
-	spent.empty = true;
+	counting_backing_fail(&counting, 1, true);
 	for (unsigned i = 1; i < PER_PAGE; i++)
 		cr_assert_not_null(header_alloc());
 	cr_assert_null(header_alloc());
@@ -171,10 +150,10 @@ static void *take_and_free(void *unused)
 	tierpool_buf *mine[3 * PER_PAGE];
 
 	(void)unused;
-	for (unsigned round = 0; round < 3000; round++) {
+	for (unsigned round = 0; round < 1500; round++) {
 		for (unsigned i = 0; i < 3 * PER_PAGE; i++) {
 			mine[i] = header_alloc();
-			/* Nobody writes a header but who holds it: a second holder sees this. */
+			/* Only its holder writes a header, so a second holder sees this. */
 			if (tp_exchange_acq_rel(&mine[i]->tp_state, TP_BUFSTATE_FAST) !=
 				tp_bufstate(TP_STATE_RELEASED))
 				tp_add_relaxed(&taken_twice, 1u);
@@ -185,7 +164,7 @@ static void *take_and_free(void *unused)
 	return NULL;
 }
 
-Test(header, threads_never_share_one)
+Test(bufhead, threads_never_share_one)
 {
 	pthread_t thread[THREADS];
 
@@ -194,10 +173,11 @@ Test(header, threads_never_share_one)
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	cr_assert_eq(taken_twice, 0);
-	cr_assert_eq(headers.bytes, spent.allocs * PAGE);
-	cr_assert_eq(headers.spare.count, spent.allocs * PER_PAGE, "headers were lost");
-	/* Two threads may both miss and bring a page; never more than one each beyond the need. */
-	cr_assert_leq(spent.allocs, (uint64_t)4 * THREADS);
+	cr_assert_eq(headers.bytes, counting_backing_allocs(&counting) * PAGE);
+	cr_assert_eq(headers.spare.count, counting_backing_allocs(&counting) * PER_PAGE,
+		"headers were lost");
+	/* Threads that miss at the same time bring a page each: one more than needed, at most. */
+	cr_assert_leq(counting_backing_allocs(&counting), (size_t)4 * THREADS);
 	tp_bufheads_fini(&headers, &backing);
-	cr_assert_eq(spent.frees, spent.allocs);
+	cr_assert_eq(counting_backing_blocks(&counting), 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Idle blocks are hidden from AddressSanitizer, and from nobody else. Most of this needs a program
- * that is built with it: `make check` runs one.
+ * AddressSanitizer reports each touch of an idle block. Most of this needs a program that is built
+ * with it: `make check` runs one.
  */
 #include "memory/poison.h"
 
@@ -31,24 +31,16 @@ static void need_asan(void)
 		skip("this program is not built with AddressSanitizer");
 }
 
-/* Every eighth byte, which is what AddressSanitizer has a byte of shadow for, and the last one. */
-static bool all_hidden(const char *block, size_t n)
+/* Whether all of n bytes are. Every eighth, for which there is one byte of shadow, and the last. */
+static bool all_are(bool are_hidden, const char *block, size_t n)
 {
 	for (size_t i = 0; i < n; i += 8)
-		if (!hidden(block + i))
+		if (hidden(block + i) != are_hidden)
 			return false;
-	return hidden(block + n - 1);
+	return hidden(block + n - 1) == are_hidden;
 }
 
-static bool all_shown(const char *block, size_t n)
-{
-	for (size_t i = 0; i < n; i += 8)
-		if (hidden(block + i))
-			return false;
-	return !hidden(block + n - 1);
-}
-
-/* Runs touch on a buffer in a child. Whether that was its end, and what it wrote to stderr. */
+/* Runs touch on a buffer in a child. Returns whether that ended it; report: its stderr. */
 static bool child_dies(void (*touch)(tierpool *pool), char *report, size_t size)
 {
 	struct child child;
@@ -92,7 +84,7 @@ static void use_properly(tierpool *pool)
 	tierpool_put(b);
 }
 
-Test(shadow, a_touch_of_what_was_put_or_outgrown_is_reported)
+Test(poison, a_touch_of_what_was_put_or_outgrown_is_reported)
 {
 	char report[4096];
 
@@ -104,7 +96,7 @@ Test(shadow, a_touch_of_what_was_put_or_outgrown_is_reported)
 	cr_assert_not(child_dies(use_properly, report, sizeof report), "%s", report);
 }
 
-Test(shadow, every_byte_of_an_idle_block_is_hidden_and_of_a_borrowed_one_shown)
+Test(poison, every_byte_of_an_idle_block_is_hidden_and_of_a_borrowed_one_shown)
 {
 	static const size_t sizes[] = {64, 1000, 4096, 70000, 1 << 20};
 	tierpool *pool;
@@ -112,22 +104,22 @@ Test(shadow, every_byte_of_an_idle_block_is_hidden_and_of_a_borrowed_one_shown)
 	need_asan();
 	cr_assert_eq(tierpool_create(&pool, NULL), 0);
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-		/* 0: from the backing; the slow put. Then from and to the stack; once the depot. */
+		/* Round 0: from the backing, and a slow put. Then from and to the stack. */
 		for (int round = 0; round < 3; round++) {
 			tierpool_buf *b = (tierpool_get_sized)(pool, sizes[i]);
 			const char *data = b->data;
 			size_t cap = b->cap;
 
-			cr_assert(all_shown(data, cap), "%zu bytes, round %d", cap, round);
+			cr_assert(all_are(false, data, cap), "%zu bytes, round %d", cap, round);
 			tierpool_put(b);
-			cr_assert(all_hidden(data, cap), "%zu bytes, round %d", cap, round);
+			cr_assert(all_are(true, data, cap), "%zu bytes, round %d", cap, round);
 			tierpool_tick(pool);
-			cr_assert(all_hidden(data, cap), "%zu bytes, after a tick", cap);
+			cr_assert(all_are(true, data, cap), "%zu bytes, after a tick", cap);
 		}
 	tierpool_destroy(pool);
 }
 
-/* ---- what goes back to the backing must be as it came ---- */
+/* ---- the backing gets its block back as it gave it ---- */
 
 static unsigned freed, freed_hidden;
 
@@ -141,11 +133,11 @@ static void checking_free(void *context, void *block, size_t n)
 {
 	(void)context;
 	freed++;
-	freed_hidden += !all_shown(block, n);
+	freed_hidden += !all_are(false, block, n);
 	free(block);
 }
 
-Test(shadow, a_block_is_shown_again_before_the_backing_gets_it)
+Test(poison, a_block_is_shown_again_before_the_backing_gets_it)
 {
 	struct tierpool_backing backing = {sizeof backing, plain_alloc, checking_free, NULL};
 	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
@@ -176,7 +168,7 @@ Test(shadow, a_block_is_shown_again_before_the_backing_gets_it)
 	cr_assert_eq(freed_hidden, 0, "%u of %u blocks went back hidden", freed_hidden, freed);
 }
 
-Test(shadow, where_nobody_watches_nothing_is_done)
+Test(poison, without_a_sanitizer_nothing_is_done)
 {
 	char block[64] = "untouched";
 
@@ -197,7 +189,7 @@ __attribute__((constructor(101))) static void make_early(void)
 	early_error = tierpool_create(&early, NULL);
 }
 
-Test(shadow, a_pool_made_in_a_constructor_hides_and_shows_as_any_other)
+Test(poison, a_pool_made_in_a_constructor_hides_and_shows_as_any_other)
 {
 	tierpool_buf *b[4];
 
@@ -211,7 +203,7 @@ Test(shadow, a_pool_made_in_a_constructor_hides_and_shows_as_any_other)
 			const char *block = b[i]->data;
 
 			tierpool_put(b[i]);
-			cr_assert(!__asan_address_is_poisoned || all_hidden(block, 1024));
+			cr_assert(!__asan_address_is_poisoned || all_are(true, block, 1024));
 		}
 	}
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sizes and tiers: the tables that the options make, and that every size finds the smallest tier
- * that holds it. A linear search is the judge.
+ * Sizes and tiers: which tables the options make, and that every size finds the smallest tier that
+ * holds it, as a linear search does.
  */
 #include "memory/sizeclass.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdint.h>
-
-#include <tierpool/pool.h>
 
 static unsigned linear_of(const struct tp_sizeclass *table, size_t n)
 {
@@ -44,6 +42,7 @@ static void check_boundaries(const struct tp_sizeclass *table)
 		for (size_t n = ((size_t)1 << bit) - 1, i = 0; i < 3; i++)
 			check_size(table, n + i);
 	check_size(table, SIZE_MAX);
+	cr_assert_eq(tp_sizeclass_of(table, 0), 0);
 	check_size(table, SIZE_MAX - 1);
 }
 
@@ -126,15 +125,6 @@ Test(sizeclass, tiers_up_to_the_largest_size_do_not_overflow)
 			}
 }
 
-Test(sizeclass, a_size_of_nothing_is_of_the_smallest_tier)
-{
-	struct tp_sizeclass table;
-
-	cr_assert_eq(tp_sizeclass_steps(&table, 64, 1024, 1), 0);
-	cr_assert_eq(tp_sizeclass_of(&table, 0), 0);
-	cr_assert_eq(tp_sizeclass_of(&table, 1), 0);
-}
-
 Test(sizeclass, steps_refuse_what_is_no_sequence_of_tiers)
 {
 	struct tp_sizeclass table;
@@ -155,13 +145,9 @@ Test(sizeclass, a_list_is_taken_as_it_stands)
 
 	cr_assert_eq(tp_sizeclass_list(&table, kept, 3), 0);
 	cr_assert_eq(table.count, 3);
+	for (unsigned tier = 0; tier < 3; tier++)
+		cr_assert_eq(table.size[tier], kept[tier]);
 	check_boundaries(&table);
-	cr_assert_eq(tp_sizeclass_of(&table, 2048), 0);
-	cr_assert_eq(tp_sizeclass_of(&table, 2049), 1);
-	cr_assert_eq(tp_sizeclass_of(&table, 4096), 1);
-	cr_assert_eq(tp_sizeclass_of(&table, 4097), 2);
-	cr_assert_eq(tp_sizeclass_of(&table, 32768), 2);
-	cr_assert_eq(tp_sizeclass_of(&table, 32769), TP_TIER_NONE);
 }
 
 Test(sizeclass, lists_of_any_shape_agree_with_a_linear_search)
@@ -215,30 +201,4 @@ Test(sizeclass, a_list_refuses_what_does_not_ascend)
 	cr_assert_eq(tp_sizeclass_list(&table, SIZES(1, SIZE_MAX, 2)), -EINVAL);
 	cr_assert_eq(tp_sizeclass_list(&table, SIZES(1, SIZE_MAX)), 0);
 	check_boundaries(&table);
-}
-
-/* vitess files a 20K slice under 32K by its capacity, grpc-go once filed by length: both failed. */
-Test(sizeclass, put_files_under_the_block_not_the_length)
-{
-	static const size_t kept[] = {2048, 4096, 32768};
-	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
-	tierpool *pool;
-	tierpool_buf *large, *small;
-
-	options.tiers = kept;
-	options.tier_count = 3;
-	cr_assert_eq(tierpool_create(&pool, &options), 0);
-	large = (tierpool_get_sized)(pool, 20 << 10);
-	cr_assert_not_null(large);
-	cr_assert_eq(large->cap, 32768);
-	large->len = 100;
-	tierpool_put(large);
-	small = (tierpool_get_sized)(pool, 100);
-	cr_assert_neq(small, large, "a block of 32 KiB was filed under its length");
-	cr_assert_eq(small->cap, 2048);
-	cr_assert_eq((tierpool_get_sized)(pool, 30 << 10), large, "not found under its block");
-	cr_assert_eq(large->cap, 32768);
-	tierpool_put(small);
-	tierpool_put(large);
-	cr_assert_eq(tierpool_destroy(pool), 0);
 }

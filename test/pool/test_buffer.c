@@ -1,70 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a borrower does with a buffer: append, format, set, and what errors and secrets do to it.
- * Descriptors and streams: test_buffer_io.c; all together, at random: test_buffer_model.c.
+ * What a borrower does with a buffer, at its edges: a full one, errors, formats, secrets. What
+ * every call does to the content, at random: test_buffer_model.c; descriptors: test_buffer_io.c.
  */
-#include <criterion/criterion.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
-#include <tierpool/pool.h>
-#include <tierpool/stats.h>
-
-static tierpool *pool;
-static tierpool_buf *b;
-static char text[300000]; /* no two of its first 256 neighbours alike */
-
-/* A backing with no block above a size, which looks at what comes back. */
-static struct {
-	size_t limit;
-	unsigned frees, unwiped;
-} backing = {SIZE_MAX, 0, 0};
-
-static void *limited_alloc(void *context, size_t n, size_t alignment)
-{
-	char *block;
-
-	(void)context;
-	if (n > backing.limit || n > (size_t)1 << 40)
-		return NULL;
-	block = aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment);
-	return block ? memset(block, 0, n) : NULL;
-}
-
-static void looking_free(void *context, void *block, size_t n)
-{
-	(void)context;
-	backing.frees++;
-	for (size_t i = 0; i < n; i++)
-		if (((char *)block)[i] == 's') {
-			backing.unwiped++;
-			break;
-		}
-	free(block);
-}
-
-static void start_with(size_t retain)
-{
-	struct tierpool_backing limited = {sizeof limited, limited_alloc, looking_free, NULL};
-	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
-
-	for (size_t i = 0; i < sizeof text; i++)
-		text[i] = (char)(i + i / 256);
-	options.backing = &limited;
-	options.retain = retain;
-	cr_assert_eq(tierpool_create(&pool, &options), 0);
-	b = (tierpool_get_sized)(pool, 1000);
-	cr_assert_eq(b->cap, 1024);
-}
-
-static void start(void)
-{
-	start_with(0);
-}
+#include "buffer_fixture.h"
 
 static struct tierpool_stats stats(void)
 {
@@ -74,15 +18,7 @@ static struct tierpool_stats stats(void)
 	return s;
 }
 
-static void expect_content(const void *wanted, size_t n)
-{
-	cr_assert_eq(b->len, n, "%zu bytes, not %zu", b->len, n);
-	cr_assert_leq(b->len, b->cap);
-	cr_assert_eq((uintptr_t)b->data % 64, 0);
-	cr_assert_eq(memcmp(b->data, wanted, n), 0, "the content is another one");
-}
-
-TestSuite(buffer, .init = start);
+TestSuite(buffer, .init = buffer_start);
 
 Test(buffer, it_fills_to_its_last_byte_before_it_grows)
 {
@@ -97,80 +33,6 @@ Test(buffer, it_fills_to_its_last_byte_before_it_grows)
 	cr_assert_eq(b->cap, 2048);
 	expect_content(text, 1025);
 	cr_assert_eq(stats().grows, 1);
-}
-
-Test(buffer, growth_at_least_doubles_and_the_buffer_stays_where_it_is)
-{
-	size_t cap = b->cap, grows = 0;
-
-	for (size_t i = 0; i < sizeof text; i++) {
-		cr_assert_eq(tierpool_buf_append_byte(b, text[i]), 0);
-		if (b->cap != cap) {
-			cr_assert_geq(b->cap, 2 * cap);
-			cr_assert_eq(b->tp_limit, b->cap, "appends go the slow way now");
-			cap = b->cap;
-			grows++;
-		}
-	}
-	expect_content(text, sizeof text);
-	cr_assert_leq(grows, 9);
-	cr_assert_eq(stats().grows, grows);
-	cr_assert_eq(stats().gets, 1, "a growth is not a get");
-	cr_assert_eq(tierpool_buf_reserve(b, 5 << 20), 0);
-	cr_assert_geq(b->cap - b->len, 5 << 20);
-	expect_content(text, sizeof text);
-}
-
-Test(buffer, content_can_be_appended_to_itself_while_it_grows)
-{
-	static char wanted[1 << 17];
-
-	for (size_t part = 1; part <= 1024; part += 31) {
-		tierpool_buf_reset(b);
-		tierpool_put(b);
-		tierpool_trim(pool, 0);
-		b = (tierpool_get_sized)(pool, 1000);
-		tierpool_buf_append(b, text, 1024);
-		memcpy(wanted, text, 1024);
-		/* The last part of it over and over: across growths of every tier. */
-		for (size_t n = 1024; n + part < 1 << 16; n += part) {
-			memcpy(wanted + n, wanted + n - part, part);
-			cr_assert_eq(tierpool_buf_append(b, b->data + b->len - part, part), 0);
-		}
-		expect_content(wanted, b->len);
-	}
-	tierpool_buf_set(b, "ab", 2);
-	for (int i = 0; i < 16; i++)
-		cr_assert_eq(tierpool_buf_append_str(b, tierpool_buf_cstr(b)), 0);
-	cr_assert_eq(b->len, 2 << 16);
-	for (size_t i = 0; i < b->len; i++)
-		cr_assert_eq(b->data[i], "ab"[i % 2]);
-}
-
-Test(buffer, set_replaces_the_content_also_by_a_part_of_itself)
-{
-	cr_assert_eq(tierpool_buf_set(b, text, 5000), 0);
-	expect_content(text, 5000);
-	cr_assert_eq(tierpool_buf_set(b, b->data + 100, 4000), 0);
-	expect_content(text + 100, 4000);
-	cr_assert_eq(tierpool_buf_set(b, b->data, 10), 0);
-	expect_content(text + 100, 10);
-	cr_assert_eq(tierpool_buf_set(b, NULL, 0), 0);
-	cr_assert_eq(b->len, 0);
-}
-
-Test(buffer, a_borrower_may_write_to_the_capacity_and_set_the_length)
-{
-	memcpy(b->data, text, b->cap);
-	b->len = b->cap;
-	cr_assert_eq(tierpool_buf_append(b, "x", 1), 0);
-	b->len = 1024;
-	expect_content(text, 1024);
-	b->len = 10;
-	cr_assert_eq(tierpool_buf_append(b, text + 10, 20), 0);
-	expect_content(text, 30);
-	b->len = 0;
-	cr_assert_str_eq(tierpool_buf_cstr(b), "");
 }
 
 Test(buffer, nothing_can_be_appended_from_nowhere)
@@ -244,7 +106,7 @@ static void expect_stuck(int error)
 	cr_assert_eq(tierpool_buf_set(b, "x", 1), error);
 	cr_assert_eq(tierpool_buf_reserve(b, SIZE_MAX), error);
 	cr_assert_null(tierpool_buf_cstr(b));
-	cr_assert_eq(tierpool_buf_write_fd(b, -1), error, "an output with a piece missing");
+	cr_assert_eq(tierpool_buf_write_fd(b, -1), error, "a piece of the output is missing");
 	cr_assert_eq(tierpool_buf_read_fd(b, -1, 1), error);
 	errno = 0;
 	cr_assert_null(tierpool_buf_open(b));
@@ -260,7 +122,7 @@ static void expect_stuck(int error)
 Test(buffer, an_error_sticks_until_reset_and_leaves_the_content_whole)
 {
 	wchar_t invalid[] = {0x7fffffff, 0};
-	/* Not a literal, which the compiler would refuse. */
+	/* The compiler would refuse it as a literal. */
 	static const char *volatile too_wide = "%99999999999d";
 
 	tierpool_buf_append(b, text, 1000);
@@ -280,7 +142,7 @@ Test(buffer, an_error_sticks_until_reset_and_leaves_the_content_whole)
 
 Test(buffer, sizes_that_overflow_are_errors)
 {
-	/* Volatile, for the compiler knows some of these to be wrong. */
+	/* Volatile, because the compiler knows that some of these are wrong. */
 	static const volatile size_t sizes[] = {SIZE_MAX, SIZE_MAX - 50, SIZE_MAX - 99,
 		SIZE_MAX - 100, SIZE_MAX - 8192, SIZE_MAX / 2 + 1, SIZE_MAX / 2 - 100};
 
@@ -300,7 +162,7 @@ Test(buffer, out_of_memory_sticks_and_leaves_the_content_whole)
 	struct tierpool_stats before;
 
 	tierpool_buf_append(b, text, 1024);
-	backing.limit = 4096;
+	limited.limit = 4096;
 	before = stats();
 	cr_assert_eq(tierpool_buf_append(b, text, 3073), -ENOMEM);
 	expect_stuck(-ENOMEM);
@@ -312,19 +174,6 @@ Test(buffer, out_of_memory_sticks_and_leaves_the_content_whole)
 	tierpool_buf_set(b, text, 4096);
 	cr_assert_eq(tierpool_buf_printf(b, "%s", "x"), -ENOMEM);
 	expect_stuck(-ENOMEM);
-}
-
-Test(buffer, where_double_cannot_be_had_what_is_needed_serves)
-{
-	tierpool_put(b);
-	b = (tierpool_get_sized)(pool, 2 << 20);
-	tierpool_buf_append(b, text, sizeof text);
-	b->len = b->cap;
-	backing.limit = 3 << 20;
-	cr_assert_eq(tierpool_buf_append(b, text, 1000), 0);
-	cr_assert(b->cap >= (2 << 20) + 1000 && b->cap <= 3 << 20);
-	cr_assert_eq(memcmp(b->data, text, sizeof text), 0);
-	cr_assert_eq(memcmp(b->data + (2 << 20), text, 1000), 0);
 }
 
 /* ---- printf and cstr ---- */
@@ -341,7 +190,6 @@ Test(buffer, printf_fits_to_the_byte_with_its_nul)
 		cr_assert_eq(tierpool_buf_printf(b, "%*d%s", n - 8, 42, "end"), 0);
 		snprintf(wanted, sizeof wanted, "head:%*d%s", n - 8, 42, "end");
 		expect_content(wanted, strlen(wanted));
-		/* n - 5 bytes after 5, and a NUL: 1024 hold up to n = 1023. */
 		cr_assert_eq(b->cap, strlen(wanted) < 1024 ? 1024 : 2048, "%d", n);
 	}
 	cr_assert_eq(tierpool_buf_printf(b, "%s", ""), 0);
@@ -389,11 +237,11 @@ static void fill_secret(void)
 
 Test(buffer, a_secret_is_wiped_over_the_whole_capacity_before_it_is_freed, .init = NULL)
 {
-	start_with(TIERPOOL_RETAIN_NONE);
+	buffer_start_with(TIERPOOL_RETAIN_NONE);
 	tierpool_buf_secret(b);
 	fill_secret();
 	tierpool_buf_reserve(b, 3000); /* by growth */
-	cr_assert_eq(backing.frees, 1);
+	cr_assert_eq(limited.frees, 1);
 	cr_assert_eq(memcmp(b->data, "ssssssssss", 10), 0);
 	fill_secret();
 	tierpool_buf_reset(b); /* which does not make it less secret */
@@ -404,19 +252,19 @@ Test(buffer, a_secret_is_wiped_over_the_whole_capacity_before_it_is_freed, .init
 	fill_secret();
 	tierpool_buf_append(b, NULL, 1); /* nor does an error */
 	tierpool_put(b);
-	cr_assert_eq(backing.frees, 4);
+	cr_assert_eq(limited.frees, 4);
 	b = (tierpool_get_sized)(pool, 2 << 20); /* above max_size */
 	tierpool_buf_secret(b);
 	fill_secret();
 	tierpool_buf_reserve(b, 4 << 20);
 	fill_secret();
 	tierpool_put(b);
-	cr_assert_eq(backing.frees, 6);
-	cr_assert_eq(backing.unwiped, 0, "%u blocks", backing.unwiped);
+	cr_assert_eq(limited.frees, 6);
+	cr_assert_eq(limited.unwiped, 0, "%u blocks", limited.unwiped);
 	b = (tierpool_get_sized)(pool, 1000); /* the control: this one's is seen */
 	fill_secret();
 	tierpool_put(b);
-	cr_assert_eq(backing.unwiped, 1);
+	cr_assert_eq(limited.unwiped, 1);
 }
 
 Test(buffer, a_secret_is_wiped_before_its_block_is_kept)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From tierpool_create to the end of a pool: options, destroy, the default pool. A destroy against
- * other threads, and forks: test_pool_threads.c.
+ * From tierpool_create to the end of a pool: options, destroy, the default pool.
  */
 #include "pool_checks.h"
 
@@ -10,12 +9,16 @@
 #include <pthread.h>
 #include <string.h>
 
-static struct counting_backing counting; /* one a process, and each test is one */
+static struct counting_backing counting; /* each test is a process with one of its own */
+
+static void start(void)
+{
+	counting_backing_init(&counting);
+}
+
+TestSuite(create, .init = start);
 
 /* ---- options ---- */
-
-#define OPTIONS(...) \
-	((struct tierpool_options){.size = sizeof(struct tierpool_options), __VA_ARGS__})
 
 static void assert_refused(const struct tierpool_options *options, int error)
 {
@@ -25,24 +28,18 @@ static void assert_refused(const struct tierpool_options *options, int error)
 	cr_assert_null(pool);
 }
 
-Test(lifecycle, create_refuses_a_null_out)
+Test(create, it_refuses_a_NULL_out_and_options_without_their_size)
 {
+	struct tierpool_options options = pool_options(.steps = 1);
+
 	cr_assert_eq(tierpool_create(NULL, NULL), -EINVAL);
-}
-
-Test(lifecycle, create_refuses_options_without_their_size)
-{
-	struct tierpool_options options = OPTIONS(.steps = 1);
-
-	for (size_t size = 0; size < sizeof(size_t); size++) {
-		options.size = size;
+	for (options.size = 0; options.size < sizeof(size_t); options.size++)
 		assert_refused(&options, -EINVAL);
-	}
 }
 
-Test(lifecycle, create_looks_at_no_more_of_the_options_than_their_size)
+Test(create, it_looks_at_no_more_of_the_options_than_their_size)
 {
-	struct tierpool_options options = OPTIONS(.max_size = 4096, .steps = 3);
+	struct tierpool_options options = pool_options(.max_size = 4096, .steps = 3);
 	tierpool *pool;
 
 	options.size = offsetof(struct tierpool_options, steps);
@@ -51,12 +48,12 @@ Test(lifecycle, create_looks_at_no_more_of_the_options_than_their_size)
 	tierpool_destroy(pool);
 }
 
-Test(lifecycle, create_takes_larger_options_with_a_tail_of_zeros_only)
+Test(create, it_takes_larger_options_with_a_tail_of_zeros_only)
 {
 	struct {
 		struct tierpool_options known;
 		char tail[24];
-	} larger = {OPTIONS(.max_size = 4096), {0}};
+	} larger = {pool_options(.max_size = 4096), {0}};
 	tierpool *pool;
 
 	larger.known.size = sizeof larger;
@@ -70,42 +67,36 @@ Test(lifecycle, create_takes_larger_options_with_a_tail_of_zeros_only)
 	}
 }
 
-Test(lifecycle, create_refuses_sizes_that_make_no_tiers)
-{
-	assert_refused(&OPTIONS(.min_size = 4097, .max_size = 4096), -EINVAL);
-	for (unsigned steps = 3; steps < 20; steps++)
-		if (steps != 4)
-			assert_refused(&OPTIONS(.steps = steps), -EINVAL);
-	assert_refused(&OPTIONS(.max_size = (size_t)PTRDIFF_MAX + 1), -EINVAL);
-	assert_refused(&OPTIONS(.max_size = SIZE_MAX), -EINVAL);
-	assert_refused(&OPTIONS(.min_size = SIZE_MAX), -EINVAL);
-	assert_refused(&OPTIONS(.min_size = 1, .max_size = SIZE_MAX, .steps = 4), -EINVAL);
-}
-
-Test(lifecycle, create_refuses_a_list_that_makes_no_tiers)
+Test(create, it_refuses_sizes_and_lists_that_make_no_tiers)
 {
 	static const size_t level[] = {64, 128, 128}, falls[] = {64, 256, 128}, zero[] = {0, 64},
 			    huge[] = {64, SIZE_MAX}, good[] = {64, 128};
+	const struct tierpool_options wrong[] = {pool_options(.min_size = 4097, .max_size = 4096),
+		pool_options(.steps = 3), pool_options(.steps = 5), pool_options(.steps = 8),
+		pool_options(.steps = UINT_MAX), pool_options(.max_size = (size_t)PTRDIFF_MAX + 1),
+		pool_options(.max_size = SIZE_MAX), pool_options(.min_size = SIZE_MAX),
+		pool_options(.min_size = 1, .max_size = SIZE_MAX, .steps = 4),
+		pool_options(.tiers = level, .tier_count = 3),
+		pool_options(.tiers = falls, .tier_count = 3),
+		pool_options(.tiers = zero, .tier_count = 2),
+		pool_options(.tiers = huge, .tier_count = 2), pool_options(.tiers = good),
+		pool_options(.tier_count = 2),
+		pool_options(.tiers = good, .tier_count = 2, .min_size = 64),
+		pool_options(.tiers = good, .tier_count = 2, .max_size = 128),
+		pool_options(.tiers = good, .tier_count = 2, .steps = 1)};
 
-	assert_refused(&OPTIONS(.tiers = level, .tier_count = 3), -EINVAL);
-	assert_refused(&OPTIONS(.tiers = falls, .tier_count = 3), -EINVAL);
-	assert_refused(&OPTIONS(.tiers = zero, .tier_count = 2), -EINVAL);
-	assert_refused(&OPTIONS(.tiers = huge, .tier_count = 2), -EINVAL);
-	assert_refused(&OPTIONS(.tiers = good), -EINVAL);
-	assert_refused(&OPTIONS(.tier_count = 2), -EINVAL);
-	assert_refused(&OPTIONS(.tiers = good, .tier_count = 2, .min_size = 64), -EINVAL);
-	assert_refused(&OPTIONS(.tiers = good, .tier_count = 2, .max_size = 128), -EINVAL);
-	assert_refused(&OPTIONS(.tiers = good, .tier_count = 2, .steps = 1), -EINVAL);
+	for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		assert_refused(&wrong[i], -EINVAL);
 }
 
-Test(lifecycle, create_takes_254_tiers_and_refuses_255)
+Test(create, it_takes_254_tiers_and_refuses_255)
 {
 	size_t sizes[255];
 	tierpool *pool;
 
 	for (size_t i = 0; i < 255; i++)
 		sizes[i] = 100 + i;
-	assert_refused(&OPTIONS(.tiers = sizes, .tier_count = 255), -EINVAL);
+	assert_refused(&pool_options(.tiers = sizes, .tier_count = 255), -EINVAL);
 	pool = pool_new(.tiers = sizes, .tier_count = 254);
 	cr_assert_eq(stats_of(pool).max_size, 100 + 253);
 	for (size_t i = 0; i < 254; i++) {
@@ -118,31 +109,31 @@ Test(lifecycle, create_takes_254_tiers_and_refuses_255)
 	tierpool_destroy(pool);
 }
 
-Test(lifecycle, create_refuses_a_backing_that_is_not_whole)
+Test(create, it_refuses_a_backing_that_is_not_whole)
 {
 	struct {
 		struct tierpool_backing known;
 		size_t tail;
-	} larger = {.tail = 1};
-	struct tierpool_backing calls;
+	} later = {.tail = 1};
+	struct tierpool_backing wrong[4];
 
-	counting_backing_init(&counting);
-	calls = counting_backing_calls(&counting);
-	calls.alloc = NULL;
-	assert_refused(&OPTIONS(.backing = &calls), -EINVAL);
-	calls = counting_backing_calls(&counting);
-	calls.free = NULL;
-	assert_refused(&OPTIONS(.backing = &calls), -EINVAL);
-	calls = counting_backing_calls(&counting);
-	calls.size = 0;
-	assert_refused(&OPTIONS(.backing = &calls), -EINVAL);
-	larger.known = counting_backing_calls(&counting);
-	larger.known.size = sizeof larger;
-	assert_refused(&OPTIONS(.backing = &larger.known), -E2BIG);
+	for (unsigned i = 0; i < 4; i++)
+		wrong[i] = counting_backing_calls(&counting);
+	wrong[0].alloc = NULL;
+	wrong[1].free = NULL;
+	wrong[2].size = 0;
+	wrong[3].size = offsetof(struct tierpool_backing, free);
+	for (unsigned i = 0; i < 4; i++)
+		assert_refused(&pool_options(.backing = &wrong[i]), -EINVAL);
+	later.known = counting_backing_calls(&counting);
+	later.known.size = sizeof later;
+	assert_refused(&pool_options(.backing = &later.known), -E2BIG);
 	cr_assert_eq(counting_backing_allocs(&counting), 0);
+	later.tail = 0; /* one of a later version that uses nothing new */
+	pool_end(pool_new(.backing = &later.known), &counting);
 }
 
-Test(lifecycle, defaults_are_those_of_the_contract)
+Test(create, defaults_are_those_of_the_contract)
 {
 	tierpool *pool;
 	struct tierpool_stats s;
@@ -159,22 +150,6 @@ Test(lifecycle, defaults_are_those_of_the_contract)
 	cr_assert_eq(tierpool_destroy(pool), 0);
 }
 
-Test(lifecycle, options_backing_and_list_are_copied)
-{
-	struct tierpool_backing calls;
-	size_t sizes[] = {100, 200};
-	tierpool *pool;
-
-	counting_backing_init(&counting);
-	calls = counting_backing_calls(&counting);
-	pool = pool_new(.tiers = sizes, .tier_count = 2, .backing = &calls);
-	memset(&calls, 0, sizeof calls);
-	memset(sizes, 0, sizeof sizes);
-	cycle(pool, 150, 1);
-	cr_assert_eq(accounted(pool, &counting, 0).idle_bytes, 200 + HEADER);
-	pool_end(pool, &counting);
-}
-
 static char reported_name[32];
 
 static void report(const char *pool, const char *what, const tierpool_buf *b)
@@ -184,26 +159,31 @@ static void report(const char *pool, const char *what, const tierpool_buf *b)
 	strncpy(reported_name, pool, sizeof reported_name - 1);
 }
 
-Test(lifecycle, name_is_copied)
+Test(create, name_list_and_backing_are_copied)
 {
+	struct tierpool_backing calls = counting_backing_calls(&counting);
+	size_t sizes[] = {100, 200};
 	char name[] = "parser";
-	tierpool *pool = pool_new(.name = name);
-	tierpool_buf *b = tierpool_get(pool);
+	tierpool *pool;
+	tierpool_buf *b;
 
+	pool = pool_new(.name = name, .tiers = sizes, .tier_count = 2, .backing = &calls);
+	memset(&calls, 0, sizeof calls);
+	memset(sizes, 0, sizeof sizes);
 	memset(name, 'x', sizeof name - 1);
+	b = tierpool_get_sized(pool, 150);
+	tierpool_put(b);
+	cr_assert_eq(accounted(pool, &counting, 0).idle_bytes, 200 + HEADER);
 	tierpool_on_misuse(report);
 	tierpool_put(b);
-	tierpool_put(b);
 	cr_assert_str_eq(reported_name, "parser");
-	cr_assert_eq(at_rest(pool).puts, 1);
-	tierpool_destroy(pool);
+	pool_end(pool, &counting);
 }
 
 /* ---- destroy ---- */
 
-Test(lifecycle, destroy_of_an_unused_pool_gives_everything_back)
+Test(create, destroy_of_an_unused_pool_gives_everything_back)
 {
-	counting_backing_init(&counting);
 	for (unsigned i = 0; i < 10; i++) {
 		tierpool *pool = pool_on(&counting, .steps = 4);
 
@@ -212,14 +192,12 @@ Test(lifecycle, destroy_of_an_unused_pool_gives_everything_back)
 	}
 }
 
-Test(lifecycle, destroy_counts_what_is_borrowed_and_the_last_put_frees_the_rest)
+Test(create, destroy_counts_what_is_borrowed_and_the_last_put_frees_the_rest)
 {
 	tierpool_buf *b[5];
 	struct tierpool_stats s = {.size = sizeof s};
-	tierpool *pool;
+	tierpool *pool = pool_on(&counting, .max_size = 64 * KIB);
 
-	counting_backing_init(&counting);
-	pool = pool_on(&counting, .max_size = 64 * KIB);
 	fill(pool);
 	for (unsigned i = 0; i < 5; i++)
 		b[i] = tierpool_get_sized(pool, KIB << 2 * i); /* the last one is oversize */
@@ -243,21 +221,18 @@ Test(lifecycle, destroy_counts_what_is_borrowed_and_the_last_put_frees_the_rest)
 	cr_assert_eq(tierpool_tick(pool) + tierpool_trim(pool, 0), 0);
 }
 
-Test(lifecycle, a_second_destroy_does_nothing)
+Test(create, a_second_destroy_does_nothing)
 {
-	tierpool_buf *b;
-	tierpool *pool;
+	tierpool *pool = pool_on(&counting, .max_size = MIB);
+	tierpool_buf *b = tierpool_get(pool);
 
-	counting_backing_init(&counting);
-	pool = pool_on(&counting, .max_size = MIB);
-	b = tierpool_get(pool);
 	cr_assert_eq(tierpool_destroy(pool), 1);
 	for (unsigned i = 0; i < 3; i++)
 		cr_assert_eq(tierpool_destroy(pool), 0);
 	cr_assert_eq(tierpool_buf_append(b, "good", 4), 0);
 	tierpool_put(b);
 	cr_assert_eq(counting_backing_blocks(&counting), 0);
-	cr_assert_eq(tierpool_destroy(pool), 0, "not even where the pool is gone");
+	cr_assert_eq(tierpool_destroy(pool), 0, "not even after the pool is gone");
 }
 
 /* ---- the default pool ---- */
@@ -273,7 +248,7 @@ static void *ask(void *answer)
 	return NULL;
 }
 
-Test(lifecycle, there_is_one_default_pool_whoever_asks_first)
+Test(create, there_is_one_default_pool_whichever_thread_asks_first)
 {
 	pthread_t thread[ASKERS];
 	tierpool *answer[ASKERS];
@@ -289,7 +264,7 @@ Test(lifecycle, there_is_one_default_pool_whoever_asks_first)
 	cr_assert_eq(at_rest(answer[0]).retain, 64 * MIB);
 }
 
-Test(lifecycle, destroy_of_the_default_pool_trims_it)
+Test(create, destroy_of_the_default_pool_trims_it)
 {
 	tierpool *pool = tierpool_default();
 	tierpool_buf *b = tierpool_get(pool);
@@ -320,7 +295,7 @@ static void *tick_and_trim(void *unused)
 	return unused;
 }
 
-Test(lifecycle, destroy_tells_what_is_borrowed_though_ticks_and_trims_go_on)
+Test(create, destroy_returns_what_is_borrowed_while_ticks_and_trims_go_on)
 {
 	enum { OUT = 48, ROUNDS = 300 };
 	pthread_t thread;
@@ -339,4 +314,77 @@ Test(lifecycle, destroy_tells_what_is_borrowed_though_ticks_and_trims_go_on)
 	}
 	tp_store_relaxed(&ticking_stops, true);
 	pthread_join(thread, NULL);
+}
+
+/* ---- destroy, while other threads use the pool ---- */
+
+#define PUTTERS 3
+#define EACH 4
+#define DESTROYS 2000
+
+static struct {
+	tierpool *pool;
+	tierpool_buf *b[PUTTERS][EACH];
+	pthread_barrier_t start, end;
+	unsigned faults;
+} fight;
+
+static void *put_against_destroy(void *argument)
+{
+	tierpool_buf **mine = argument;
+
+	for (unsigned i = 0; i < DESTROYS; i++) {
+		struct tierpool_stats s = {.size = sizeof s};
+		int error;
+
+		pthread_barrier_wait(&fight.start);
+		for (unsigned n = 0; n < EACH; n++) {
+			if (tierpool_buf_reserve(mine[n], 100 * n))
+				tp_add_relaxed(&fight.faults, 1u);
+			tierpool_put(mine[n]);
+			switch ((i + n) % 3) {
+			case 0:
+				tierpool_tick(n & 1 ? fight.pool : NULL);
+				break;
+			case 1:
+				error = tierpool_stats_read(fight.pool, &s);
+				if (error && error != -ENOENT)
+					tp_add_relaxed(&fight.faults, 1u);
+				break;
+			default:
+				tierpool_trim(fight.pool, 0);
+			}
+		}
+		pthread_barrier_wait(&fight.end);
+	}
+	return NULL;
+}
+
+Test(create, destroy_while_others_put_tick_trim_and_read_frees_everything_once)
+{
+	pthread_t thread[PUTTERS];
+
+	pthread_barrier_init(&fight.start, NULL, PUTTERS + 1);
+	pthread_barrier_init(&fight.end, NULL, PUTTERS + 1);
+	for (unsigned i = 0; i < PUTTERS; i++)
+		pthread_create(&thread[i], NULL, put_against_destroy, fight.b[i]);
+	for (unsigned i = 0; i < DESTROYS; i++) {
+		size_t out;
+
+		tp_store_relaxed(&counting.yields, i % 2);
+		fight.pool = pool_on(&counting, .max_size = 4096);
+		for (unsigned n = 0; n < PUTTERS * EACH; n++)
+			fight.b[n / EACH][n % EACH] =
+				tierpool_get_sized(fight.pool, (size_t)64 << n % 8);
+		pthread_barrier_wait(&fight.start);
+		for (unsigned spin = 0; spin < i % 64; spin++)
+			sched_yield();
+		out = tierpool_destroy(fight.pool);
+		pthread_barrier_wait(&fight.end);
+		if (out > PUTTERS * EACH || counting_backing_blocks(&counting))
+			tp_add_relaxed(&fight.faults, 1u);
+	}
+	for (unsigned i = 0; i < PUTTERS; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_eq(fight.faults, 0);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Places that borrow: each entered once a pool, by what its strings say and not where they lie.
+ * Places that borrow: a pool enters each of them once, by what its strings say and not where they
+ * are.
  */
 #include "pool/site.h"
 
@@ -11,38 +12,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/atomic.h"
+#include "counting_backing.h"
 #include "pool/pool.h"
 
 #define THREADS 4
 #define POOL 7
 #define OTHER 8
 
-/* A backing that counts, and that can be out of memory. */
-static struct {
-	uint64_t allocs, frees, bytes;
-	bool empty;
-	pthread_barrier_t *wait; /* in alloc, until as many threads are there */
-} spent;
+static struct counting_backing counting;
+static pthread_barrier_t *meeting; /* in alloc, until as many threads are there */
 
-static void *counted_alloc(void *context, size_t n, size_t alignment)
+static void *meeting_alloc(void *context, size_t n, size_t alignment)
 {
-	(void)context;
-	if (spent.empty)
-		return NULL;
-	if (spent.wait)
-		pthread_barrier_wait(spent.wait);
-	tp_add_relaxed(&spent.allocs, 1u);
-	tp_add_relaxed(&spent.bytes, n);
-	return aligned_alloc(alignment, tp_round_up(n, alignment));
-}
-
-static void counted_free(void *context, void *block, size_t n)
-{
-	(void)context;
-	tp_add_relaxed(&spent.frees, 1u);
-	tp_sub_relaxed(&spent.bytes, n);
-	free(block);
+	if (meeting)
+		pthread_barrier_wait(meeting);
+	return counting_backing_alloc(context, n, alignment);
 }
 
 static struct tp_sites sites;
@@ -50,9 +34,12 @@ static struct tp_backing backing;
 
 static void start(void)
 {
-	struct tierpool_backing counted = {sizeof counted, counted_alloc, counted_free, NULL};
+	struct tierpool_backing calls;
 
-	cr_assert_eq(tp_backing_init(&backing, &counted, 0), 0);
+	counting_backing_init(&counting);
+	calls = counting_backing_calls(&counting);
+	calls.alloc = meeting_alloc;
+	cr_assert_eq(tp_backing_init(&backing, &calls, 0), 0);
 	tp_sites_init(&sites);
 }
 
@@ -76,7 +63,7 @@ static tierpool_site stub_make(const char *file, const char *label, unsigned lin
 
 static void stub_unload(tierpool_site *stub)
 {
-	/* Overwritten first: whoever points there still finds another place. */
+	/* Overwritten first: a pointer to them that was kept finds another place. */
 	memset((char *)stub->tp_file, 'x', strlen(stub->tp_file));
 	memset((char *)stub->tp_label, 'x', strlen(stub->tp_label));
 	free((char *)stub->tp_file);
@@ -93,12 +80,12 @@ Test(site, a_place_is_entered_once_and_known_from_then_on)
 	enter(&stub);
 	cr_assert(tp_site_is_known(&stub, POOL));
 	cr_assert_eq(sites.count, 1);
-	cr_assert_eq(sites.bytes, spent.bytes);
+	cr_assert_eq(sites.bytes, counting_backing_live(&counting));
 	enter(&stub);
 	cr_assert_eq(sites.count, 1);
-	cr_assert_eq(spent.allocs, 1, "a known place took memory");
+	cr_assert_eq(counting_backing_allocs(&counting), 1, "a known place took memory");
 	tp_sites_fini(&sites, &backing);
-	cr_assert_eq(spent.bytes, 0);
+	cr_assert_eq(counting_backing_live(&counting), 0);
 }
 
 Test(site, file_line_and_label_each_make_another_place)
@@ -128,7 +115,7 @@ Test(site, one_place_in_two_pools_is_entered_in_both)
 	}
 	cr_assert_eq(sites.count, 1);
 	cr_assert_eq(other.count, 1);
-	cr_assert_eq(spent.allocs, 2);
+	cr_assert_eq(counting_backing_allocs(&counting), 2);
 	tp_sites_fini(&other, &backing);
 }
 
@@ -170,7 +157,7 @@ Test(site, a_thousand_places_stay_apart)
 			enter(&stub);
 			stub_unload(&stub);
 			cr_assert_eq(sites.count, round ? 1000 : i + 1);
-			cr_assert_eq(sites.bytes, spent.bytes);
+			cr_assert_eq(sites.bytes, counting_backing_live(&counting));
 		}
 	for (unsigned i = 0; i < TP_SITE_BUCKETS; i++) {
 		size_t length = 0;
@@ -181,19 +168,19 @@ Test(site, a_thousand_places_stay_apart)
 	}
 	cr_assert_lt(most, 4 * 1000 / TP_SITE_BUCKETS, "%zu places in one bucket", most);
 	tp_sites_fini(&sites, &backing);
-	cr_assert_eq(spent.frees, 1000);
-	cr_assert_eq(spent.bytes, 0);
+	cr_assert_eq(counting_backing_blocks(&counting), 0);
+	cr_assert_eq(counting_backing_live(&counting), 0);
 }
 
 Test(site, out_of_memory_leaves_the_place_to_be_entered_the_next_time)
 {
 	tierpool_site stub = TIERPOOL_SITE_INIT("unlucky");
 
-	spent.empty = true;
+	counting_backing_fail(&counting, 1, true);
 	enter(&stub);
 	cr_assert_eq(sites.count, 0);
 	cr_assert_not(tp_site_is_known(&stub, POOL));
-	spent.empty = false;
+	counting_backing_fail(&counting, 0, false);
 	enter(&stub);
 	cr_assert_eq(sites.count, 1);
 	cr_assert(tp_site_is_known(&stub, POOL));
@@ -201,7 +188,7 @@ Test(site, out_of_memory_leaves_the_place_to_be_entered_the_next_time)
 
 static tierpool_site common[50];
 
-/* Of each place none goes on from its allocation before all have found the place to be new. */
+/* No thread goes on from its allocation before all have found the place to be new. */
 static void *enter_all(void *own_stubs)
 {
 	for (unsigned i = 0; i < 50; i++) {
@@ -215,20 +202,21 @@ static void *enter_all(void *own_stubs)
 Test(site, threads_that_meet_at_a_new_place_enter_it_once)
 {
 	pthread_t thread[THREADS];
-	pthread_barrier_t meeting;
+	pthread_barrier_t barrier;
 
 	for (unsigned i = 0; i < 50; i++)
 		common[i] = PLACE("common.c", "meet", i);
-	pthread_barrier_init(&meeting, NULL, THREADS);
-	spent.wait = &meeting;
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	meeting = &barrier;
 	for (uintptr_t i = 0; i < THREADS; i++)
 		cr_assert_eq(pthread_create(&thread[i], NULL, enter_all, (void *)(i % 2)), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
-	cr_assert_eq(spent.allocs, (uint64_t)50 * THREADS);
+	cr_assert_eq(counting_backing_allocs(&counting), (size_t)50 * THREADS);
 	cr_assert_eq(sites.count, 50);
-	cr_assert_eq(spent.allocs - spent.frees, 50, "a node of whoever came second was lost");
-	cr_assert_eq(sites.bytes, spent.bytes);
+	cr_assert_eq(counting_backing_blocks(&counting), 50,
+		"a node of a thread that came second was lost");
+	cr_assert_eq(sites.bytes, counting_backing_live(&counting));
 }
 
 Test(site, each_get_in_the_source_is_a_place_and_the_function_is_none)

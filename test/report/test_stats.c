@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Statistics: every field, against what the test itself has done and what a counting backing has
+ * Statistics: every field is compared with what the test has done and what a counting backing has
  * seen.
  */
 #include "pool_checks.h"
@@ -12,7 +12,14 @@
 #include "memory/backing.h"
 #include "percpu/cpu.h"
 
-static struct counting_backing counting; /* one a process, and each test is one */
+static struct counting_backing counting; /* each test is a process with one of its own */
+
+static void start(void)
+{
+	counting_backing_init(&counting);
+}
+
+TestSuite(stats, .init = start);
 
 /* ---- the call ---- */
 
@@ -97,7 +104,6 @@ Test(stats, every_step_of_a_script_is_counted_as_it_is)
 	tierpool *pool;
 
 	stay_on_this_cpu();
-	counting_backing_init(&counting);
 	pool = pool_on(&counting, .max_size = 4 * KIB);
 	assert_counts(pool, 0, "new", (struct expected){0});
 	a = tierpool_get(pool);
@@ -132,118 +138,74 @@ Test(stats, every_step_of_a_script_is_counted_as_it_is)
 	pool_end(pool, &counting);
 }
 
-/* Checks that of all drops only those of one reason happened, and so many. */
-static void assert_drops(const struct tierpool_stats *s, const uint64_t *only, uint64_t n)
+/* Of all drops only those of one reason happened, and n of them. Ends the pool. */
+#define DROPPED(pool, reason, n)                                                 \
+	do {                                                                     \
+		struct tierpool_stats seen = accounted((pool), &counting, 0);    \
+                                                                                 \
+		cr_assert_eq(seen.reason, (n), "%zu", (size_t)seen.reason);      \
+		cr_assert_eq(seen.frees, (n), "there were other drops as well"); \
+		pool_end((pool), &counting);                                     \
+	} while (0)
+
+Test(stats, each_drop_is_counted_by_its_reason)
 {
-	cr_assert_eq(*only, n, "%zu", (size_t)*only);
-	cr_assert_eq(s->frees, n, "no other drop");
-}
-
-Test(stats, oversize_drops_are_counted)
-{
-	tierpool *pool = pool_new(.max_size = 4 * KIB);
-	struct tierpool_stats s;
-
-	cycle(pool, 5000, 7);
-	s = at_rest(pool);
-	assert_drops(&s, &s.drops_oversize, 7);
-	tierpool_destroy(pool);
-}
-
-Test(stats, retain_drops_are_counted)
-{
-	struct tierpool_stats s;
-	tierpool *pool;
-
-	stay_on_this_cpu();
-	counting_backing_init(&counting);
-	pool = pool_on(&counting, .retain = 9 * (KIB + HEADER));
-	cycle(pool, KIB, 20);
-	s = accounted(pool, &counting, 0);
-	assert_drops(&s, &s.drops_retain, 11);
-	pool_end(pool, &counting);
-}
-
-Test(stats, budget_drops_are_counted_as_retain_drops)
-{
+	const size_t cost = KIB + HEADER;
 	tierpool_budget *budget;
-	struct tierpool_stats s;
 	tierpool *pool;
 
 	stay_on_this_cpu();
-	counting_backing_init(&counting);
-	cr_assert_eq(tierpool_budget_create(&budget, 9 * (KIB + HEADER)), 0);
-	pool = pool_on(&counting, .budget = budget);
+	cr_assert_eq(tierpool_budget_create(&budget, 9 * cost), 0);
+
+	pool = pool_on(&counting, .max_size = 4 * KIB);
+	cycle(pool, 5000, 7);
+	DROPPED(pool, drops_oversize, 7);
+
+	pool = pool_on(&counting, .retain = 9 * cost);
 	cycle(pool, KIB, 20);
-	s = accounted(pool, &counting, 0);
-	assert_drops(&s, &s.drops_retain, 11);
-	pool_end(pool, &counting);
+	DROPPED(pool, drops_retain, 11);
+
+	pool = pool_on(&counting, .budget = budget);
 	tierpool_budget_destroy(budget);
-}
+	cycle(pool, KIB, 20);
+	DROPPED(pool, drops_retain, 11);
 
-Test(stats, idle_count_drops_are_counted)
-{
-	struct tierpool_stats s;
-	tierpool *pool;
-
-	stay_on_this_cpu();
-	counting_backing_init(&counting);
 	pool = pool_on(&counting, .max_idle = 9);
 	cycle(pool, KIB, 20);
 	cycle(pool, 64 * KIB, 10);
-	s = accounted(pool, &counting, 0);
-	assert_drops(&s, &s.drops_idle_count, 12);
-	pool_end(pool, &counting);
-}
+	DROPPED(pool, drops_idle_count, 12);
 
-Test(stats, decay_drops_are_counted)
-{
-	tierpool *pool = pool_new(.name = "decay");
-	struct tierpool_stats s;
-
-	cycle(pool, KIB, 20);
-	tierpool_tick(pool);
-	tierpool_tick(pool);
-	s = at_rest(pool);
-	assert_drops(&s, &s.drops_decay, 20);
-	cr_assert_eq(s.ticks, 2);
-	tierpool_destroy(pool);
-}
-
-Test(stats, trim_drops_are_counted_and_those_of_retain_set_with_them)
-{
-	struct tierpool_stats s;
-	tierpool *pool;
-
-	counting_backing_init(&counting);
 	pool = pool_on(&counting, .max_size = MIB);
 	cycle(pool, KIB, 20);
-	tierpool_trim(pool, 15 * (KIB + HEADER));
-	s = accounted(pool, &counting, 0);
-	assert_drops(&s, &s.drops_trim, 5);
-	tierpool_retain_set(pool, 7 * (KIB + HEADER));
-	s = accounted(pool, &counting, 0);
-	assert_drops(&s, &s.drops_trim, 13);
-	pool_end(pool, &counting);
+	tierpool_tick(pool);
+	tierpool_tick(pool);
+	cr_assert_eq(stats_of(pool).ticks, 2);
+	DROPPED(pool, drops_decay, 20);
+
+	pool = pool_on(&counting, .max_size = MIB);
+	cycle(pool, KIB, 20);
+	tierpool_trim(pool, 15 * cost);
+	cr_assert_eq(stats_of(pool).drops_trim, 5);
+	tierpool_retain_set(pool, 7 * cost);
+	DROPPED(pool, drops_trim, 13);
 }
 
-Test(stats, destroy_drops_are_counted)
+Test(stats, drops_of_a_destroyed_pool_are_counted_while_a_buffer_is_borrowed)
 {
-	tierpool_buf *a, *b;
 	struct tierpool_stats s;
+	tierpool_buf *a, *b;
 	tierpool *pool;
 
-	counting_backing_init(&counting);
 	pool = pool_on(&counting, .max_size = MIB);
 	a = tierpool_get(pool);
 	b = tierpool_get(pool);
 	cycle(pool, KIB, 20);
 	cr_assert_eq(tierpool_destroy(pool), 2);
 	s = accounted(pool, &counting, 2 * KIB);
-	assert_drops(&s, &s.drops_destroy, 20);
+	cr_assert(s.drops_destroy == 20 && s.frees == 20);
 	tierpool_put(a);
 	s = accounted(pool, &counting, KIB);
-	assert_drops(&s, &s.drops_destroy, 21);
+	cr_assert(s.drops_destroy == 21 && s.frees == 21);
 	tierpool_put(b);
 	cr_assert_eq(counting_backing_blocks(&counting), 0);
 }
@@ -265,14 +227,13 @@ Test(stats, idle_bytes_are_what_the_backing_spends_and_the_header)
 	tierpool_destroy(pool);
 }
 
-Test(stats, overhead_is_what_the_pool_takes_beside_its_buffers)
+Test(stats, overhead_is_what_the_pool_takes_besides_its_buffers)
 {
 	struct tierpool_stats s;
 	tierpool *pool;
 	size_t empty;
 
 	stay_on_this_cpu();
-	counting_backing_init(&counting);
 	pool = pool_on(&counting, .retain = TIERPOOL_RETAIN_NONE);
 	empty = accounted(pool, &counting, 0).overhead_bytes;
 	cr_assert_eq(empty, counting_backing_live(&counting));
@@ -290,7 +251,6 @@ Test(stats, the_peak_is_reached_and_kept)
 	size_t peak = 0;
 	tierpool *pool;
 
-	counting_backing_init(&counting);
 	pool = pool_on(&counting, .retain = MIB);
 	for (unsigned i = 1; i < 100; i++) {
 		cycle(pool, (size_t)64 << i % 14, i);
@@ -305,7 +265,7 @@ Test(stats, the_peak_is_reached_and_kept)
 	pool_end(pool, &counting);
 }
 
-Test(stats, settings_and_names_are_told)
+Test(stats, settings_and_names_are_reported)
 {
 	extern void *mallocx(size_t, int) __attribute__((weak));
 	struct tierpool_stats s;
@@ -324,7 +284,6 @@ Test(stats, settings_and_names_are_told)
 	cr_assert_str_eq(s.percpu, tp_cpu_mode());
 	cr_assert_eq(s.calibrations, 0);
 	tierpool_destroy(pool);
-	counting_backing_init(&counting);
 	pool = pool_on(&counting, .max_size = MIB);
 	cr_assert_str_eq(stats_of(pool).backing, "custom");
 	pool_end(pool, &counting);
@@ -334,7 +293,7 @@ Test(stats, settings_and_names_are_told)
 
 #define THREADS 4
 #define WATCHERS 2
-#define LOOKS 100000
+#define LOOKS (SANITIZED ? 10000u : 30000u)
 #define RETAIN (256 * KIB)
 
 struct crew {
@@ -371,7 +330,7 @@ static void *borrow_on(void *argument)
 	return NULL;
 }
 
-/* What in a later reading contradicts an earlier one, or itself. */
+/* What contradicts an earlier reading, or itself, or NULL. */
 static const char *went_back(const struct tierpool_stats *was, const struct tierpool_stats *is)
 {
 #define COUNTER(name)             \
@@ -423,14 +382,13 @@ static void *watch(void *argument)
 	return (void *)fault;
 }
 
-Test(stats, while_calls_run_no_counter_goes_back_and_the_bound_is_told_as_held)
+Test(stats, while_calls_run_no_counter_goes_back_and_the_bound_holds)
 {
 	pthread_t thread[THREADS], watcher[WATCHERS];
 	struct crew crew = {0};
 	void *fault[WATCHERS];
 	struct tierpool_stats s;
 
-	counting_backing_init(&counting);
 	crew.pool = pool_on(&counting, .max_size = 64 * KIB, .retain = RETAIN);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_create(&thread[i], NULL, borrow_on, &crew);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is kept belongs to CPUs, not to threads: threads that come and go leave no more than one
- * that stays, and a CPU that nobody runs on any more, or may run on, keeps nothing beyond two
+ * that stays, and a CPU on which no thread runs any more, or may run, keeps nothing after two
  * ticks.
  */
 #include "pool_checks.h"
@@ -13,12 +13,11 @@
 #include "cpuset.h"
 #include "pool/pool.h"
 
-static struct counting_backing counting, other; /* of a process, and each test is one */
+static struct counting_backing counting, other; /* each test is a process with its own */
 
 /* ---- threads that come and go ---- */
 
-#define COME_AND_GO (under_valgrind() ? 100 : SANITIZED ? 1000 : 10000)
-#define AT_ONCE 16
+#define COME_AND_GO (SANITIZED ? 1000 : 4000)
 #define HOSTS_MOST 16
 #define PAGE_OF_HEADERS 4096
 
@@ -27,7 +26,7 @@ static const size_t sizes[] = {100, KIB, 8 * KIB, 64 * KIB};
 
 static unsigned failures; /* of gets and of creating threads */
 
-/* All that a thread does which comes and goes, and what one that stays does again and again. */
+/* All that a short-lived thread does, and what a thread that stays does again and again. */
 static void *visit(void *pool)
 {
 	tierpool_buf *b[SIZES];
@@ -43,25 +42,24 @@ static void *visit(void *pool)
 	return NULL;
 }
 
-/* Receives so many visits, one after the other: a thread each, or all of them itself. */
+/*
+ * Receives visits one after the other, on one CPU: each by a thread of its own, or all by itself.
+ */
 struct host {
 	tierpool *pool;
-	unsigned cpu_id; /* or ANYWHERE */
+	unsigned cpu_id;
 	unsigned visits;
 	bool by_threads;
 	pthread_t thread;
 };
 
-#define ANYWHERE UINT_MAX
-
 static void *receive(void *argument)
 {
 	struct host *host = argument;
 
-	if (host->cpu_id != ANYWHERE)
-		pin(host->cpu_id);
+	pin(host->cpu_id);
 	for (unsigned i = 0; i < host->visits; i++) {
-		pthread_t guest; /* where its host is, by inheritance */
+		pthread_t guest; /* inherits the CPU of its host */
 
 		if (!host->by_threads)
 			visit(host->pool);
@@ -73,20 +71,19 @@ static void *receive(void *argument)
 	return NULL;
 }
 
-/* Visits, shared out among so many hosts; what is left of them. */
-static struct tierpool_stats receive_all(
-	tierpool *pool, unsigned hosts, bool pinned, bool by_threads)
+/* Visits on each of so many CPUs. Returns the statistics afterwards. */
+static struct tierpool_stats receive_all(tierpool *pool, unsigned cpu_count, bool by_threads)
 {
 	struct host host[HOSTS_MOST];
 
-	for (unsigned i = 0; i < hosts; i++) {
+	for (unsigned i = 0; i < cpu_count; i++) {
 		host[i] = (struct host){.pool = pool,
-			.cpu_id = pinned ? i : ANYWHERE,
-			.visits = (unsigned)COME_AND_GO / hosts,
+			.cpu_id = i,
+			.visits = (unsigned)COME_AND_GO / cpu_count,
 			.by_threads = by_threads};
 		cr_assert_eq(pthread_create(&host[i].thread, NULL, receive, &host[i]), 0);
 	}
-	for (unsigned i = 0; i < hosts; i++)
+	for (unsigned i = 0; i < cpu_count; i++)
 		pthread_join(host[i].thread, NULL);
 	cr_assert_eq(failures, 0);
 	return at_rest(pool);
@@ -100,68 +97,25 @@ static unsigned cpus_usable(void)
 	return (unsigned)tp_min((size_t)CPU_COUNT(&allowed), HOSTS_MOST);
 }
 
-Test(pool_cpus, threads_that_come_and_go_leave_what_one_that_stays_leaves, .timeout = 120)
+Test(cpu_count, threads_that_come_and_go_leave_what_one_that_stays_leaves, .timeout = 120)
 {
 	struct tierpool_stats gone, stayed;
-	unsigned cpus = cpus_usable();
+	unsigned cpu_count = cpus_usable();
 	tierpool *pool, *like;
 
 	counting_backing_init(&counting);
 	counting_backing_init(&other);
 	pool = pool_on(&counting, .decay_ms = UINT_MAX);
 	like = pool_on(&other, .decay_ms = UINT_MAX);
-	pin(0); /* so that it is known which CPUs there are, to this thread's heirs as well */
-	gone = receive_all(pool, cpus, true, true);
-	stayed = receive_all(like, cpus, true, false);
+	pin(0); /* which finds out what CPUs there are, also for the threads that follow */
+	gone = receive_all(pool, cpu_count, true);
+	stayed = receive_all(like, cpu_count, false);
 	cr_assert_eq(gone.gets, stayed.gets);
-	cr_assert_eq(gone.allocs, cpus * SIZES);
-	cr_assert_eq(stayed.allocs, cpus * SIZES);
+	cr_assert_eq(gone.allocs, cpu_count * SIZES);
+	cr_assert_eq(stayed.allocs, cpu_count * SIZES);
 	cr_assert_eq(gone.idle_bytes, stayed.idle_bytes);
-	/* Two threads that need a page of headers at once bring one each. */
-	cr_assert_leq(gone.overhead_bytes, stayed.overhead_bytes + cpus * PAGE_OF_HEADERS);
-	pool_end(pool, &counting);
-	pool_end(like, &other);
-}
-
-/*
- * How many buffers of a tier there can ever be, where threads go from CPU to CPU between a get and
- * its put: one is made only when the own stack and the depot are empty; so all others are borrowed,
- * one by each thread, or lie in the other CPUs' stacks, or are on their way from a full stack to
- * the depot, or from it, for which two stacks are added.
- */
-static size_t most_of_a_tier(const tierpool *pool, unsigned tier)
-{
-	return AT_ONCE + (pool->tiers.cpus.count + 1) * pool->tiers.tier[tier].limit;
-}
-
-Test(pool_cpus, threads_that_come_and_go_anywhere_leave_no_more_than_cpus_hold, .timeout = 120)
-{
-	struct tierpool_stats s, stayed;
-	unsigned cpus = cpus_usable();
-	tierpool *pool, *like;
-	size_t most = 0;
-
-	counting_backing_init(&counting);
-	counting_backing_init(&other);
-	pool = pool_on(&counting, .decay_ms = UINT_MAX);
-	like = pool_on(&other, .decay_ms = UINT_MAX);
-	s = receive_all(pool, AT_ONCE, false, true);
-	for (unsigned i = 0; i < SIZES; i++) {
-		unsigned tier = tp_sizeclass_of(&pool->sizes, sizes[i]);
-
-		cr_assert_leq(tp_tiers_count(&pool->tiers, tier), most_of_a_tier(pool, tier));
-		most += most_of_a_tier(pool, tier);
-	}
-	fprintf(stderr,
-		"%lu gets by threads that live for %zu: %lu allocations, %zu KiB idle, "
-		"%zu KiB of tables; at most %zu buffers may be\n",
-		(unsigned long)s.gets, SIZES, (unsigned long)s.allocs, s.idle_bytes / KIB,
-		s.overhead_bytes / KIB, most);
-	cr_assert_leq(s.allocs, most, "nothing was freed, so that each is there");
-	pin(0);
-	stayed = receive_all(like, cpus, true, false);
-	cr_assert_leq(s.overhead_bytes,
-		stayed.overhead_bytes + most * HEADER + AT_ONCE * PAGE_OF_HEADERS);
+	/* Two threads that need a page of headers at the same time bring one each. */
+	cr_assert_leq(gone.overhead_bytes, stayed.overhead_bytes + cpu_count * PAGE_OF_HEADERS);
 	pool_end(pool, &counting);
 	pool_end(like, &other);
 }
@@ -170,12 +124,12 @@ Test(pool_cpus, threads_that_come_and_go_anywhere_leave_no_more_than_cpus_hold, 
 
 #define WORKERS 4
 #define WANDERING 3 /* buffers that each has while it may change CPUs */
-#define ROUNDS (under_valgrind() ? 20u : SANITIZED ? 400u : 4000u)
+#define ROUNDS (SANITIZED ? 400u : 4000u)
 #define PAIRS 1000 /* between two ticks */
 #define BOUND (8 * MIB)
 #define TRIES 1000
 
-/* The threads that work while a CPU is left, and the pool that they work in. */
+/* The threads that work until a CPU is left and afterwards, and the pool that they use. */
 static struct {
 	tierpool *pool;
 	bool flip;   /* they change CPUs by themselves, until they settle */
@@ -246,7 +200,7 @@ static size_t idle_elsewhere(void)
 	return sum;
 }
 
-/* Of tiers that nobody uses; that one tier up is used by who finds none of its own. */
+/* Of tiers that are not used. A get that finds nothing in its own tier uses the next one. */
 static size_t idle_unused(void)
 {
 	const struct tp_tiers *tiers = &left.pool->tiers;
@@ -262,13 +216,13 @@ static size_t idle_unused(void)
 /* What is idle at each turn. */
 struct course {
 	size_t elsewhere, elsewhere_later; /* in other CPUs' stacks: before, and after two ticks */
-	size_t later, unused_later;        /* in all, then; and of tiers that nobody uses */
+	size_t later, unused_later;        /* then: in all, and of tiers that are not used */
 	const char *obstacle;              /* why the CPU could not be left, or NULL */
 };
 
 /*
- * Fills the second CPU, has threads work there and elsewhere, and has them leave it by a call that
- * gives NULL, or why it cannot. Two ticks, while they work on the first CPU.
+ * Fills the second CPU, lets threads work there and elsewhere, and makes them leave it by a call
+ * that returns NULL, or why it cannot. Then two ticks, while they work on the first CPU.
  */
 static struct course leave_second_cpu(const char *(*leave)(void))
 {
@@ -300,7 +254,7 @@ static struct course leave_second_cpu(const char *(*leave)(void))
 	return c;
 }
 
-/* Leases of the CPU that was left count for nothing: the whole bound can be used from the other. */
+/* The CPU that was left holds no leases: the whole bound can be used from the other one. */
 static void expect_whole_bound(void)
 {
 	size_t size = 16 * KIB, most = BOUND / (size + HEADER), idle = 0;
@@ -321,7 +275,7 @@ static void expect_left(const struct course *c)
 	if (s.fence_lost && left.strayed)
 		skip("fences are refused, and a visit instead gave a thread its affinity back");
 	cr_assert_eq(left.strayed, 0, "the CPU has to be left");
-	cr_assert_gt(c->elsewhere, 0, "what is to go has to be there");
+	cr_assert_gt(c->elsewhere, 0, "there has to be something to free");
 	cr_assert_eq(c->unused_later, 0, "after two ticks");
 	/* In locked mode a get or put that finds its own CPU's lock taken goes to the next CPU. */
 	if (strcmp(s.percpu, "locked")) {
@@ -335,25 +289,26 @@ static void expect_left(const struct course *c)
 	pool_end(left.pool, &counting);
 }
 
-static void left_pool(void)
+/*
+ * leave: as for leave_second_cpu; NULL: the threads change CPUs until then, and leave by
+ * themselves.
+ */
+static void strands_nothing(const char *(*leave)(void), bool visits_undo_it)
 {
+	struct course c;
+
 	if (!pin(1))
 		skip("needs two CPUs");
 	counting_backing_init(&counting);
 	left.pool = pool_on(&counting, .retain = BOUND, .decay_ms = UINT_MAX);
-}
-
-Test(pool_cpus, flips_of_affinity_strand_nothing_beyond_two_ticks, .timeout = 120)
-{
-	struct course c;
-
-	left_pool();
-	left.flip = true;
-	c = leave_second_cpu(NULL);
+	left.flip = !leave;
+	c = leave_second_cpu(leave);
+	if (c.obstacle)
+		skip(c.obstacle);
+	if (visits_undo_it && stats_of(left.pool).fence_lost)
+		skip("fences are refused, and a cpuset is not to be left for a visit");
 	expect_left(&c);
 }
-
-/* ---- a CPU that may not be used any more ---- */
 
 /* All threads of the process, as they are now, go to the CPU where this one is. */
 static const char *affinity_shrink(void)
@@ -372,33 +327,25 @@ static const char *affinity_shrink(void)
 	return obstacle;
 }
 
-Test(pool_cpus, an_affinity_of_one_cpu_strands_nothing_on_the_others, .timeout = 120)
-{
-	struct course c;
-
-	left_pool();
-	c = leave_second_cpu(affinity_shrink);
-	if (c.obstacle)
-		skip(c.obstacle);
-	expect_left(&c);
-}
-
 /* All threads of the process, at once, may use only the CPU where this one is. */
 static const char *cpuset_shrink(void)
 {
 	return cpuset_enter(left.stays);
 }
 
-Test(pool_cpus, a_cpuset_of_one_cpu_strands_nothing_on_the_others, .timeout = 120,
-	.fini = cpuset_leave)
-{
-	struct course c;
+TestSuite(cpu_count, .timeout = 120);
 
-	left_pool();
-	c = leave_second_cpu(cpuset_shrink);
-	if (c.obstacle)
-		skip(c.obstacle);
-	if (stats_of(left.pool).fence_lost)
-		skip("fences are refused, and a cpuset is not to be left for a visit");
-	expect_left(&c);
+Test(cpu_count, flips_of_affinity_strand_nothing_beyond_two_ticks)
+{
+	strands_nothing(NULL, false);
+}
+
+Test(cpu_count, an_affinity_of_one_cpu_strands_nothing_on_the_others)
+{
+	strands_nothing(affinity_shrink, false);
+}
+
+Test(cpu_count, a_cpuset_of_one_cpu_strands_nothing_on_the_others, .fini = cpuset_leave)
+{
+	strands_nothing(cpuset_shrink, true);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 128 threads each hold 256 KiB and then put all of it: what is kept is within the bound at every
- * instant, two ticks later nothing is, and the memory really is back at the system.
+ * Memory goes back to the system. 128 threads each hold 256 KiB and then put all of it: what is
+ * kept is within the bound at every instant, after two ticks nothing is kept, and the process is as
+ * small as before. The same when ticks come by themselves.
  */
 #include "pool_checks.h"
 
@@ -22,11 +23,11 @@ static struct {
 	tierpool *pool;
 	size_t block;
 	pthread_barrier_t step;
-	bool again; /* one more round; set while all wait */
+	bool again; /* one more round; set while all threads wait */
 	bool over;
 	unsigned failures; /* of gets */
 	size_t readings;   /* of the watcher */
-	size_t too_much;   /* the first of them above the bound; 0: none */
+	size_t too_much;   /* the first reading above the bound; 0: none */
 } crowd;
 
 static void step(void)
@@ -35,8 +36,8 @@ static void step(void)
 }
 
 /*
- * What a thread takes for being there belongs to the start: the stack which the calls below need,
- * and what malloc sets up for each thread that uses it.
+ * The memory that a thread takes for itself belongs to the start: the stack that the calls below
+ * need, and what malloc sets up for each thread that uses it.
  */
 __attribute__((noinline)) static void settle_in(void)
 {
@@ -69,7 +70,7 @@ static void *hold(void *unused)
 		step(); /* all have put; what is left is measured, and whether again is set */
 		step();
 	}
-	step(); /* until when the threads are there, as at the start */
+	step(); /* the threads are there until the last measurement, as at the start */
 	return unused;
 }
 
@@ -144,11 +145,11 @@ static void crowd_puts_all(const char *backing, size_t block)
 	c = crowd_run();
 	cr_assert_eq(crowd.failures, 0);
 	cr_assert_eq(crowd.too_much, 0, "%zu idle bytes, above retain", crowd.too_much);
-	cr_assert_gt(c.idle_put, RETAIN / 2, "what is to go has to be there");
+	cr_assert_gt(c.idle_put, RETAIN / 2, "there has to be something to free");
 	cr_assert_eq(c.idle_ticked, 0, "after two ticks");
 	cr_assert_eq(at_rest(crowd.pool).idle, 0);
 	tierpool_destroy(crowd.pool);
-	if (!resident_tells())
+	if (!resident_is_useful())
 		return;
 	fprintf(stderr, "%s, blocks of %zu KiB: %zu KiB at the start, +%zu held, ", backing,
 		block / KIB, c.start / KIB, above(c.peak, c.start) / KIB);
@@ -166,13 +167,15 @@ static void crowd_puts_all(const char *backing, size_t block)
 	cr_assert_leq(above(c.trimmed, c.start), NEAR);
 }
 
-Test(pool_release, a_crowd_puts_all_in_blocks_of_256_KiB_on_libc, .timeout = 120)
+TestSuite(purge, .timeout = 120);
+
+Test(purge, a_crowd_puts_all_in_blocks_of_256_KiB_on_libc)
 {
 	crowd_puts_all("libc", 256 * KIB);
 }
 
 /* Below 64 KiB libc's malloc has the blocks, which gives back what is at the end of its heap. */
-Test(pool_release, a_crowd_puts_all_in_blocks_of_64_KiB_on_libc, .timeout = 120)
+Test(purge, a_crowd_puts_all_in_blocks_of_64_KiB_on_libc)
 {
 	crowd_puts_all("libc", 64 * KIB);
 }
@@ -184,13 +187,45 @@ static void crowd_puts_all_on_jemalloc(size_t block)
 	crowd_puts_all("jemalloc", block);
 }
 
-Test(pool_release, a_crowd_puts_all_in_blocks_of_256_KiB_on_jemalloc, .timeout = 120)
+Test(purge, a_crowd_puts_all_in_blocks_of_256_KiB_on_jemalloc)
 {
 	crowd_puts_all_on_jemalloc(256 * KIB);
 }
 
 /* Below 16 KiB jemalloc's thread caches have the blocks: 128 of them here. */
-Test(pool_release, a_crowd_puts_all_in_blocks_of_16_KiB_on_jemalloc, .timeout = 120)
+Test(purge, a_crowd_puts_all_in_blocks_of_16_KiB_on_jemalloc)
 {
 	crowd_puts_all_on_jemalloc(16 * KIB);
+}
+
+/* ---- without being asked ---- */
+
+Test(purge, the_pages_of_what_a_pool_frees_by_itself_go_back_to_the_system)
+{
+	enum { BUFFERS = 32 };
+	tierpool *pool = pool_new(.max_size = MIB, .decay_ms = 100);
+	tierpool_buf *b[BUFFERS];
+	size_t most;
+
+	if (strcmp(stats_of(pool).backing, "jemalloc"))
+		skip("with this backing a free gives its pages back or keeps them for good");
+	if (!resident_is_useful())
+		skip("resident bytes say nothing here");
+	stay_on_this_cpu();
+	cycle(pool, KIB, 1);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		cr_assert_not_null(b[i] = get_touched(pool, MIB));
+	for (unsigned i = 0; i < BUFFERS; i++)
+		tierpool_put(b[i]);
+	most = resident();
+	/*
+	 * The backing gets the blocks within three ticks, and lets their pages go within two more.
+	 */
+	while (stats_of(pool).ticks < 6)
+		for (unsigned i = 0; i < 1000; i++)
+			cycle(pool, KIB, 1);
+	cr_assert_eq(stats_of(pool).idle, 1);
+	cr_assert_leq(resident(), most - BUFFERS / 2 * MIB, "%zu KiB, and %zu KiB now", most / KIB,
+		resident() / KIB);
+	tierpool_destroy(pool);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a pool sheds unasked: after a burst, and from then on nothing but hits, all that is not used
- * is gone by the third tick, at whatever rate, and in pieces that no get or put is long for.
- * Periods are counted by the pool's own ticks, since a machine that is slow is not wrong. And what
- * it does not shed: what is used, and anything while nobody calls.
+ * What a pool frees without being asked while it is used: after a burst, when all gets are hits,
+ * everything that is not used is gone by the third tick, at any rate of gets, in pieces that make
+ * no get or put long. And what it keeps: what is used, and everything while no call is made.
+ * Periods are counted by the pool's own ticks, because a slow machine is no fault of the library.
  */
 #include <time.h>
 
@@ -11,7 +11,7 @@
 #include "pool/pool.h"
 #include "pool_checks.h"
 
-/* A piece of what is due, but one buffer at least (drain.c). */
+/* A piece of what is due, but one buffer at least (lib/idle). */
 #define PIECE_BUFFERS 64
 #define PIECE_BYTES (2 * MIB)
 
@@ -19,11 +19,24 @@
 #define PERIOD_HITS 60 /* twice as many as a tick has pieces here */
 #define SIZE KIB       /* of what is used on */
 
-static struct counting_backing counting; /* one a process, and each test is one */
+static struct counting_backing counting; /* each test is a process with one of its own */
 
 static uint64_t ticks_of(const tierpool *pool)
 {
 	return tp_load_relaxed(&pool->tiers.decay.ticks);
+}
+
+/* A tick is due from now on. */
+static void tick_make_due(tierpool *pool)
+{
+	tp_store_relaxed(&pool->tiers.decay.due, 0u);
+}
+
+static tierpool *pool_that_decays(unsigned ms)
+{
+	pin(0);
+	counting_backing_init(&counting);
+	return pool_on(&counting, .max_size = MIB, .decay_ms = ms);
 }
 
 /* ---- calls that must not be long ---- */
@@ -41,7 +54,7 @@ static void expect_a_piece(struct freed before)
 {
 	struct freed after = out_now();
 
-	/* One that had to allocate frees no less than this. */
+	/* A call that allocated a block as well freed at most one more than this shows. */
 	if (after.blocks >= before.blocks)
 		return;
 	before.blocks -= after.blocks;
@@ -84,8 +97,9 @@ static size_t in_depots(const tierpool *pool)
 }
 
 /*
- * One hit after the other, so many nanoseconds apart, until used buffers are left, or so many ticks
- * have begun. One in whose period the machine let us run for a few hits only does not count.
+ * One hit after the other, apart_ns nanoseconds apart, until no more than used buffers are left or
+ * so many ticks have begun. A tick does not count when the machine let us run for a few hits only
+ * in its period.
  */
 static void hit_until(tierpool *pool, long apart_ns, size_t used, unsigned ticks)
 {
@@ -123,64 +137,50 @@ static void shed(tierpool *pool, long apart_ns)
 	pool_end(pool, &counting);
 }
 
-static tierpool *pool_that_decays(unsigned ms)
-{
-	pin(0);
-	counting_backing_init(&counting);
-	return pool_on(&counting, .max_size = MIB, .decay_ms = ms);
-}
+TestSuite(surplus, .timeout = 60);
 
-static void shed_at(long apart_ns, unsigned ms)
+Test(surplus, after_a_burst_hits_as_fast_as_can_be_shed_what_is_not_used)
 {
-	tierpool *pool = pool_that_decays(ms);
+	tierpool *pool = pool_that_decays(100);
 
 	burst(pool);
 	cr_assert_gt(in_depots(pool), 0);
-	shed(pool, apart_ns);
+	shed(pool, 0);
 }
 
-Test(pool, after_a_burst_hits_as_fast_as_can_be_shed_what_is_not_used, .timeout = 60)
-{
-	shed_at(0, 100);
-}
-
-Test(pool, after_a_burst_a_thousand_hits_a_second_shed_what_is_not_used, .timeout = 60)
-{
-	shed_at(1000000, 200);
-}
-
-Test(pool, after_a_burst_two_hundred_hits_a_second_shed_what_is_not_used, .timeout = 60)
-{
-	shed_at(5000000, 500);
-}
-
-Test(pool, what_a_burst_left_on_another_cpu_is_shed_as_well, .timeout = 60)
+Test(surplus, after_a_burst_few_hits_shed_what_is_not_used)
 {
 	tierpool *pool = pool_that_decays(200);
+
+	burst(pool);
+	shed(pool, 2000000);
+}
+
+static void shed_of_another_cpu(unsigned pairs)
+{
+	tierpool *pool = pool_that_decays(100);
 
 	if (!pin(1))
 		skip("needs two CPUs");
 	burst(pool);
-	pin(0);
-	burst(pool);
-	shed(pool, 1000000);
-}
-
-Test(pool, so_is_what_it_left_on_one_that_was_hard_at_work, .timeout = 60)
-{
-	tierpool *pool = pool_that_decays(200);
-
-	if (!pin(1))
-		skip("needs two CPUs");
-	burst(pool);
-	for (unsigned i = 0; i < 10000; i++)
+	for (unsigned i = 0; i < pairs; i++)
 		cycle(pool, SIZE, 1);
 	pin(0);
 	burst(pool);
 	shed(pool, 0);
 }
 
-Test(pool, what_lies_in_stacks_alone_is_shed_as_well, .timeout = 60)
+Test(surplus, what_a_burst_left_on_another_cpu_is_shed_as_well)
+{
+	shed_of_another_cpu(0);
+}
+
+Test(surplus, so_is_what_it_left_on_one_that_was_hard_at_work)
+{
+	shed_of_another_cpu(10000);
+}
+
+Test(surplus, what_lies_in_stacks_alone_is_shed_as_well)
 {
 	tierpool *pool = pool_that_decays(100);
 
@@ -190,7 +190,7 @@ Test(pool, what_lies_in_stacks_alone_is_shed_as_well, .timeout = 60)
 	shed(pool, 0);
 }
 
-Test(pool, no_call_frees_more_than_a_piece_whatever_the_sizes_are, .timeout = 60)
+Test(surplus, no_call_frees_more_than_a_piece_whatever_the_sizes_are)
 {
 	static const size_t sizes[] = {SIZE, 300 * KIB, 900 * KIB, 3 * MIB};
 	tierpool *pool;
@@ -204,7 +204,7 @@ Test(pool, no_call_frees_more_than_a_piece_whatever_the_sizes_are, .timeout = 60
 	shed(pool, 0);
 }
 
-Test(pool, calls_that_all_go_to_the_depots_shed_what_is_not_used, .timeout = 60)
+Test(surplus, calls_that_all_go_to_the_depots_shed_what_is_not_used)
 {
 	struct tierpool_stats before, after;
 	tierpool *pool;
@@ -225,80 +225,57 @@ Test(pool, calls_that_all_go_to_the_depots_shed_what_is_not_used, .timeout = 60)
 
 /* ---- how soon it is noticed that a tick is due ---- */
 
-#define LONG (1u << 24) /* a period that does not end here, in milliseconds */
+#define LONG (1u << 24) /* milliseconds: a period that does not end here */
 
-/* Hits until a tick begins that is due from now on. */
-static unsigned hits_to_notice(tierpool *pool)
-{
-	uint64_t ticks = ticks_of(pool);
-	unsigned hits = 0;
-
-	for (tp_store_relaxed(&pool->tiers.decay.due, 0u); ticks_of(pool) == ticks; hits++) {
-		cr_assert_lt(hits, 8192u, "the largest gap is shorter");
-		pair(pool, SIZE);
-	}
-	return hits;
-}
-
-Test(pool, hits_notice_it_soon_after_the_last_and_in_any_case_within_8191)
+Test(surplus, hits_notice_it_soon_after_the_last_and_in_any_case_within_8191)
 {
 	static const unsigned since[] = {0, 20, 200, 2000, 20000};
 	tierpool *pool = pool_that_decays(LONG);
 
 	cycle(pool, SIZE, 1);
 	for (unsigned round = 0; round < 100; round++) {
-		unsigned hits_before = since[round % (sizeof since / sizeof *since)], hits;
+		unsigned hits_before = since[round / 2 % (sizeof since / sizeof *since)], hits = 0;
+		uint64_t ticks = ticks_of(pool);
 
-		hits_to_notice(pool);
-		for (unsigned i = 0; i < hits_before; i++)
+		if (round % 2)
+			for (unsigned i = 0; i < hits_before; i++)
+				pair(pool, SIZE);
+		for (tick_make_due(pool); ticks_of(pool) == ticks; hits++) {
+			cr_assert_lt(hits, 8192u, "the largest gap is shorter");
 			pair(pool, SIZE);
-		hits = hits_to_notice(pool);
+		}
 		/*
-		 * The strike that noticed the last was a fast one, and so the next gap is doubled.
+		 * The strike that noticed the last one was a fast one, which doubles the next gap.
 		 */
-		cr_assert(hits_before || hits <= 63, "%u", hits);
+		cr_assert(round % 2 == 0 || hits_before || hits <= 63, "%u", hits);
 	}
 	pool_end(pool, &counting);
 }
 
-Test(pool, after_a_slow_call_few_hits_notice_it_however_many_there_were)
-{
-	tierpool *pool = pool_that_decays(LONG);
-	struct tp_decay_cpu *state;
-
-	cycle(pool, SIZE, 1);
-	state = &pool->tiers.decay.per_cpu[tp_cpu_current(pool->tiers.cpus.count)];
-	for (unsigned round = 0; round < 20; round++) {
-		for (unsigned hits = 0; hits < 50000; hits++)
-			pair(pool, SIZE);
-		/* As if the last slow call were a sixteenth of a period ago. */
-		state->shortened_ms -= LONG / 16;
-		cycle(pool, 64, round + 1);
-		cr_assert_leq(hits_to_notice(pool), 31u, "in round %u", round);
-	}
-	pool_end(pool, &counting);
-}
-
-Test(pool, a_slow_call_notices_it_by_itself)
+Test(surplus, a_slow_get_notices_it)
 {
 	tierpool *pool = pool_that_decays(LONG);
 
-	for (unsigned tick = 1; tick < 5; tick++) {
-		tp_store_relaxed(&pool->tiers.decay.due, 0u);
-		cycle(pool, 64, tick);
-		cr_assert_eq(ticks_of(pool), tick);
+	for (size_t size = 64; size <= 512; size *= 2) {
+		uint64_t ticks = ticks_of(pool);
+		tierpool_buf *b;
+
+		tick_make_due(pool);
+		cr_assert_not_null(b = (tierpool_get_sized)(pool, size));
+		cr_assert_eq(ticks_of(pool), ticks + 1);
+		tierpool_put(b);
 	}
 	pool_end(pool, &counting);
 }
 
-Test(pool, a_slow_put_notices_it_before_it_keeps_its_buffer)
+Test(surplus, a_slow_put_notices_it_before_it_keeps_its_buffer)
 {
 	tierpool *pool = pool_that_decays(LONG);
 	tierpool_buf *b;
 
 	cycle(pool, SIZE, 1);
 	cr_assert_not_null(b = (tierpool_get_sized)(pool, 64));
-	tp_store_relaxed(&pool->tiers.decay.due, 0u);
+	tick_make_due(pool);
 	tierpool_put(b);
 	cr_assert_eq(ticks_of(pool), 1);
 	cr_assert_eq(tierpool_tick(pool), SIZE + HEADER, "the other one, which lay through both");
@@ -308,7 +285,7 @@ Test(pool, a_slow_put_notices_it_before_it_keeps_its_buffer)
 
 /* ---- what stays ---- */
 
-Test(pool, what_is_used_once_in_each_period_stays, .timeout = 60)
+Test(surplus, what_is_used_once_in_each_period_stays)
 {
 	tierpool *pool = pool_that_decays(50);
 	struct tierpool_stats before, after;
@@ -330,7 +307,7 @@ Test(pool, what_is_used_once_in_each_period_stays, .timeout = 60)
 	pool_end(pool, &counting);
 }
 
-/* Until the clock has gone on by so many milliseconds. */
+/* Returns when the library's clock has gone on by so many milliseconds. */
 static void sleep_through(uint64_t ms)
 {
 	uint64_t begin = tp_clock_ms();
@@ -339,9 +316,9 @@ static void sleep_through(uint64_t ms)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
-Test(pool, a_pool_that_nobody_touches_keeps_all_until_there_is_a_reaper, .timeout = 60)
+Test(surplus, a_pool_that_nobody_touches_keeps_all_until_there_is_a_reaper)
 {
-	enum { MS = 20, PERIODS = 10 };
+	enum { MS = 20, PERIODS = 4 };
 	tierpool *pool = pool_that_decays(MS);
 	struct tierpool_stats before, after;
 
@@ -361,14 +338,14 @@ Test(pool, a_pool_that_nobody_touches_keeps_all_until_there_is_a_reaper, .timeou
 	pool_end(pool, &counting);
 }
 
-Test(pool, one_that_is_never_to_decay_by_itself_keeps_all, .timeout = 60)
+Test(surplus, a_pool_whose_decay_ms_is_UINT_MAX_keeps_all_until_it_is_asked)
 {
 	tierpool *pool = pool_that_decays(UINT_MAX);
 	struct tierpool_stats before, after;
 
 	burst(pool);
 	before = at_rest(pool);
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		sleep_through(10);
 		for (unsigned hits = 0; hits < 100000; hits++)
 			pair(pool, SIZE);
@@ -376,47 +353,6 @@ Test(pool, one_that_is_never_to_decay_by_itself_keeps_all, .timeout = 60)
 	after = at_rest(pool);
 	cr_assert(after.idle == before.idle && after.frees == before.frees && !after.ticks);
 	cr_assert_eq(tierpool_tick(pool), 0);
-	cr_assert_gt(tierpool_tick(pool), 0, "but who asks is given");
+	cr_assert_gt(tierpool_tick(pool), 0);
 	pool_end(pool, &counting);
-}
-
-/* ---- pages ---- */
-
-/* Bytes of memory that this process has now. */
-static size_t resident(void)
-{
-	FILE *statm = fopen("/proc/self/statm", "r");
-	size_t pages = 0;
-
-	cr_assert_not_null(statm);
-	cr_assert_eq(fscanf(statm, "%*u %zu", &pages), 1);
-	fclose(statm);
-	return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-Test(pool, the_pages_of_what_was_shed_go_back_to_the_system, .timeout = 60)
-{
-	enum { BUFFERS = 32 };
-	tierpool_buf *b[BUFFERS];
-	size_t most;
-	tierpool *pool;
-
-	pin(0);
-	pool = pool_new(.max_size = MIB, .decay_ms = 100);
-	if (strcmp(stats_of(pool).backing, "jemalloc"))
-		skip("with this backing a free gives its pages back or keeps them for good");
-	cycle(pool, SIZE, 1);
-	for (unsigned i = 0; i < BUFFERS; i++) {
-		cr_assert_not_null(b[i] = tierpool_get_sized(pool, MIB));
-		memset(b[i]->data, 1, MIB);
-	}
-	for (unsigned i = 0; i < BUFFERS; i++)
-		tierpool_put(b[i]);
-	most = resident();
-	/* The backing gets them in two or three ticks, and lets them go within two more. */
-	hit_until(pool, 0, SIZE_MAX, TICKS + 3);
-	cr_assert_eq(stats_of(pool).idle, 1);
-	cr_assert_leq(resident(), most - BUFFERS / 2 * MIB, "%zu KiB, and %zu KiB now", most / KIB,
-		resident() / KIB);
-	tierpool_destroy(pool);
 }

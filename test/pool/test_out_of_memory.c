@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool when memory runs out: a program that goes through every public call, again and again,
- * each time with another allocation failing, once or from then on.
+ * The pool when memory runs out: a program makes every public call of a pool and its buffers, and
+ * runs again and again; in run n the nth allocation fails, or the nth and all after it.
  */
 #include "pool_checks.h"
 
@@ -16,7 +16,7 @@
 
 static struct {
 	struct counting_backing counting;
-	size_t failed; /* allocations that had failed before the call that is being judged */
+	size_t failed; /* allocations that had failed before the call that is judged now */
 	tierpool *pool;
 	tierpool_buf *b; /* may be NULL, as a get returns it */
 	char *content;   /* what must be in b */
@@ -30,9 +30,9 @@ static struct {
 
 #define JUDGE(condition)                                                        \
 	cr_assert(condition, "%s, allocation %zu failing%s: %s", p.call, p.nth, \
-		p.for_ever ? " and all behind it" : "", #condition)
+		p.for_ever ? " and all after it" : "", #condition)
 
-/* Whether the backing failed during this call. */
+/* Whether an allocation failed during this call. */
 static bool starved(void)
 {
 	bool any = p.counting.failed != p.failed;
@@ -47,7 +47,7 @@ static void judge_content(void)
 	JUDGE(!memcmp(p.b->data, p.content, p.length));
 }
 
-/* After a failure: it sticks, nothing changes, and reset ends it. */
+/* After a failure the error sticks, nothing changes, and a reset ends it. */
 static void judge_sticking(void)
 {
 	JUDGE(tierpool_buf_error(p.b) == -ENOMEM);
@@ -65,7 +65,7 @@ static void judge_sticking(void)
 /* A call that appends n bytes of source, all or none. */
 static void judge_append(const char *call, int result, size_t n)
 {
-	bool hungry = starved();
+	bool failed = starved();
 
 	p.call = call;
 	if (!p.b) {
@@ -73,7 +73,7 @@ static void judge_append(const char *call, int result, size_t n)
 		return;
 	}
 	if (result) {
-		JUDGE(result == -ENOMEM && hungry);
+		JUDGE(result == -ENOMEM && failed);
 		judge_content();
 		judge_sticking();
 		return;
@@ -84,15 +84,15 @@ static void judge_append(const char *call, int result, size_t n)
 	JUDGE(tierpool_buf_error(p.b) == 0);
 }
 
-/* A call that may stop half way: what it did append is the beginning of what it should have. */
+/* A call that may stop half way: what it appended is the beginning of what it should append. */
 static void judge_part(const char *call, bool whole, size_t n)
 {
-	bool hungry = starved();
+	bool failed = starved();
 
 	p.call = call;
 	JUDGE(p.b->len >= p.length && p.b->len - p.length <= n);
 	JUDGE(whole == (p.b->len - p.length == n));
-	JUDGE(whole || hungry);
+	JUDGE(whole || failed);
 	memcpy(p.content + p.length, p.source, p.b->len - p.length);
 	p.length = p.b->len;
 	judge_content();
@@ -102,13 +102,13 @@ static void judge_part(const char *call, bool whole, size_t n)
 
 static void judge_get(const char *call, tierpool_buf *b, size_t cap)
 {
-	bool hungry = starved();
+	bool failed = starved();
 
 	p.call = call;
 	p.b = b;
 	p.length = 0;
 	if (!b)
-		JUDGE(errno == ENOMEM && hungry);
+		JUDGE(errno == ENOMEM && failed);
 	else
 		JUDGE(b->cap >= cap && b->len == 0 && !((uintptr_t)b->data % 64));
 	errno = 0;
@@ -155,7 +155,7 @@ static void read_file(void)
 		return;
 	}
 	JUDGE(n == -ENOMEM ? p.b->len == p.length : n == (ssize_t)(p.b->len - p.length));
-	/* Fewer bytes, and only out of memory; the content is judged behind them. */
+	/* Fewer bytes are read only when memory runs out. */
 	judge_part("read_fd", tierpool_buf_error(p.b) == 0, LONG);
 }
 
@@ -208,7 +208,7 @@ static void keep_house(unsigned round)
 	starved();
 }
 
-/* Destroyed with a buffer out, which then grows and is put. */
+/* Destroys the pool while a buffer is borrowed, which then grows and is put. */
 static void end(void)
 {
 	bool out;
@@ -266,33 +266,33 @@ static void run_with_each_allocation_failing(size_t retain, bool for_ever)
 		JUDGE(counting_backing_blocks(&p.counting) == 0);
 		JUDGE(counting_backing_live(&p.counting) == 0);
 	} while (failed);
-	cr_assert_geq(p.nth, 15, "the program has to allocate here and there");
+	cr_assert_geq(p.nth, 15, "the program has to allocate often enough");
 	free(p.source);
 	free(p.content);
 	close(p.fd);
 }
 
-Test(pool, any_one_allocation_may_fail)
+Test(out_of_memory, any_one_allocation_may_fail)
 {
 	run_with_each_allocation_failing(0, false);
 }
 
-Test(pool, any_one_allocation_may_fail_while_little_is_kept)
+Test(out_of_memory, any_one_allocation_may_fail_while_little_is_kept)
 {
 	run_with_each_allocation_failing(6000, false);
 }
 
-Test(pool, all_allocations_may_fail_from_any_one_on)
+Test(out_of_memory, all_allocations_may_fail_from_any_one_on)
 {
 	run_with_each_allocation_failing(0, true);
 }
 
-Test(pool, all_allocations_may_fail_from_any_one_on_while_little_is_kept)
+Test(out_of_memory, all_allocations_may_fail_from_any_one_on_while_little_is_kept)
 {
 	run_with_each_allocation_failing(6000, true);
 }
 
-Test(pool, growth_that_cannot_double_takes_what_is_needed)
+Test(out_of_memory, growth_that_cannot_double_takes_what_is_needed)
 {
 	tierpool_buf *b;
 	tierpool *pool;
@@ -310,7 +310,7 @@ Test(pool, growth_that_cannot_double_takes_what_is_needed)
 	pool_end(pool, &p.counting);
 }
 
-Test(pool, a_block_that_cannot_be_had_loses_no_header)
+Test(out_of_memory, a_block_that_cannot_be_had_loses_no_header)
 {
 	tierpool *pool;
 	size_t blocks;
@@ -330,35 +330,6 @@ Test(pool, a_block_that_cannot_be_had_loses_no_header)
 	pool_end(pool, &p.counting);
 }
 
-/* A backing that does not align, as a program's own may not. */
-static void *unaligned_alloc(void *context, size_t n, size_t alignment)
-{
-	char *block = counting_backing_alloc(context, n + 8, alignment);
-
-	return block ? block + 8 : NULL;
-}
-
-static void unaligned_free(void *context, void *block, size_t n)
-{
-	counting_backing_free(context, (char *)block - 8, n + 8);
-}
-
-Test(pool, a_backing_that_does_not_align_is_out_of_memory)
-{
-	struct tierpool_backing calls;
-	tierpool *pool;
-
-	counting_backing_init(&p.counting);
-	calls = counting_backing_calls(&p.counting);
-	calls.alloc = unaligned_alloc;
-	calls.free = unaligned_free;
-	cr_assert_eq(tierpool_create(&pool,
-			     &(struct tierpool_options){
-				     .size = sizeof(struct tierpool_options), .backing = &calls}),
-		-ENOMEM);
-	cr_assert_eq(counting_backing_blocks(&p.counting), 0);
-}
-
 /* ---- what comes from libc itself ---- */
 
 #if SANITIZED
@@ -373,7 +344,7 @@ Test(pool, a_backing_that_does_not_align_is_out_of_memory)
 
 static volatile bool libc_fails;
 
-/* Whatever malloc would be there without these: libc's, or jemalloc's. */
+/* The malloc that would be there without these: libc's or jemalloc's. */
 #define NEXT(name)                     \
 	static __typeof__(name) *next; \
 	if (!next)                     \
@@ -398,7 +369,7 @@ int posix_memalign(void **out, size_t alignment, size_t n)
 }
 #endif
 
-Test(pool, a_budget_for_which_there_is_no_memory_is_ENOMEM)
+Test(out_of_memory, a_budget_for_which_there_is_no_memory_is_ENOMEM)
 {
 	tierpool_budget *budget = (tierpool_budget *)&p;
 	int error;
@@ -410,7 +381,7 @@ Test(pool, a_budget_for_which_there_is_no_memory_is_ENOMEM)
 	cr_assert_null(budget);
 }
 
-Test(pool, a_stream_for_which_there_is_no_memory_is_ENOMEM_and_leaves_the_buffer_good)
+Test(out_of_memory, a_stream_for_which_there_is_no_memory_is_ENOMEM_and_leaves_the_buffer_good)
 {
 	tierpool *pool = pool_new(.name = "stream");
 	tierpool_buf *b = tierpool_get(pool);
@@ -430,7 +401,7 @@ Test(pool, a_stream_for_which_there_is_no_memory_is_ENOMEM_and_leaves_the_buffer
 	tierpool_destroy(pool);
 }
 
-Test(pool, a_default_pool_for_which_there_is_no_memory_can_be_had_later)
+Test(out_of_memory, a_default_pool_for_which_there_is_no_memory_can_be_had_later)
 {
 	tierpool *pool, *probe = pool_new(.name = "probe");
 	bool libc = !strcmp(stats_of(probe).backing, "libc");
