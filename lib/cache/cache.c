@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The object cache: get and put, and a cache's way from its creation to its end. What lies idle is
- * store.h's.
+ * The object cache: get and put, creation and destruction. What lies idle is store.h's.
  */
 #include <tierpool/cache.h>
 
@@ -23,7 +22,7 @@ struct tierpool_cache {
 	void *(*create)(void *context);
 	void *context;
 	struct tp_object_store idle;
-	/* The memory of idle.doors, which begins with the slab pointers. */
+	/* Of idle.cpus and idle.decay; the slab pointers come first. */
 	char cpu_memory[] __attribute__((aligned(TP_LINE)));
 };
 
@@ -37,13 +36,13 @@ static void cache_fast_settle(void)
 
 /* ---- get and put ---- */
 
-/* What the sequences are given: they find the slab pointers behind it. */
+/* The base for the sequences, which look for the slab pointers TP_VISIBLE_OFFSET behind it. */
 static inline const void *cache_base(const tierpool_cache *cache)
 {
 	return (const void *)((uintptr_t)cache->cpu_memory - TP_VISIBLE_OFFSET);
 }
 
-/* What each slow call does beside its own work. */
+/* The decay's part of each slow call. */
 static void cache_maintain(tierpool_cache *cache)
 {
 	tp_object_store_some(&cache->idle);
@@ -61,7 +60,7 @@ static tp_cold void *cache_get_slow(tierpool_cache *cache)
 	return object;
 }
 
-/* As a pool's (get.c). */
+/* As get_lend_expired in pool/get.c. */
 static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 {
 	unsigned mean = tp_decay_gap(&cache->idle.decay, tp_object_store_some(&cache->idle));
@@ -70,7 +69,7 @@ static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 	return object;
 }
 
-/* In either mode, and after an abort. */
+/* The same pop, in locked mode too, and with more tries after an abort. */
 static tp_outline void *cache_get_any_mode(tierpool_cache *cache)
 {
 	uint64_t after;
@@ -86,7 +85,7 @@ static tp_outline void *cache_get_any_mode(tierpool_cache *cache)
 	return tp_unlikely((int64_t)after < 0) ? cache_get_expired(cache, object) : object;
 }
 
-static tp_cold void *cache_get_otherwise(tierpool_cache *cache, void *object)
+static tp_cold void *cache_get_expired_or_none(tierpool_cache *cache, void *object)
 {
 	return object ? cache_get_expired(cache, object) : cache_get_any_mode(cache);
 }
@@ -99,12 +98,12 @@ tp_fastpath void *tierpool_cache_get(tierpool_cache *cache)
 	if (tp_unlikely(!cache || !cache_fast.rseq))
 		return cache_get_any_mode(cache);
 	object = tp_stack_pop_fast(&cache_fast, cache_base(cache), TP_STORE_STACK, &slow);
-	return tp_unlikely(slow) ? cache_get_otherwise(cache, object) : object;
+	return tp_unlikely(slow) ? cache_get_expired_or_none(cache, object) : object;
 }
 
 static tp_cold void cache_put_slow(tierpool_cache *cache, void *object)
 {
-	/* Before the object is kept, which owes nothing of what fell due earlier. */
+	/* First: the object must not be aged for a tick that was due before. */
 	cache_maintain(cache);
 	tp_object_store_keep(&cache->idle, object);
 	tp_decay_kept(&cache->idle.decay);
@@ -161,9 +160,8 @@ static size_t cache_empty(struct tp_registered *entry)
 }
 
 /*
- * What other threads' slow calls had in hand is lost with them. So are the references of those that
- * were ticking, without whose end the cache would stay for ever; but one that has none left is
- * about to go.
+ * What slow calls of the parent's other threads had in their hands is lost. Those threads also drop
+ * no reference any more, so only the handle's is left; a cache that had none was about to be freed.
  */
 static void cache_recount(struct tp_registered *entry)
 {
@@ -197,9 +195,9 @@ static const struct tp_kind cache_kind = {.id = TP_KIND_CACHE,
 
 static tierpool_cache *cache_make(const struct tierpool_cache_options *chosen)
 {
-	unsigned cpu_memory = tp_cpu_count();
-	size_t bytes = tp_round_up(
-		sizeof(tierpool_cache) + tp_object_store_cpu_bytes(cpu_memory), TP_LINE);
+	unsigned cpus = tp_cpu_count();
+	size_t bytes =
+		tp_round_up(sizeof(tierpool_cache) + tp_object_store_cpu_bytes(cpus), TP_LINE);
 	tierpool_cache *cache = aligned_alloc(TP_LINE, bytes);
 
 	if (!cache)

@@ -28,7 +28,7 @@ struct tp_chunk *tp_chunk_new(void *const *object, size_t count)
 	return chunk;
 }
 
-/* In the lock. Relaxed: whoever looks without it learns no more than whether there were any. */
+/* In the lock. Relaxed: tp_chunks_have, which reads without it, only compares with NULL. */
 static void chunks_set(
 	struct tp_chunks *chunks, enum tp_generation generation, struct tp_chunk *first)
 {
@@ -87,7 +87,7 @@ bool tp_chunks_add(struct tp_chunks *chunks, void *object)
 	return added;
 }
 
-/* In the lock: what is old now, and makes old what was young. */
+/* In the lock: makes the young ones old. Returns: what was old before. */
 static struct tp_chunk *chunks_generation_pass(struct tp_chunks *chunks)
 {
 	struct tp_chunk *old = chunks->generation[TP_OLD];

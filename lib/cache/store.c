@@ -9,13 +9,13 @@
 #include "base/colour.h"
 #include "base/spinlock.h"
 
-/* Objects that go from a full stack to the chunks at once. */
+/* Objects that go to the chunks together when a stack is full. */
 #define BATCH 32
 
-/* CPUs whose stacks are looked at before an object is created. */
+/* Other CPUs that are looked at before an object is created. */
 #define STEAL_CPUS 4
 
-/* A slab: one stack with ages, somewhere in a page more, see store_slab_create. */
+/* A slab: one stack with ages. Its block is a page longer, see store_slab_create. */
 #define SLAB_BYTES tp_round_up(TP_AGES_OFFSET + TP_AGES_SLOTS + 1, TP_LINE)
 
 static const uint16_t store_stack_index = TP_STORE_STACK;
@@ -38,7 +38,7 @@ static void store_object_destroy(struct tp_object_store *store, void *object)
 		store->destroy(store->context, object);
 }
 
-/* Destroys what is in a list of chunks. How many objects that were. */
+/* Destroys a list of chunks and their objects. Returns: how many objects. */
 static size_t store_chunks_destroy(struct tp_object_store *store, struct tp_chunk *chunk)
 {
 	size_t count = 0;
@@ -53,7 +53,7 @@ static size_t store_chunks_destroy(struct tp_object_store *store, struct tp_chun
 	return count;
 }
 
-/* Objects to the chunks; they are destroyed where there is no memory for one. How many were. */
+/* Gives objects to the chunks; without memory for a chunk, destroys them. Returns: how many. */
 static size_t store_chunk_keep(struct tp_object_store *store, void *const *object, size_t count,
 	enum tp_generation generation)
 {
@@ -71,8 +71,8 @@ static size_t store_chunk_keep(struct tp_object_store *store, void *const *objec
 /* ---- the stacks ---- */
 
 /*
- * As for a pool's slab (tiers.c): the stack begins in a line of its page that no other thing has
- * which each get and put reads.
+ * Gives the caller's CPU its slab, if it has none. As in a pool's slab (tiers.c), the stack begins
+ * in a colour that nothing else has which each get and put reads.
  */
 static void store_slab_create(struct tp_object_store *store)
 {
@@ -81,6 +81,7 @@ static void store_slab_create(struct tp_object_store *store)
 	uint64_t taken = store->hot | tp_cpu_rseq_colour();
 	char *block, *slab;
 
+	/* Relaxed: a hint. tp_cpus_claim decides. */
 	if (tp_load_relaxed(&store->cpus.cpu[cpu_id].slab))
 		return;
 	for (unsigned i = 0; i < store->cpus.count; i++)
@@ -102,9 +103,7 @@ static void store_slab_create(struct tp_object_store *store)
 	tp_cpu_install(cpu, (uint64_t *)(void *)slab);
 }
 
-/*
- * Of a stopped CPU: what lies in a slot, with its lease; the ages above come down as the slots do.
- */
+/* On a stopped CPU: takes the object out of a slot. The ages above move down, as the slots do. */
 static void *store_slot_take(struct tp_cpu *cpu, unsigned slot)
 {
 	uint8_t *ages = tp_stack_ages(cpu->slab);
@@ -113,7 +112,7 @@ static void *store_slot_take(struct tp_cpu *cpu, unsigned slot)
 	return tp_stack_move_out(cpu, cpu->slab, slot);
 }
 
-/* Of a stopped CPU: puts an object of an age on top. There must be a slot. */
+/* On a stopped CPU: puts an object on top, with its age. Before: a slot is free. */
 static void store_slot_give(struct tp_cpu *cpu, void *object, uint8_t age)
 {
 	uint64_t *stack = cpu->slab;
@@ -124,7 +123,7 @@ static void store_slot_give(struct tp_cpu *cpu, void *object, uint8_t age)
 	tp_stack_move_in(cpu, stack, object);
 }
 
-/* The lowest objects of a full stack, to go to the chunks: by generation, and how many of each. */
+/* The lowest objects of a full stack, by their generation, on their way to the chunks. */
 struct flushed {
 	void *object[2][BATCH];
 	unsigned count[2];
@@ -141,9 +140,7 @@ static void store_flush(struct tp_cpu *cpu, struct flushed *flushed)
 	}
 }
 
-/*
- * Keeps an object on the caller's CPU, with more room than before. False: it is still the caller's.
- */
+/* Keeps an object on the caller's CPU, and doubles the room there. False: it is not kept. */
 static bool store_stack_keep(struct tp_object_store *store, void *object)
 {
 	struct flushed flushed = {.count = {0, 0}};
@@ -168,18 +165,16 @@ static bool store_stack_keep(struct tp_object_store *store, void *object)
 	return true;
 }
 
-/*
- * A chunk's objects to the caller's CPU, as far as there are slots; and what is left of it, back.
- */
+/* Moves a chunk's objects to the caller's CPU, as many as have slots. The rest goes back. */
 static void store_refill(
 	struct tp_object_store *store, struct tp_chunk *chunk, enum tp_generation generation)
 {
-	/* What is dying goes on to do so. */
+	/* Expired objects are not moved: they go on to be destroyed. */
 	struct tp_cpu *cpu =
 		chunk->count && generation != TP_EXPIRED ? tp_cpus_stop_own(&store->cpus) : NULL;
 
 	if (cpu) {
-		/* What was aged as a chunk for a tick is not to be aged here for the same one. */
+		/* A CPU that owes a tick will age them: not twice for one tick. */
 		uint8_t age = tp_decay_owes(&store->decay, cpu) ? 0 : (uint8_t)generation;
 
 		while (chunk->count && tp_word_depth(*cpu->slab) < TP_AGES_SLOTS)
@@ -190,7 +185,7 @@ static void store_refill(
 		tp_chunks_push(&store->chunks, chunk, generation);
 	else
 		free(chunk);
-	/* In hand it was in no place, where the reaper may have looked for it. */
+	/* The reaper may have looked while the objects were in our hands, and seen none. */
 	tp_decay_kept(&store->decay);
 }
 
@@ -222,7 +217,7 @@ static void *store_steal(struct tp_object_store *store)
 	return object;
 }
 
-/* The last object of the youngest chunk; the others go to the caller's CPU. */
+/* Takes an object of the youngest chunk; the others go to the caller's CPU. */
 static void *store_chunk_take(struct tp_object_store *store)
 {
 	for (enum tp_generation generation = TP_YOUNG; generation < TP_GENERATIONS; generation++) {
@@ -257,12 +252,12 @@ void tp_object_store_keep(struct tp_object_store *store, void *object)
 
 struct ageing {
 	struct tp_object_store *store;
-	unsigned count; /* gone from the CPU that is stopped */
-	void *gone[TP_AGES_SLOTS];
-	size_t destroyed; /* for want of memory to let them die by and by */
+	unsigned count; /* of what has expired on the CPU that is stopped */
+	void *expired[TP_AGES_SLOTS];
+	size_t destroyed; /* at once, because there was no memory for a chunk */
 };
 
-/* Of a tp_ager: objects of age 1 go, or all of them for two ticks; others are of age 1 now. */
+/* tp_ager.age: objects of age 1 expire, for two ticks all; the others are of age 1 now. */
 static bool store_age(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
 {
 	struct ageing *ageing = context;
@@ -272,7 +267,7 @@ static bool store_age(void *context, struct tp_cpu *cpu, uint16_t *progress, uns
 	ageing->count = 0;
 	for (unsigned slot = 1; slot <= tp_word_depth(*cpu->slab);) {
 		if (ages[slot] || ticks > 1)
-			ageing->gone[ageing->count++] = store_slot_take(cpu, slot);
+			ageing->expired[ageing->count++] = store_slot_take(cpu, slot);
 		else
 			ages[slot++] = 1;
 	}
@@ -280,16 +275,17 @@ static bool store_age(void *context, struct tp_cpu *cpu, uint16_t *progress, uns
 	return true;
 }
 
-static void store_aged(void *context)
+/* tp_ager.after: the CPU has its slab again, so memory may be allocated. */
+static void store_age_after(void *context)
 {
 	struct ageing *ageing = context;
 
 	ageing->destroyed +=
-		store_chunk_keep(ageing->store, ageing->gone, ageing->count, TP_EXPIRED);
+		store_chunk_keep(ageing->store, ageing->expired, ageing->count, TP_EXPIRED);
 	ageing->count = 0;
 }
 
-/* By one call at a time, so that one made in a callback of this does not nest, piece by piece. */
+/* Destroys one chunk. One call at a time, so that a put in the callback destroy does not nest. */
 static void store_expired_destroy_some(struct tp_object_store *store)
 {
 	struct tp_chunk *expired;
@@ -307,7 +303,7 @@ static void store_expired_destroy_some(struct tp_object_store *store)
 bool tp_object_store_some(struct tp_object_store *store)
 {
 	struct ageing ageing = {.store = store};
-	struct tp_ager ager = {store_age, store_aged, &ageing};
+	struct tp_ager ager = {store_age, store_age_after, &ageing};
 	bool more;
 
 	if (tp_decay_claim(&store->decay)) {
@@ -333,12 +329,12 @@ size_t tp_object_store_tick(struct tp_object_store *store, bool asked)
 	tp_chunks_rotate(&store->chunks, first);
 	tp_decay_begin(&store->decay, asked ? TP_TICK_ASKED : TP_TICK_WHOLE);
 	destroyed = store_chunks_destroy(store, first[0]) + store_chunks_destroy(store, first[1]);
-	tp_decay_all(&store->decay, &(struct tp_ager){store_age, store_aged, &ageing});
+	tp_decay_all(&store->decay, &(struct tp_ager){store_age, store_age_after, &ageing});
 	destroyed += store_chunks_destroy(store, tp_chunks_take(&store->chunks, TP_EXPIRED));
 	return destroyed + ageing.destroyed;
 }
 
-/* What lies on a CPU that is the caller's. How many objects that were. */
+/* On a stopped CPU, or at rest: takes all objects out. Returns: how many. */
 static unsigned store_stack_empty(struct tp_cpu *cpu, void **object)
 {
 	unsigned count = 0;
@@ -359,7 +355,7 @@ static size_t store_chunks_empty(struct tp_object_store *store)
 	return destroyed;
 }
 
-/* All that is idle; stopping each CPU for it, or at rest, when nobody is left to be stopped. */
+/* Destroys all that is idle. at_rest: no other thread is left, so no CPU is stopped for it. */
 static size_t store_empty(struct tp_object_store *store, bool at_rest)
 {
 	size_t destroyed = store_chunks_empty(store);
@@ -389,7 +385,7 @@ size_t tp_object_store_empty(struct tp_object_store *store)
 
 void tp_object_store_fini(struct tp_object_store *store)
 {
-	/* Until callbacks put nothing more here. */
+	/* Again while the callback destroy puts objects back. */
 	while (store_empty(store, true))
 		;
 	for (unsigned cpu_id = 0; cpu_id < store->cpus.count; cpu_id++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A buffer's first step and its last: from the backing, and back to it.
+ * A buffer's first step and its last: from the backing, with a reference to the pool, and back.
  */
 #include "base/colour.h"
 #include "base/inject.h"
@@ -11,9 +11,9 @@
 tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
 {
 	size_t cap = tier == TP_TIER_NONE ? n : pool->sizes.size[tier];
-	uint64_t stack = tier == TP_TIER_NONE ? 0 : tp_tiers_colours(&pool->tiers, tier);
+	uint64_t stacks = tier == TP_TIER_NONE ? 0 : tp_tiers_colours(&pool->tiers, tier);
 	tierpool_buf *b = tp_bufhead_alloc(
-		&pool->heads, &pool->backing, stack | pool->tiers.colours | tp_cpu_rseq_colour());
+		&pool->heads, &pool->backing, stacks | pool->tiers.colours | tp_cpu_rseq_colour());
 	char *block;
 
 	if (!b)
@@ -41,9 +41,9 @@ void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased
 
 	tp_unpoison(b->data, b->cap);
 	tp_backing_free(&pool->backing, b->data, b->cap);
-	/* Before the lease ends: a pool without leases whose frees are settled has come to rest. */
+	/* Before the lease ends: the reaper takes "no leases and nothing to purge" for empty. */
 	tp_pool_count(&pool->counters.frees);
-	/* Not before the block is free: the bound counts memory, not intentions. */
+	/* After the block is freed: the bound is on memory. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
 		tp_tiers_unlease(&pool->tiers, tier, 1);
 	tp_pool_count(&pool->counters.drops[why]);

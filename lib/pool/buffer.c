@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a borrower does with a buffer: append, format, read, write, stream. Owns the content between
- * get and put; how it grows is grow.c's.
+ * get and put, and the error that sticks. How a buffer gets a larger block is grow.c's.
  */
 
-/* What the header makes inline in programs is an ordinary function here: the library's symbol. */
+/* The functions that are inline in programs are ordinary ones here: the library's symbols. */
 #define TIERPOOL_INLINE
 #include <tierpool/buffer.h>
 
@@ -19,8 +19,8 @@
 #include "pool/misuse.h"
 
 /*
- * Bytes that read_fd makes room for at the least, where the buffer is full: the capacity of a pipe
- * before it is read (pipe(7)), so that draining a full one is one read.
+ * Bytes that read_fd makes room for when the buffer is full, if max allows: the capacity of a pipe
+ * (pipe(7)), so that one read empties a full pipe.
  */
 #define READ_ROOM ((size_t)64 << 10)
 
@@ -31,7 +31,7 @@ static int buffer_stick(tierpool_buf *b, int error)
 	return -error;
 }
 
-/* What every call that may change the content asks first: 0, or what it has to answer. */
+/* The check that most calls begin with. Returns: 0, or the error that the call returns. */
 static int buffer_refuse(const tierpool_buf *b)
 {
 	if (!b)
@@ -44,8 +44,8 @@ static int buffer_refuse(const tierpool_buf *b)
 }
 
 /*
- * Makes the content the first keep bytes of what it is and n more from src, in a block of at least
- * need bytes. src may lie in the old block: that is let go of only when its bytes are copied.
+ * Keeps the first keep bytes of the content and puts n bytes from src behind them, in a block of at
+ * least need bytes. src may lie in the old block, which is retired after its bytes are copied.
  */
 static int buffer_replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
 {
@@ -80,7 +80,8 @@ int tierpool_buf_reserve(tierpool_buf *b, size_t extra)
 	return need <= b->cap ? 0 : buffer_replace(b, b->len, NULL, 0, need);
 }
 
-static int buffer_put_at(tierpool_buf *b, size_t keep, const void *src, size_t n)
+/* The same, in a block of the size that is needed; checks src and the size. */
+static int buffer_copy_in(tierpool_buf *b, size_t keep, const void *src, size_t n)
 {
 	size_t need;
 
@@ -95,25 +96,25 @@ int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n)
 {
 	int error = buffer_refuse(b);
 
-	return error ? error : buffer_put_at(b, b->len, src, n);
+	return error ? error : buffer_copy_in(b, b->len, src, n);
 }
 
 int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n)
 {
 	int error = buffer_refuse(b);
 
-	return error ? error : buffer_put_at(b, 0, src, n);
+	return error ? error : buffer_copy_in(b, 0, src, n);
 }
 
 int tierpool_buf_append_str(tierpool_buf *b, const char *s)
 {
 	int error = buffer_refuse(b);
 
-	/* One byte of nothing: the error for a NULL is found where all others are. */
-	return error ? error : buffer_put_at(b, b->len, s, s ? strlen(s) : 1);
+	/* For NULL the length is 1, so that buffer_copy_in finds the error. */
+	return error ? error : buffer_copy_in(b, b->len, s, s ? strlen(s) : 1);
 }
 
-/* As vsnprintf behind the content; with the errno that the caller came with, for %m. */
+/* As vsnprintf, behind the content. with_errno: what %m prints. */
 static int buffer_format(tierpool_buf *b, int with_errno, const char *format, va_list args)
 {
 	/* musl refuses a size above INT_MAX. */
@@ -127,27 +128,27 @@ int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
 {
 	int with_errno = errno;
 	int error = buffer_refuse(b);
-	va_list again;
+	va_list second;
 	int n;
 
 	if (error)
 		return error;
 	if (!format)
 		return buffer_stick(b, EINVAL);
-	va_copy(again, args);
+	va_copy(second, args);
 	n = buffer_format(b, with_errno, format, args);
 	if (n >= 0 && (size_t)n >= b->cap - b->len) {
-		/* The NUL needs a place as well, though it is not part of the content. */
+		/* vsnprintf also writes a NUL, which is not part of the content. */
 		error = tierpool_buf_reserve(b, (size_t)n + 1);
 		if (!error)
-			n = buffer_format(b, with_errno, format, again);
+			n = buffer_format(b, with_errno, format, second);
 	}
-	va_end(again);
+	va_end(second);
 	if (error)
 		return error;
 	if (n < 0)
 		return buffer_stick(b, errno ? errno : EINVAL);
-	/* INT_MAX bytes and their NUL are one too many; or an argument changed between the two. */
+	/* INT_MAX bytes leave no place for the NUL; or an argument changed between the two. */
 	if ((size_t)n >= tp_min(b->cap - b->len, INT_MAX))
 		return buffer_stick(b, EOVERFLOW);
 	b->len += (size_t)n;
@@ -193,19 +194,19 @@ void tierpool_buf_secret(tierpool_buf *b)
 }
 
 /*
- * Whether fd is a file that has been read to its end. Asked before a full buffer grows: a file that
- * fits exactly is no reason to.
+ * Whether fd is a file that has been read to its end. Asked before a full buffer grows, so that a
+ * file that fits exactly does not make it grow.
  */
 static bool buffer_at_end_of_file(int fd)
 {
 	struct stat file;
-	off_t at;
+	off_t position;
 
 	if (fstat(fd, &file) || !S_ISREG(file.st_mode))
 		return false;
-	at = lseek(fd, 0, SEEK_CUR);
-	/* Files of size 0 that are not empty live in /proc. */
-	return at > 0 && at >= file.st_size && file.st_size > 0;
+	position = lseek(fd, 0, SEEK_CUR);
+	/* A file in /proc has size 0 and is not empty. */
+	return position > 0 && position >= file.st_size && file.st_size > 0;
 }
 
 ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
@@ -247,7 +248,7 @@ ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)
 		if (n > 0)
 			total += (size_t)n;
 		else if (n == 0)
-			error = -EIO; /* write(2) promises it only for 0 bytes; never loop on it */
+			error = -EIO; /* write(2) gives 0 for 0 bytes only; never loop on it */
 		else if (errno != EINTR)
 			error = -errno;
 	}
@@ -294,7 +295,7 @@ FILE *tierpool_buf_open(tierpool_buf *b)
 		errno = ENOMEM;
 		return NULL;
 	}
-	/* Nothing of a secret stays behind in a buffer of stdio's. */
+	/* Unbuffered: stdio would keep a copy of the secret. */
 	if (tp_bufstate_has(b, TP_STATE_SECRET))
 		setvbuf(stream, NULL, _IONBF, 0);
 	tp_bufstate_add(b, TP_STATE_STREAM);

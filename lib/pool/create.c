@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From tierpool_create to the end of a pool: its options, its destruction, the default pool.
+ * From tierpool_create to the end of a pool: its options, its destruction. Owns the default pool.
  */
 #include <errno.h>
 #include <limits.h>
@@ -18,7 +18,7 @@
 #define DEFAULT_MIN_SIZE ((size_t)64)
 #define DEFAULT_MAX_SIZE ((size_t)1 << 20)
 #define DEFAULT_RETAIN ((size_t)64 << 20)
-#define DEFAULT_SIZE ((size_t)1 << 10) /* what get lends, until a place has been calibrated */
+#define DEFAULT_SIZE ((size_t)1 << 10) /* of a get without a size */
 
 static void pool_free(struct tp_registered *entry)
 {
@@ -41,7 +41,7 @@ static int pool_sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_o
 			return -EINVAL;
 		return tp_sizeclass_list(sizes, options->tiers, options->tier_count);
 	}
-	/* One of the two alone may lie beyond the other's default, which then gives way. */
+	/* If only one is given it may lie beyond the other's default, which then follows it. */
 	if (!min)
 		min = max ? tp_min(max, DEFAULT_MIN_SIZE) : DEFAULT_MIN_SIZE;
 	if (!max)
@@ -49,13 +49,13 @@ static int pool_sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_o
 	return tp_sizeclass_steps(sizes, min, max, options->steps ? options->steps : 1);
 }
 
-/* A tier of which one buffer could not be counted in a size_t is no tier. */
+/* Whether the cost of one buffer of the largest tier could overflow. */
 static bool pool_sizes_overflow(const struct tp_sizeclass *sizes)
 {
 	return sizes->size[sizes->count - 1] > PTRDIFF_MAX;
 }
 
-/* What the options come to: 0, or what tierpool_create has to answer. */
+/* Checks the options and fills in the defaults. Returns: as tierpool_create. */
 static int pool_options_read(const struct tierpool_options *options,
 	struct tierpool_options *chosen, struct tp_sizeclass *sizes, struct tp_backing *backing)
 {
@@ -88,10 +88,10 @@ static const struct tp_kind pool_kind = {.id = TP_KIND_POOL,
 static tierpool *pool_make(const struct tierpool_options *chosen, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing)
 {
-	static uint64_t last_id;
-	unsigned cpu_memory = tp_cpu_count();
+	static uint64_t last_id; /* relaxed: it only has to be unique */
+	unsigned cpus = tp_cpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	size_t bytes = sizeof(tierpool) + tp_tiers_cpu_bytes(cpu_memory) + length;
+	size_t bytes = sizeof(tierpool) + tp_tiers_cpu_bytes(cpus) + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
 	if (!pool)
@@ -99,12 +99,12 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	memset(pool, 0, bytes);
 	pool->bytes = bytes;
 	pool->registered.name =
-		memcpy(pool->cpu_memory + tp_tiers_cpu_bytes(cpu_memory), chosen->name, length);
+		memcpy(pool->cpu_memory + tp_tiers_cpu_bytes(cpus), chosen->name, length);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
 	pool->default_tier =
 		tp_sizeclass_of(sizes, tp_min(DEFAULT_SIZE, sizes->size[sizes->count - 1]));
-	/* For a get of no size. */
+	/* A get of 0 bytes is a get without a size. */
 	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
 	if (tp_tiers_init(&pool->tiers, pool->cpu_memory, &pool->sizes, &pool->backing,
 		    chosen->retain, chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
@@ -147,7 +147,7 @@ static tierpool *default_pool;
 
 tierpool *tierpool_default(void)
 {
-	/* Acquire: pairs with the publication below; whoever sees the pool sees it whole. */
+	/* Acquire: a thread that sees the pool sees it whole. Partner: tp_publish below. */
 	tierpool *pool = tp_load_acquire(&default_pool), *published = NULL;
 	int error;
 
@@ -160,7 +160,7 @@ tierpool *tierpool_default(void)
 	}
 	if (tp_publish(&default_pool, &published, pool))
 		return pool;
-	/* Another thread was first. No lock: a fork would leave the child with it. */
+	/* Another thread was first. No lock prevents it: a fork would leave the child with one. */
 	tierpool_destroy(pool);
 	return published;
 }
@@ -176,29 +176,31 @@ uint64_t tp_pool_gets_less_puts(const tierpool *pool)
 
 static size_t pool_borrowed(const tierpool *pool)
 {
-	uint64_t out = tp_pool_gets_less_puts(pool);
+	uint64_t borrowed = tp_pool_gets_less_puts(pool);
 
-	return (int64_t)out > 0 ? (size_t)out : 0;
+	/* Below 0 if the reading has the put of a call in another thread, and not its get. */
+	return (int64_t)borrowed > 0 ? (size_t)borrowed : 0;
 }
 
 static size_t pool_destroy(tierpool *pool, size_t unused)
 {
 	struct tp_buflist victims = {NULL, 0};
-	size_t out;
+	size_t borrowed;
 
 	(void)unused;
-	if (pool == tp_load_acquire(&default_pool)) {
+	if (pool == tp_load_acquire(&default_pool)) { /* as in tierpool_default */
 		tp_pool_trim(pool, 0);
 		return pool_borrowed(pool);
 	}
+	/* Of two calls only the first destroys. Others read it relaxed, as a hint. */
 	if (tp_exchange_acq_rel(&pool->closing, 1u))
 		return 0;
 	tp_registry_close(&pool->registered);
 	tp_idle_close(&pool->tiers, &victims);
 	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
-	out = pool_borrowed(pool);
+	borrowed = pool_borrowed(pool);
 	tp_registry_drop(&pool->registered); /* the handle's */
-	return out;
+	return borrowed;
 }
 
 size_t tierpool_destroy(tierpool *pool)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the fast paths of get and put share: whether there is one, and the state of a buffer that is
- * lent.
+ * What the fast paths of get and put share: whether there is one, and the headers that both need.
  */
 #ifndef TP_FASTPATH_H
 #define TP_FASTPATH_H
@@ -10,7 +9,7 @@
 #include "memory/poison.h"
 #include "percpu/stack.h"
 
-/* There is a fast path in rseq mode, where nobody watches idle blocks. Settled by tp_pool_start. */
+/* There is a fast path in rseq mode, if no tool watches idle blocks. Written by tp_pool_start. */
 extern tp_hidden struct tp_fast tp_pool_fast;
 
 #endif

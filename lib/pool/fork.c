@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a fork makes of a pool.
+ * What a fork does to a pool. The forking thread holds all locks of the pool meanwhile. In the
+ * child, where no other thread is left, leases and counts are made true again.
  */
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
@@ -23,34 +24,34 @@ static void pool_fork_unlock(struct tp_registered *entry)
 	pthread_mutex_unlock(&pool->sites.lock);
 }
 
-/* In the child of a fork: makes the counts fit what is there. */
+/* Makes the counts fit what the child has. */
 static void pool_fork_count_lost(tierpool *pool)
 {
 	struct tp_counters *c = &pool->counters;
 	struct tp_stack_counts fast =
 		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
-	int64_t lost = (int64_t)(c->allocs - c->frees - tp_pool_gets_less_puts(pool)), reported;
+	int64_t lost = (int64_t)(c->allocs - c->frees - tp_pool_gets_less_puts(pool)), behind;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		lost -= (int64_t)tp_tiers_count(&pool->tiers, tier);
-	/* Below zero where a change of a word was lost between its commit and its count. */
+	/* Below 0: a thread had committed a change of a word, and not counted it yet. */
 	if (lost < 0)
 		c->slow_puts += (uint64_t)-lost;
 	else
 		c->slow_gets += (uint64_t)lost;
-	/* And where that was an arming, both are fewer than have been told of. */
-	reported = (int64_t)(c->reported_gets - c->slow_gets) - fast.pops;
+	/* If that change armed a countdown, gets and puts are both behind what was reported. */
+	behind = (int64_t)(c->reported_gets - c->slow_gets) - fast.pops;
 	lost = (int64_t)(c->reported_puts - c->slow_puts) - fast.pushes;
-	reported = lost > reported ? lost : reported;
-	if (reported > 0) {
-		c->slow_gets += (uint64_t)reported;
-		c->slow_puts += (uint64_t)reported;
+	behind = lost > behind ? lost : behind;
+	if (behind > 0) {
+		c->slow_gets += (uint64_t)behind;
+		c->slow_puts += (uint64_t)behind;
 	}
 }
 
 /*
- * What slow calls of the parent's other threads had in hand is lost with them. Its leases end, by
- * leasing anew what is there; its buffers count as borrowed, like all that those threads held.
+ * What slow calls of the parent's other threads had in their hands is lost. Its leases end, because
+ * the pool leases anew what is there; its buffers count as borrowed, as all that those threads had.
  */
 static void pool_fork_recount(struct tp_registered *entry)
 {
@@ -66,7 +67,7 @@ void tp_pool_fork(struct tp_registered *entry, enum tp_fork phase)
 		pool_fork_lock(entry);
 		break;
 	case TP_FORK_CHILD_FIRST:
-		/* Before any pool leases anew of it. */
+		/* Before any pool leases from it anew. */
 		if (tp_pool_of(entry)->budget)
 			tp_shared_budget_fork(tp_pool_of(entry)->budget);
 		break;

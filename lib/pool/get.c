@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Get: the fast path, which is a pop from the caller's CPU, and what it leads to when the stack
- * there cannot serve.
+ * Get: a pop from the caller's CPU, and what follows if that finds nothing. Three ways, in order:
+ *
+ *     get_fast       one try of the restartable sequence; in rseq mode only
+ *     get_any_mode   the same pop, tried again after an abort, or in locked mode
+ *     get_slow       the slow call: an idle buffer from elsewhere, or a new block
+ *
+ * If the pop leaves the countdown expired, the get also does a piece of the pool's decay.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +22,7 @@ static void get_fast_settle(void)
 {
 	tp_cpu_init();
 	tp_poison_init();
-	/* Never changed: a buffer that was lent by the fast path may be put only by it. */
+	/* Never changes: the state of a borrowed buffer says which way its put goes. */
 	tp_pool_fast = (struct tp_fast){tp_poison_watched ? 0 : tp_cpu_rseq, tp_cpu_count()};
 }
 
@@ -50,7 +55,7 @@ static inline tierpool_buf *get_lend(tierpool_buf *b, uint32_t control)
 	return b;
 }
 
-/* In whatever mode, and telling those who watch idle blocks. */
+/* As get_lend, in either mode, and for a tool that watches idle blocks. */
 static tierpool_buf *get_lend_any_mode(tierpool_buf *b)
 {
 	tp_unpoison(b->data, b->cap);
@@ -67,7 +72,7 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	unsigned tier = get_tier(pool, n);
 	tierpool_buf *b = NULL;
 
-	/* Before anything comes to this CPU, which then is aged for what fell due. */
+	/* First: what comes to this CPU later is not aged for a tick that was due before. */
 	tp_pool_maintain_slow(pool);
 	if (tier != TP_TIER_NONE)
 		b = tp_pool_take(pool, tier);
@@ -79,7 +84,7 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 		}
 		tp_pool_count(&pool->counters.misses);
 	}
-	/* Release: whoever sees this get sees its miss. Partner: hits in stats.c. */
+	/* Release: a reader of this get sees its miss. Partner: the acquire in stats.c. */
 	tp_add_release(&pool->counters.slow_gets, 1u);
 	get_lend_any_mode(b);
 	if (tier == TP_TIER_NONE)
@@ -87,7 +92,7 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	return b;
 }
 
-/* What a CPU does at its strikes: a piece of what is due, and arms the next one. */
+/* The countdown has expired: does a piece of what is due, and arms the countdown again. */
 static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
 {
 	unsigned mean = tp_decay_gap(&pool->tiers.decay, tp_pool_maintain(pool));
@@ -96,7 +101,7 @@ static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
 	return get_lend_any_mode(b);
 }
 
-/* The same as get_fast, in locked mode as well, and trying again what was aborted. */
+/* As get_fast, but in locked mode too, and with more tries after an abort. */
 static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n)
 {
 	size_t size_index = tp_size_index(n);
@@ -112,24 +117,24 @@ static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n)
 	return tp_unlikely((int64_t)after < 0) ? get_lend_expired(pool, b) : get_lend_any_mode(b);
 }
 
-static tp_cold tierpool_buf *get_otherwise(tierpool *pool, size_t n, tierpool_buf *b)
+static tp_cold tierpool_buf *get_expired_or_none(tierpool *pool, size_t n, tierpool_buf *b)
 {
 	return b ? get_lend_expired(pool, b) : get_any_mode(pool, n);
 }
 
 /*
- * Every way but the fast one ends in the call of a function, and none of them needs what the fast
- * one has found: so that it keeps nothing, and saves no register.
+ * Every way out of the fast path ends in a call that needs nothing of what was found so far. So the
+ * fast path saves no register.
  */
 static inline tierpool_buf *get_from_stack(tierpool *pool, unsigned stack_index, size_t n)
 {
 	bool slow;
 	tierpool_buf *b = tp_stack_pop_fast(&tp_pool_fast, pool, stack_index, &slow);
 
-	return tp_unlikely(slow) ? get_otherwise(pool, n, b) : get_lend(b, TP_BUFSTATE_FAST);
+	return tp_unlikely(slow) ? get_expired_or_none(pool, n, b) : get_lend(b, TP_BUFSTATE_FAST);
 }
 
-/* Where a doubling holds several tiers; or none is large enough, whose word is always 0. */
+/* If a doubling has several tiers; or no tier is large enough: its word is always 0. */
 static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n)
 {
 	return get_from_stack(
@@ -154,14 +159,14 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 	return tp_likely(tp_pool_fast.rseq) ? get_fast(pool, n) : get_any_mode(pool, n);
 }
 
-/* The first get from a place; and, where there is no fast path, every one. */
+/* A get whose site does not have the pool's id, or which has no site. */
 static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
 {
 	uint64_t id;
 
 	if (tp_unlikely(!pool || !site))
 		return get_without_site(pool, n);
-	/* Without a fast path not the id itself, so that get_at sends every get here. */
+	/* Without a fast path another number than the id, so that tierpool_get_at comes here. */
 	id = tp_pool_fast.rseq ? pool->id : ~pool->id;
 	if (tp_unlikely(!tp_site_is_known(site, id)))
 		tp_site_enter(&pool->sites, &pool->backing, site, id);

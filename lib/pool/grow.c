@@ -20,7 +20,7 @@ static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 	SWAP(a->tp_tier, b->tp_tier);
 }
 
-/* An idle buffer of at least n bytes, or a new one. NULL: out of memory. */
+/* Takes an idle buffer of at least n bytes, or makes one. NULL: out of memory. */
 static tierpool_buf *grow_obtain(tierpool *pool, size_t n)
 {
 	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
@@ -33,13 +33,13 @@ static tierpool_buf *grow_obtain(tierpool *pool, size_t n)
 	return b;
 }
 
-/* At least double, so that appending n bytes one by one copies less than 3 n. */
+/* At least double, so that appending n bytes one by one copies fewer than 3 n. */
 static size_t grow_size(const tierpool *pool, size_t cap, size_t need)
 {
 	size_t largest = pool->sizes.size[pool->sizes.count - 1];
 	size_t doubled = cap > SIZE_MAX / 2 ? need : 2 * cap;
 
-	/* The last doubling may lead past the largest tier, and what is needed not. */
+	/* A double size may be above the largest tier though the need is not. */
 	return need <= largest && doubled > largest ? largest : tp_max(need, doubled);
 }
 
@@ -61,8 +61,8 @@ tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
 	if (b->tp_tier == TP_TIER_NONE)
 		tp_bufstate_add(b, TP_STATE_OVERSIZE);
 	else
-		tp_bufstate_set(b, b->tp_state); /* the limit is another one now */
-	/* Its block was in use until now, whatever the age of the one it had. */
+		tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
+	/* Age 0: the block that it has now was in use until now. */
 	tp_bufstate_set(other, tp_bufstate(TP_STATE_IDLE));
 	return other;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a pool decays: what slow calls do of it, what a tick does, and what the reaper is told.
+ * How a pool decays: the piece that a slow call does, a whole tick, and what the reaper calls.
  */
 #include "idle/idle.h"
 #include "pool/pool.h"
 
-/* Something was kept; or freed, which is of account where its pages may have to be given back. */
 void tp_pool_wake_reaper(tierpool *pool, bool kept)
 {
 	if (kept || pool->backing.give_back)
@@ -17,7 +16,7 @@ bool tp_pool_maintain(tierpool *pool)
 	struct tp_buflist victims = {NULL, 0};
 	bool more = tp_idle_age_some(&pool->tiers, &victims);
 
-	/* What was in hand, the reaper may not have seen. */
+	/* The reaper may have looked while these were in our hands, and not seen the frees. */
 	if (tp_pool_free_all(pool, &victims, TP_DROP_DECAY))
 		tp_pool_wake_reaper(pool, false);
 	tp_pool_purge_due(pool, false);

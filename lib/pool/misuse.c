@@ -11,25 +11,26 @@
 
 static tierpool_misuse_handler *misuse_handler;
 
-tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *with)
+tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *handler)
 {
-	return tp_exchange_acq_rel(&misuse_handler, with);
+	/* Release: the handler finds what was done before. Partner: the acquire in tp_misuse. */
+	return tp_exchange_acq_rel(&misuse_handler, handler);
 }
 
 tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 {
-	tierpool_misuse_handler *installed = tp_load_acquire(&misuse_handler);
-	/* The header may be somebody's garbage: its pool is believed only when it exists. */
+	tierpool_misuse_handler *handler = tp_load_acquire(&misuse_handler);
+	/* The header may be overwritten: its pool is used only if it is one that exists. */
 	struct tp_registered *pool = (struct tp_registered *)b->tp_pool;
 	bool known = tp_registry_hold(pool);
 	const char *name = known ? pool->name : "unknown pool";
 
-	if (!installed) {
+	if (!handler) {
 		fprintf(stderr, "tierpool: %s: buffer %p (%zu bytes): %s\n", name, (const void *)b,
 			b->cap, what);
 		abort();
 	}
-	installed(name, what, b);
+	handler(name, what, b);
 	if (known)
 		tp_registry_drop(pool);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reports of misuse: to the program's handler, or to stderr and then abort.
+ * Misuse of a buffer: how a slow path finds it, and how it is reported. A report goes to the
+ * program's handler; if there is none, to stderr, and the process ends by abort.
  */
 #ifndef TP_MISUSE_H
 #define TP_MISUSE_H
@@ -9,12 +10,12 @@
 
 #include <tierpool/pool.h>
 
-/* Reports what was done to b, whose header need not be whole. Returns only after a handler did. */
+/* Reports a misuse of b, whose header may be overwritten. Returns if the program's handler does. */
 void tp_misuse(const tierpool_buf *b, const char *what);
 
 /*
- * Whether b is in the hands of a borrower; where it is not, that is reported: put names the call.
- * This is the whole check of every slow path; the fast ones compare control with plain.
+ * The whole check of every slow path; the fast ones compare one number. b must be borrowed and, if
+ * the call is not a put, its length at most its capacity. Returns: false after a report.
  */
 bool tp_misuse_check(const tierpool_buf *b, bool put);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: its struct, what it counts, and what the files of this folder do for each other.
+ * The pool: its struct, its counters, and what the files of this folder do for each other. Owns how
+ * a pool's parts lie in memory. What may be done with a part, the header of that part says.
  */
 #ifndef TP_POOL_H
 #define TP_POOL_H
@@ -15,7 +16,7 @@
 #include "pool/site.h"
 #include "process/registry.h"
 
-/* Why a block was given back to the backing. */
+/* Why a block was given back to the backing; tierpool_stats has a number for each. */
 enum tp_drop {
 	TP_DROP_OVERSIZE,
 	TP_DROP_RETAIN,
@@ -27,15 +28,21 @@ enum tp_drop {
 };
 
 /*
- * What the slow paths count; the fast path counts in the words. Each only grows. A miss is counted
- * before its get: so gets read before misses never leave more hits than there were.
+ * What slow calls count; the fast path counts in the words (percpu/stack.h: pops, pushes).
+ *
+ *     gets == slow_gets + pops        hits == gets - misses
+ *     puts == slow_puts + pushes      frees == sum of drops
+ *     gets - puts == borrowed, and allocs - frees == borrowed + idle, while no call runs
+ *
+ * Each only grows: any thread adds, statistics and the child of a fork read. A miss is counted
+ * before its get, so a reader that loads gets first never computes more hits than there were.
  */
 struct tp_counters {
 	uint64_t slow_gets, slow_puts, misses;
 	uint64_t allocs, frees;
 	uint64_t grows, grows_pooled;
 	uint64_t drops[TP_DROPS];
-	/* The highest sums that statistics have told of: what they tell next is not below. */
+	/* Of stats.c: the highest sums reported so far; the next report is not below. */
 	uint64_t reported_gets, reported_puts, reported_hits;
 };
 
@@ -44,11 +51,11 @@ struct tierpool {
 		struct {
 			struct tp_registered
 				registered; /* first: a pool is found as one of these */
-			uint32_t closing;   /* set once, by destroy */
-			unsigned default_tier;
-			tierpool_budget *budget;
-			size_t bytes; /* of all this, and of what is behind it */
-			/* Of this pool in this process, never 0. Apart from the references. */
+			uint32_t closing;   /* set once, by destroy; read by retain_set and puts */
+			unsigned default_tier;   /* of a get without a size */
+			tierpool_budget *budget; /* NULL: none */
+			size_t bytes;            /* of this struct and what lies behind it */
+			/* Unique, never 0. Each get reads it: not on the line of the references. */
 			uint64_t id __attribute__((aligned(TP_LINE)));
 			struct tp_backing backing;
 			struct tp_sizeclass sizes;
@@ -56,21 +63,21 @@ struct tierpool {
 			struct tp_bufheads heads;
 			struct tp_sites sites;
 			struct tp_counters counters;
-			/* Of purge.c: frees and time when it last did something; until when.
-			 */
+			/* Of purge.c: frees and time at its last work; when to stop; 0: it has. */
 			uint64_t purged_frees, purged_ms, purging;
 		};
-		char room[TP_VISIBLE_OFFSET]; /* so that what follows is where the sequences look */
+		char room[TP_VISIBLE_OFFSET]; /* puts cpu_memory where the sequences look */
 	};
 	/*
-	 * The memory of tiers.doors, and the name. Here, because a put finds its slab from the
-	 * pool.
+	 * First the slab pointers: a put finds its slab from the pool by one load. Then what else
+	 * tiers keeps of each CPU, and the name.
 	 */
 	char cpu_memory[];
 };
 
 _Static_assert(sizeof(struct tierpool) == TP_VISIBLE_OFFSET, "else TP_VISIBLE_OFFSET is too small");
 
+/* Relaxed: a counter orders nothing. Where one must, get_slow says so. */
 static inline void tp_pool_count(uint64_t *counter)
 {
 	tp_add_relaxed(counter, 1u);
@@ -83,43 +90,43 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 
 /* ---- get.c ---- */
 
-/* Settles, once, which way gets and puts go: before the first pool is made. */
+/* Settles, once, whether there is a fast path. Before: no pool has been made. */
 void tp_pool_start(void);
 
-/* Colours in which something lies that each get and put reads, apart from the tables. */
+/* Colours of what each get and put reads, apart from the tables of the tiers. */
 uint64_t tp_pool_colours(const tierpool *pool);
 
-/* An idle buffer that holds the tier, now the caller's, still in state idle. NULL: none. */
+/* Takes an idle buffer that holds the tier; its state is still idle. NULL: there is none. */
 tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier);
 
 /* ---- put.c ---- */
 
-/* Keeps a buffer in state idle, at the price of a larger idle one if need be, or frees it. */
+/* Keeps a buffer in state idle, if need be by freeing a larger idle one; else frees it. */
 void tp_pool_keep(tierpool *pool, tierpool_buf *b);
 
 /* ---- alloc.c ---- */
 
-/* A buffer in state idle, with a block of its own. NULL: out of memory. */
+/* Makes a buffer, in state idle, with a new block. NULL: out of memory. */
 tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n);
 
-/* Frees a buffer in state idle, and ends the lease, if it has one. The pool may be gone then. */
+/* Frees a buffer in state idle; leased: ends its lease too. After: the pool may be gone. */
 void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased);
 
-/* Frees all of a list of victims, which come with their leases. Returns the bytes of their cost. */
+/* Frees a list of victims and ends their leases. Returns: the bytes of their cost. */
 size_t tp_pool_free_all(tierpool *pool, struct tp_buflist *victims, enum tp_drop why);
 
 /* ---- maintain.c ---- */
 
-/* For slow calls and strikes: a piece of what is due of the pool's decay. Whether there is more. */
+/* Does a piece of the pool's decay, if any is due. Returns: whether there is more to do. */
 bool tp_pool_maintain(tierpool *pool);
 
-/* The same, in a slow call: after which the next strike comes soon. */
+/* The same for a slow call: it also makes the next countdown of this CPU expire soon. */
 void tp_pool_maintain_slow(tierpool *pool);
 
-/* As tierpool_tick, for a pool that the caller knows to exist. */
+/* As tierpool_tick, for a pool that the caller knows to exist. asked: by the program. */
 size_t tp_pool_tick(tierpool *pool, bool asked);
 
-/* A buffer was kept; or freed, which matters where its pages may have to be given back. */
+/* Wakes the reaper, if it waits, after a put (kept) or a free whose pages should go back. */
 void tp_pool_wake_reaper(tierpool *pool, bool kept);
 
 /* What the reaper calls (struct tp_kind). */
@@ -129,20 +136,20 @@ size_t tp_pool_empty(struct tp_registered *entry);
 
 /* ---- purge.c ---- */
 
-/* Has the backing give back all pages of what was freed. */
+/* Has the backing give all pages of freed blocks back to the system. */
 void tp_pool_purge(tierpool *pool);
 
-/* The same, of those whose time has come. asked: in a tick. */
-void tp_pool_purge_due(tierpool *pool, bool asked);
+/* The same for the pages whose time has come. in_tick: at the end of a whole tick. */
+void tp_pool_purge_due(tierpool *pool, bool in_tick);
 
-/* Whether nothing was freed of which the system might yet get the pages back. */
+/* Whether purge.c has nothing left to give back. */
 bool tp_pool_is_purged(const tierpool *pool);
 
 /* ---- trim.c ---- */
 
 /*
- * Calls step for a pool, if it exists still, with a reference held; for NULL, visiting every one.
- * The sum of what step gives.
+ * Calls step for a pool, with a reference held, if the pool still exists. pool NULL: for each pool,
+ * on a visit. Returns: the sum of what step returns.
  */
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument);
 
@@ -151,7 +158,7 @@ size_t tp_pool_trim(tierpool *pool, size_t keep);
 
 /* ---- create.c, fork.c ---- */
 
-/* Gets less puts, of whichever way: exact but for the calls under way. */
+/* All gets minus all puts: exact while no call runs. */
 uint64_t tp_pool_gets_less_puts(const tierpool *pool);
 
 void tp_pool_fork(struct tp_registered *entry, enum tp_fork phase);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages of blocks that were freed, which jemalloc keeps for a while: when it is asked to give them
- * back to the system.
+ * Pages of freed blocks, which jemalloc keeps for a while: decides when to ask it to give them back
+ * to the system. Owns purged_frees, purged_ms and purging of the pool.
  */
 #include "base/clock.h"
 #include "pool/pool.h"
@@ -21,25 +21,26 @@ void tp_pool_purge(tierpool *pool)
 }
 
 /*
- * Has jemalloc give back the pages whose time has come: by itself it does so only where its arena
- * goes on to be used, which a quiet pool's is not. Through two of our periods after the last block
- * was freed, since its own is one of ours; and many times in a period, a little each time, since
- * what it has to give back is given back in the call. After a tick that was asked for: once, and
- * all of it where that has left nothing idle; a pool that has come to rest will not need it soon.
+ * jemalloc gives pages back by itself only while their arena is used; a quiet pool's is not. So:
+ *
+ *   a slow call   asks for what is due, at most sixteen times a period, so that each is short,
+ *                 until two periods after the last free: jemalloc keeps pages for one
+ *   a whole tick  asks for what is due; if it has left nothing idle, for all pages, since a pool
+ *                 at rest will not need them soon
  */
-void tp_pool_purge_due(tierpool *pool, bool asked)
+void tp_pool_purge_due(tierpool *pool, bool in_tick)
 {
 	uint64_t frees = tp_load_relaxed(&pool->counters.frees), now;
 	const struct tp_decay *decay = &pool->tiers.decay;
 	bool all;
 
-	/* Relaxed, all of it: where two come at once jemalloc is asked once more. */
+	/* Relaxed, all of it: if two threads come at once, jemalloc is asked once more. */
 	if (tp_likely(tp_pool_is_purged(pool)))
 		return;
 	now = tp_clock_ms();
-	if (!asked && now - tp_load_relaxed(&pool->purged_ms) < tp_decay_part(decay))
+	if (!in_tick && now - tp_load_relaxed(&pool->purged_ms) < tp_decay_part(decay))
 		return;
-	all = asked && !tp_tiers_bytes(&pool->tiers);
+	all = in_tick && !tp_tiers_bytes(&pool->tiers);
 	tp_store_relaxed(&pool->purged_ms, now);
 	if (tp_exchange_relaxed(&pool->purged_frees, frees) != frees)
 		tp_store_relaxed(&pool->purging, now + 2 * (uint64_t)decay->ms);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Put: the fast path, which is a push to the caller's CPU, and what it leads to when there is no
- * room.
+ * Put: a push to the caller's CPU, and what follows if there is no room there.
  */
 #include <string.h>
 
@@ -46,16 +45,16 @@ static tp_cold void put_slow(tierpool_buf *b)
 {
 	tierpool *pool = b->tp_pool;
 
-	/* Once b is kept, another thread may destroy the pool and free it: not under our feet. */
+	/* Once b is kept another thread may destroy the pool. This reference keeps it here. */
 	tp_registry_retain(&pool->registered);
 	tp_pool_count(&pool->counters.slow_puts);
-	/* Before b is kept, which owes nothing of what fell due earlier. */
+	/* First: b must not be aged for a tick that was due before. */
 	tp_pool_maintain_slow(pool);
 	tp_pool_keep(pool, b);
 	tp_registry_drop(&pool->registered);
 }
 
-/* A buffer whose state is more than borrowed: false when it may not be put. */
+/* For a buffer that is not plain. Returns: false if it may not be put; that is reported. */
 static bool put_special(tierpool_buf *b)
 {
 	if (!tp_misuse_check(b, true))
@@ -69,9 +68,7 @@ static bool put_special(tierpool_buf *b)
 	return true;
 }
 
-/*
- * The same as tierpool_put, of whatever is not plain as well, in locked mode, and telling watchers.
- */
+/* As tierpool_put, for any state, in either mode, and for a tool that watches idle blocks. */
 static tp_outline void put_any_mode(tierpool_buf *b)
 {
 	bool plain = tp_bufstate_is_plain(b->tp_state);
@@ -84,7 +81,7 @@ static tp_outline void put_any_mode(tierpool_buf *b)
 		put_slow(b);
 }
 
-/* After a push that found no room, or was aborted. */
+/* The one try of the fast path found no room, or was aborted. */
 static tp_cold void put_again(tierpool_buf *b)
 {
 	if (!tp_stack_push(&b->tp_pool->tiers.cpus, b->tp_stack_index, b))
@@ -95,13 +92,13 @@ tp_fastpath void tierpool_put(tierpool_buf *b)
 {
 	if (tp_unlikely(!b))
 		return;
-	/* Where there is no fast path no buffer is in this state. */
+	/* Without a fast path no buffer has this state. */
 	if (tp_unlikely(b->tp_state != TP_BUFSTATE_FAST)) {
 		put_any_mode(b);
 		return;
 	}
 	tp_bufstate_idle(b);
-	/* Nothing of b or of the pool is touched after a push: they may be gone. */
+	/* After a push that succeeds nothing of b or the pool is touched: they may be gone. */
 	if (tp_unlikely(!tp_stack_push_fast(&tp_pool_fast, b->tp_pool, b->tp_stack_index, b)))
 		put_again(b);
 }

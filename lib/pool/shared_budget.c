@@ -12,6 +12,7 @@
 
 struct tp_budget *tp_shared_budget_join(tierpool_budget *budget)
 {
+	/* Relaxed: the program still has its handle, which keeps the budget meanwhile. */
 	tp_add_relaxed(&budget->users, 1u);
 	return &budget->budget;
 }
@@ -33,7 +34,7 @@ int tierpool_budget_create(tierpool_budget **out, size_t bytes)
 
 void tierpool_budget_destroy(tierpool_budget *budget)
 {
-	/* Acquire and release: whoever frees sees every other user's last release of a lease. */
+	/* Acquire and release, its own partners: the last user sees all that the others did. */
 	if (budget && tp_sub_acq_rel(&budget->users, 1u) == 1)
 		free(budget);
 }
@@ -47,43 +48,44 @@ void tp_shared_budget_fork(tierpool_budget *budget)
 /* ---- neighbours ---- */
 
 /*
- * Whoever is kept from keeping a buffer only by what other pools have leased looks after these, one
- * caller at a time and at most once a millisecond. What they have leased and do not use goes at
- * once; what lies idle there untouched for one to two of RECLAIM_MS goes by ticks that come so often,
- * in pieces as ever: so the budget goes to those who use it.
+ * If only the leases of other pools keep a put from keeping its buffer, it visits some of these
+ * pools, its neighbours; one put at a time, and at most one a millisecond. In each neighbour
+ *   - room, which is leased and not used, goes at once;
+ *   - if the last tick began RECLAIM_MS ago, another one begins, of which each visit does a piece.
+ * So what lies idle there goes after one to two of RECLAIM_MS, to the pools that use the budget.
  */
 #define RECLAIM_MS 100
 
-/* Pools that one call looks after, and CPUs of each that it stops: at worst some 10 us for each. */
+/* Pools that one put visits, and CPUs of each that it stops for room: at worst 10 us for each. */
 #define NEIGHBOURS 8
 #define NEIGHBOUR_CPUS 4
 
-/* Whether a buffer of the tier would be kept but for the shares of other pools. */
+/* Whether only the leases of other pools keep the pool from keeping a buffer of the tier. */
 static bool shared_budget_is_starved(const tierpool *pool, unsigned tier)
 {
 	const struct tp_tiers *tiers = &pool->tiers;
 	size_t cost = tiers->tier[tier].cost;
 
-	/* Relaxed: of numbers that go on changing, one look is as good as another. */
+	/* Relaxed: the numbers go on changing, and a wrong answer costs one visit or one free. */
 	return tiers->shared && !tp_load_relaxed(&pool->closing) && tp_tiers_may_fit(tiers, tier) &&
 	       tp_load_relaxed(&tiers->shared->free) < (int64_t)cost &&
 	       tp_load_relaxed(&tiers->retain.free) >= (int64_t)cost &&
 	       tp_load_relaxed(&tiers->shared->leased) > tp_load_relaxed(&tiers->retain.leased);
 }
 
-struct neighbourhood {
+struct search {
 	const tierpool *pool;
-	unsigned skip; /* those who were looked after the last time */
+	unsigned skip; /* neighbours that had their turn before */
 };
 
 static bool shared_budget_is_neighbour(const struct tp_registered *entry, void *context)
 {
-	struct neighbourhood *of = context;
+	struct search *search = context;
 
-	if (entry == &of->pool->registered || entry->kind->id != TP_KIND_POOL ||
-		((const tierpool *)entry)->budget != of->pool->budget)
+	if (entry == &search->pool->registered || entry->kind->id != TP_KIND_POOL ||
+		((const tierpool *)entry)->budget != search->pool->budget)
 		return false;
-	return !of->skip || !of->skip--;
+	return !search->skip || !search->skip--;
 }
 
 static void shared_budget_reclaim_from(tierpool *pool)
@@ -91,26 +93,27 @@ static void shared_budget_reclaim_from(tierpool *pool)
 	if (!tp_load_relaxed(&pool->tiers.retain.leased))
 		return;
 	tp_tiers_room_drop(&pool->tiers, 0, pool->sizes.count, NEIGHBOUR_CPUS);
-	/* Or of itself: what lies there has the same time in either case. */
+	/* The last tick may be one of its own: what lies there has had the same time. */
 	if (tp_decay_is_past(&pool->tiers.decay, RECLAIM_MS))
 		tp_idle_tick_begin(&pool->tiers);
 	tp_pool_maintain(pool);
 }
 
-/* With the budget's reclaiming. wanted: bytes that then should be free in it. */
+/* Holds budget->reclaiming. wanted: visits end when these bytes are free in the budget. */
 static void shared_budget_reclaim_all(tierpool *pool, size_t wanted)
 {
 	struct tierpool_budget *budget = pool->budget;
-	struct neighbourhood of = {pool, budget->next_neighbour};
-	struct tp_registered *entry = tp_registry_next_of(NULL, shared_budget_is_neighbour, &of);
+	struct search search = {pool, budget->next_neighbour};
+	struct tp_registered *entry =
+		tp_registry_next_of(NULL, shared_budget_is_neighbour, &search);
 
 	if (!entry) {
-		/* All of them had their turn, or have gone. */
-		budget->next_neighbour = of.skip = 0;
-		entry = tp_registry_next_of(NULL, shared_budget_is_neighbour, &of);
+		/* All had their turn, or are gone: begins another round. */
+		budget->next_neighbour = search.skip = 0;
+		entry = tp_registry_next_of(NULL, shared_budget_is_neighbour, &search);
 	}
 	for (unsigned i = 0; entry;
-		entry = tp_registry_next_of(entry, shared_budget_is_neighbour, &of)) {
+		entry = tp_registry_next_of(entry, shared_budget_is_neighbour, &search)) {
 		budget->next_neighbour++;
 		shared_budget_reclaim_from(tp_pool_of(entry));
 		if (++i == NEIGHBOURS || tp_load_relaxed(&budget->budget.free) >= (int64_t)wanted)

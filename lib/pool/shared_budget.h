@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A budget that several pools share: its life, and how a pool that it keeps from keeping a buffer
- * gets back what the others do not use.
+ * A budget that several pools share. Owns its life, and how a pool that needs a part of it takes
+ * back what the other pools do not use. Leases and the bound are memory/budget.h's.
  */
 #ifndef TP_SHARED_BUDGET_H
 #define TP_SHARED_BUDGET_H
@@ -15,22 +15,22 @@
 
 struct tierpool_budget {
 	struct tp_budget budget;
-	size_t users;        /* pools, and 1 for the program's handle */
-	uint32_t reclaiming; /* a lock that is only tried; what is below is its holder's */
-	uint32_t next_neighbour;
-	uint64_t reclaimed_ms;
+	size_t users;        /* pools, and 1 for the program's handle; the last one frees it */
+	uint32_t reclaiming; /* a lock that puts only try; its holder alone uses the two below */
+	uint32_t next_neighbour; /* pools that had their turn in this round */
+	uint64_t reclaimed_ms;   /* when it was last taken with effect */
 };
 
-/* One more pool uses the budget, and keeps it alive; it gives it up by tierpool_budget_destroy. */
+/* One more pool uses the budget and keeps it alive, until its own tierpool_budget_destroy. */
 struct tp_budget *tp_shared_budget_join(tierpool_budget *budget);
 
 /*
- * Where only what other pools have leased of the budget keeps the pool from keeping a buffer of the
- * tier: takes some of that from them. Whether it is worth another try.
+ * Takes from other pools of the budget what they do not use, if only their leases keep this pool
+ * from keeping a buffer of the tier. Returns: whether another try to keep it is worth while.
  */
 bool tp_pool_reclaim(tierpool *pool, unsigned tier);
 
-/* TP_FORK_CHILD_FIRST: nothing is leased of it, and nobody is reclaiming. */
+/* TP_FORK_CHILD_FIRST: ends all leases and the lock; each pool leases anew after that. */
 void tp_shared_budget_fork(tierpool_budget *budget);
 
 #endif

@@ -21,7 +21,7 @@ void tp_sites_fini(struct tp_sites *sites, const struct tp_backing *backing)
 	pthread_mutex_destroy(&sites->lock);
 }
 
-/* A site that was made by hand may have left a string out. */
+/* A stub that was made by hand may lack a string. */
 static const char *site_file(const tierpool_site *stub)
 {
 	return stub->tp_file ? stub->tp_file : "";
@@ -42,10 +42,10 @@ static struct tp_site **site_bucket(struct tp_sites *sites, const tierpool_site 
 	return &sites->bucket[hash % TP_SITE_BUCKETS];
 }
 
-/* The node of a place, or NULL. Nodes never leave a bucket, so no lock is needed. */
+/* The node of a stub's place, or NULL. Takes no lock: nodes never leave a bucket. */
 static struct tp_site *site_find(struct tp_sites *sites, const tierpool_site *stub)
 {
-	/* Acquire: pairs with the release in site_add; a node that is seen is seen whole. */
+	/* Acquire: a node that is seen is seen whole. Partner: the release in site_add. */
 	struct tp_site *site = tp_load_acquire(site_bucket(sites, stub));
 
 	while (site && (site->line != stub->tp_line || strcmp(site->file, site_file(stub)) ||
@@ -71,7 +71,7 @@ static struct tp_site *site_create(const tierpool_site *stub, const struct tp_ba
 	return site;
 }
 
-/* Enters a node, unless another thread has meanwhile entered one for the same place: false. */
+/* Enters a node. False: another thread entered one for the same place before. */
 static bool site_add(struct tp_sites *sites, struct tp_site *site, const tierpool_site *stub)
 {
 	struct tp_site **bucket = site_bucket(sites, stub);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The places in a program that borrow from a pool. Owns one node for each place and pool, keyed by
- * file, line and label, with copies of the strings: a plugin that is unloaded leaves nothing
- * behind.
+ * The places in a program that borrow from a pool. Owns one node for each place and pool, found by
+ * file, line and label. A node has copies of the strings, because a plugin that is unloaded takes
+ * its own with it.
  *
- * The program's static tierpool_site is a stub: its state holds the id of the pool that it last
- * borrowed from, and is written only inside a call that was handed it. A stub with another pool's
- * id goes the slow way.
+ * The program's static tierpool_site is a stub. Its tp_state is the id of the pool that it last
+ * borrowed from; only a call that is given the stub writes it. A get whose stub has the id of
+ * another pool enters the place here first.
  */
 #ifndef TP_SITE_H
 #define TP_SITE_H
@@ -24,7 +24,7 @@ struct tp_site {
 	struct tp_site *next;
 	size_t bytes;
 	unsigned line;
-	const char *file, *label; /* behind this struct */
+	const char *file, *label; /* they lie behind this struct */
 };
 
 #define TP_SITE_BUCKETS 64
@@ -32,7 +32,7 @@ struct tp_site {
 struct tp_sites {
 	pthread_mutex_t lock;
 	struct tp_site
-		*bucket[TP_SITE_BUCKETS]; /* entered in the lock, read by anyone; nodes stay */
+		*bucket[TP_SITE_BUCKETS]; /* written in the lock, read by anyone; nodes stay */
 	size_t count, bytes;              /* written in the lock, read by anyone */
 };
 
@@ -42,13 +42,13 @@ void tp_sites_fini(struct tp_sites *sites, const struct tp_backing *backing);
 /* Whether the stub last borrowed from the pool of this id. */
 static inline bool tp_site_is_known(const tierpool_site *stub, uint64_t pool_id)
 {
-	/* Relaxed: it is a hint for this pool alone, and leads to nothing that it would publish. */
+	/* Relaxed: a stale answer costs a look-up at most, and the id leads to no memory. */
 	return tp_load_relaxed(&stub->tp_state) == pool_id;
 }
 
 /*
- * Enters a place that a stub stands for, if it is new, and writes the pool's id into the stub. Out
- * of memory: the place goes uncounted until the next time.
+ * Enters the place that a stub stands for, if it is new, and writes the pool's id into the stub. If
+ * there is no memory, it writes nothing and the next get tries again.
  */
 void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing, tierpool_site *stub,
 	uint64_t pool_id);

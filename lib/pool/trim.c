@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done to a pool as a whole, and to all pools: tick, trim, a new bound.
+ * What a program does to a whole pool, or to all pools: tick, trim, a new bound. Which buffers go,
+ * idle/ decides; here they are freed, again and again until it is enough.
  */
 #include "base/atomic.h"
 #include "base/spinlock.h"
@@ -21,8 +22,8 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	size_t released, bytes = 0;
 
 	/*
-	 * More than was too much at the call need not go, however many are put meanwhile; and where
-	 * nothing has to go nobody is stopped.
+	 * Ends when as much is freed as was too much at the start, however many other threads put
+	 * meanwhile. If nothing is too much, no CPU is stopped.
 	 */
 	while (idle > keep) {
 		tp_idle_trim(&pool->tiers, idle - keep, &victims);
@@ -78,7 +79,7 @@ static size_t trim_retain_set(tierpool *pool, size_t bytes)
 	size_t excess, sum = 0;
 
 	tp_tiers_retain_set(&pool->tiers, bytes);
-	/* Until no lease is above the bound: this one, or what another call has set meanwhile. */
+	/* Until no lease is above the bound: ours, or one that another call set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
 		bool all = tp_idle_trim(&pool->tiers, excess, &victims);
 		size_t released = tp_pool_free_all(pool, &victims, TP_DROP_TRIM);
@@ -86,10 +87,13 @@ static size_t trim_retain_set(tierpool *pool, size_t bytes)
 		sum += released;
 		if (released)
 			continue;
-		/* Where nobody can reach the rest, statistics tell the bound that holds. */
+		/*
+		 * The rest is out of reach, and statistics have the bound that does hold; or destroy
+		 * takes it. Relaxed: a stale answer costs one more look.
+		 */
 		if (!all || tp_load_relaxed(&pool->closing))
 			break;
-		/* Else it is in the hands of a slow call in another thread. */
+		/* The rest is in the hands of slow calls in other threads. */
 		tp_spinlock_wait(++looks);
 	}
 	return sum;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Statistics: snapshots of a pool for its users. Reads across all other layers and writes none of
- * them, but for what it has told (tp_counters.told_*).
+ * Statistics: snapshots of a pool for its users. Reads what the other layers count while they go
+ * on. Writes only what it has reported (tp_counters.reported_*).
  */
 #include <tierpool/stats.h>
 
@@ -12,7 +12,7 @@
 #include "percpu/cpu.h"
 #include "pool/pool.h"
 
-/* Tells a sum that was taken while its parts moved: never less than was told before. */
+/* Reports a sum whose parts may have moved while it was taken: never less than before. */
 static uint64_t stats_report(uint64_t *highest, int64_t sum)
 {
 	return tp_raise_relaxed(highest, sum > 0 ? (uint64_t)sum : 0);
@@ -23,7 +23,7 @@ static void stats_read_counts(tierpool *pool, struct tierpool_stats *s)
 	struct tp_counters *c = &pool->counters;
 	struct tp_stack_counts fast =
 		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
-	/* Acquire: the misses of these gets, and those that came since, are seen below. */
+	/* Acquire: the misses of these gets are seen below. Partner: the release in get.c. */
 	int64_t gets = (int64_t)tp_load_acquire(&c->slow_gets) + fast.pops;
 	int64_t misses = (int64_t)tp_load_relaxed(&c->misses);
 
@@ -56,8 +56,9 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		s->idle += tp_tiers_count(tiers, tier);
 	/*
-	 * Once more where retain was changed meanwhile: the two belong together. While a change is
-	 * under way, which may take its thread any time, both bounds hold in turn.
+	 * Again if retain was changed meanwhile: the two belong together. Partners of the acquires:
+	 * the releases in tp_tiers_retain_set. settings is odd during a change, whose thread may be
+	 * off its CPU: then the larger of two readings of the bound is taken, without waiting.
 	 */
 	do {
 		settings = tp_load_acquire(&tiers->settings);
@@ -70,7 +71,7 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 	s->overhead_bytes = pool->bytes + tp_load_relaxed(&tiers->table_bytes) +
 			    tp_load_relaxed(&pool->heads.bytes) +
 			    tp_load_relaxed(&pool->sites.bytes);
-	/* The headers of live buffers are counted with these. */
+	/* The header of a buffer with a block counts with the buffer, not as overhead. */
 	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
 	s->default_size = pool->sizes.size[pool->default_tier];
 	s->max_size = pool->sizes.size[pool->sizes.count - 1];
