@@ -58,19 +58,20 @@ stress() { # stress FILE
 		sed 's/rseq: .*; locked$/rseq: R; locked/' "$dir/err" | diff "$1" -
 }
 
-sequence_paths() { # sequence_paths FLAG...
-	compile sequence_paths "$@" test/percpu/rseq_paths.c && emulate sequence_paths
+rseq_paths() { # rseq_paths FLAG...
+	compile rseq_paths "$@" test/percpu/rseq_paths.c test/support/sequence_memory.c && emulate rseq_paths
 }
 
 # The same that is wrong on purpose: it has to be found, and not to fail for something else.
-sequence_paths_found() { # sequence_paths_found WHAT FLAG...
+rseq_paths_found() { # rseq_paths_found WHAT FLAG...
 	found=$1
 	shift
-	compile sequence_paths "$@" test/percpu/rseq_paths.c || return 1
-	! emulate sequence_paths >"$dir/out" 2>&1 && cat "$dir/out" && grep -q "$found" "$dir/out"
+	compile rseq_paths "$@" test/percpu/rseq_paths.c test/support/sequence_memory.c || return 1
+	! emulate rseq_paths >"$dir/out" 2>&1 && cat "$dir/out" && grep -q "$found" "$dir/out"
 }
 
-check 'the library and stress_pool compile' compile stress_pool -O2 lib/*/*.c test/stress/stress_pool.c
+check 'the library and stress_pool compile' compile stress_pool -O2 lib/*/*.c test/stress/stress_pool.c \
+	test/support/stress_finding.c test/support/stress_threads.c test/support/random.c
 : >"$dir/silence"
 echo 'tierpool: TIERPOOL_PERCPU=rseq: R; locked' >"$dir/reason"
 check 'stress_pool: locked by itself' stress "$dir/silence"
@@ -80,9 +81,9 @@ unset TIERPOOL_PERCPU
 for flags in -O0 -O2 -O3 '-O3 -flto' '-O2 -DTP_INJECT'; do
 	# In words.
 	# shellcheck disable=SC2086
-	check "sequence_paths $flags" sequence_paths $flags
+	check "rseq_paths $flags" rseq_paths $flags
 done
-check 'sequence_paths finds an early commit' sequence_paths_found 'aborted push' -O2 \
+check 'rseq_paths finds an early commit' rseq_paths_found 'aborted push' -O2 \
 	-DTP_FAULT=TP_FAULT_EARLY_COMMIT
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

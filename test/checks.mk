@@ -1,58 +1,70 @@
 # SPDX-License-Identifier: MIT
-# Every variant of the tests; -j2: two at a time.
+# Every variant of the tests, each as `make check-NAME`. `make -j2 check` runs two of them at a time.
 
-CHECKS := gcc environments fastpath model aarch64 controls jemalloc clang asan levels tsan valgrind musl
-.PHONY: check-deps valgrind $(addprefix check-,$(CHECKS))
+# What make is given for each variant, after what it finds that no other does (lib/DESIGN.md has the table).
+# Time is spent where a run can find something: benchmarks are built by two compilers once; the modes differ in
+# lib/percpu only, so both are run where that is built anew; a stress program without injected delays finds in
+# 2 seconds what it finds in 4 (controls.sh: most faults show within one).
+QUICK := BENCH= INSTALLED=
+
+# All with gcc as it is installed. TESTED: by a caller who has just run them.
+run-gcc := $(if $(TESTED),test-build,test-run)
+# What stands in the way of rseq mode, and one CPU.
+run-environments := environments
+# The instructions of get and put.
+run-fastpath := fastpath
+run-fastpath-clang := fastpath VARIANT=clang CC=clang
+# Each interleaving of the protocol; the other architecture; that stress programs find what is wrong.
+run-model := model
+run-aarch64 := aarch64
+run-controls := controls
+# Blocks from jemalloc: the tests of those who allocate or free them. Where blocks come from and how CPUs are
+# stopped do not meet, so one mode is enough.
+run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes MODES=rseq $(QUICK) \
+	ONLY='$(foreach d,memory process pool report,test/$d/test_*.c)'
+run-clang := test-run VARIANT=clang CC=clang
+run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined BENCH=
+# What a compiler makes of the surroundings of the sequences, which are in percpu/ and compiled into each call of
+# a cache or pool. test_traced holds a thread at each instruction of each copy. Logic is the same at each level.
+# Without warnings at -O3: with all of the program before it, gcc complains of what tests do on purpose.
+LEVEL := MODES=rseq $(QUICK) ONLY='test/percpu/test_*.c test/cache/test_cache*.c'
+run-gcc-O0 := test-run VARIANT=gcc-O0 OPT=-O0 $(LEVEL)
+run-gcc-O3 := test-run VARIANT=gcc-O3 OPT='-O3 -flto' AR=gcc-ar WARN=-w $(LEVEL)
+run-clang-O0 := test-run VARIANT=clang-O0 CC=clang OPT=-O0 $(LEVEL)
+run-clang-O3 := test-run VARIANT=clang-O3 CC=clang OPT='-O3 -flto' AR=llvm-ar WARN=-w $(LEVEL)
+# Races; what is read uninitialised; a C library without rseq. None of them has rseq mode. The thread sanitizer
+# sees a race only if the run comes by it, and is ten times slower: it has more time.
+run-tsan := stress VARIANT=tsan OPT='-O1 -g' SANITIZE=thread MODES=locked SECONDS_EACH=4
+run-valgrind := valgrind MODES=locked
+run-musl := stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
+
+# After the build that several use the longest ones, so that none of these is left alone at the end.
+CHECKS := gcc model asan clang environments controls jemalloc gcc-O0 gcc-O3 clang-O0 clang-O3 aarch64 tsan valgrind \
+	musl fastpath fastpath-clang
+.PHONY: check-deps environments model aarch64 controls valgrind $(addprefix check-,$(CHECKS))
 check: $(addprefix check-,$(CHECKS))
 
 check-deps:
 	@.ci/deps check
 
-# The same build is used by four of them, so one makes it.
-$(addprefix check-,$(filter-out environments fastpath valgrind,$(CHECKS))): check-deps
+$(addprefix check-,$(CHECKS)): check-%: check-deps
+	+$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none $(run-$*)
+
+# The same build is used by several, so one of them makes it.
 check-environments check-fastpath check-valgrind: check-gcc
+check-fastpath-clang: check-clang
 
-SUB = +$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none
-# TESTED: by who has just run these, and wants the others.
-check-gcc:
-	$(SUB) $(if $(TESTED),test-build,test-run)
-check-environments:
-	$(Q)echo "== $@" && test/environments.sh $(UNIT) $(STRESS)
-check-fastpath:
-	$(SUB) fastpath
-	$(SUB) fastpath VARIANT=clang-fastpath CC=clang
-check-model:
-	$(Q)echo "== $@" && { test/model/run.sh || [ $$? = 77 ]; }
-check-aarch64:
-	$(Q)echo "== $@" && { test/aarch64.sh || [ $$? = 77 ]; }
-check-controls:
-	$(Q)echo "== $@" && test/controls.sh
-check-jemalloc:
-	$(SUB) test-run VARIANT=jemalloc JEMALLOC=yes INSTALLED= SECONDS_EACH=2
-check-clang:
-	$(SUB) test-run VARIANT=clang CC=clang SECONDS_EACH=2
-check-asan:
-	$(SUB) test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined
-# What the compiler makes of the sequences' surroundings, in those tests that have most to do with them.
-# Without warnings: with all of the program before it, gcc complains of what tests do on purpose.
-LEVELS := ONLY='$(foreach t,stack* cache* pool_* traced decay* busy_cpus fence_lost,test/*/test_$(t).c)' \
-	MODES=rseq INSTALLED= SECONDS_EACH=2
-check-levels:
-	$(SUB) test-run VARIANT=gcc-O0 OPT=-O0 $(LEVELS)
-	$(SUB) test-run VARIANT=gcc-O3 AR=gcc-ar OPT='-O3 -flto' WARN=-w $(LEVELS)
-	$(SUB) test-run VARIANT=clang-O0 CC=clang OPT=-O0 $(LEVELS)
-	$(SUB) test-run VARIANT=clang-O3 CC=clang OPT='-O3 -flto' AR=llvm-ar WARN=-w $(LEVELS)
-# Nothing of rseq is there for these.
-check-tsan:
-	$(SUB) stress VARIANT=tsan OPT='-O1 -g' SANITIZE=thread MODES=locked
-check-valgrind:
-	$(SUB) valgrind MODES=locked
-check-musl:
-	$(SUB) stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
-
+environments: $(UNIT) $(STRESS)
+	$(Q)test/environments.sh $^
+# 77: skipped, and it has said why.
+model:
+	$(Q)test/model/run.sh || [ $$? = 77 ]
+aarch64:
+	$(Q)test/aarch64.sh || [ $$? = 77 ]
+controls:
+	$(Q)test/controls.sh
 valgrind: $(STRESS)
-	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' SECONDS_EACH=2 \
-		test/run.sh $(STRESS)
+	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' test/run.sh $(STRESS)
 
 SOURCES := $(wildcard include/*.h include/*/*.h lib/*/*.[ch] test/*/*.[ch] test/examples/*.cpp \
 	benchmarks/*/*.[ch])

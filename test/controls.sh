@@ -1,35 +1,35 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: MIT
-# Negative controls: builds each fault of lib/base/inject.h into the library and the stress program that is to
-# find it, with delays injected, and requires that the program fails. A stress test that passes with the
-# fence left out tests nothing. First, that the same programs pass without a fault.
+# Negative controls: builds each fault of lib/base/inject.h into the library, with delays injected, and requires
+# that the stress program which is to find it fails. A stress test that passes with the fence left out tests
+# nothing. The same programs without a fault have to pass.
 # The last line is "N passed, N failed", and ", N skipped" where there is no rseq mode.
 set -u
 
-# In which modes which program finds it, and for how many seconds at the most it is tried: it stops at the
-# first finding. But that a lease is lost shows only at the end; and that nothing is reclaimed, by a deadline of
-# 20 seconds.
+# FAULT  MODES  PROGRAM  ARGUMENTS: for how many seconds at the most it runs. It stops at the first finding; but a
+# lost lease shows only at the end. stress_budget's second argument is after how many seconds without a take-over
+# it calls that a finding: with NO_RECLAIM none ever comes.
 controls='
-NONE             rseq,locked stress_cpucache 2
-NONE             rseq,locked stress_pool     2
-NONE             rseq,locked stress_budget   4
-NONE             rseq,locked stress_cache    2
-OPEN_DOOR        locked      stress_cpucache 8
-OPEN_DOOR        locked      stress_cache    8
-UNBOUNDED        rseq,locked stress_pool     8
-UNBOUNDED        rseq,locked stress_budget   8
-LOST_LEASE       rseq,locked stress_pool     1
-UNSHIFTED        rseq,locked stress_cpucache 8
-UNSHIFTED        rseq,locked stress_cache    8
-NO_FENCE         rseq        stress_cpucache 8
-NO_FENCE         rseq        stress_cache    8
-DRAIN_OFF_BY_ONE rseq,locked stress_cpucache 8
-RACING_INSTALL   rseq,locked stress_cpucache 20
-CARELESS_ARM     rseq        stress_cpucache 8
-EARLY_COMMIT     rseq        stress_cpucache 8
-EARLY_COMMIT     rseq        stress_cache    8
-SUMMING_WATCHER  rseq,locked stress_pool     20
-NO_RECLAIM       rseq,locked stress_budget   1
+NONE             rseq,locked stress_stack  2
+NONE             rseq,locked stress_pool   2
+NONE             rseq,locked stress_budget 4
+NONE             rseq,locked stress_cache  2
+OPEN_DOOR        locked      stress_stack  8
+OPEN_DOOR        locked      stress_cache  8
+UNBOUNDED        rseq,locked stress_pool   8
+UNBOUNDED        rseq,locked stress_budget 8
+LOST_LEASE       rseq,locked stress_pool   1
+UNSHIFTED        rseq,locked stress_stack  8
+UNSHIFTED        rseq,locked stress_cache  8
+NO_FENCE         rseq        stress_stack  8
+NO_FENCE         rseq        stress_cache  8
+DRAIN_OFF_BY_ONE rseq,locked stress_stack  8
+RACING_INSTALL   rseq,locked stress_stack  20
+CARELESS_ARM     rseq        stress_stack  8
+EARLY_COMMIT     rseq        stress_stack  8
+EARLY_COMMIT     rseq        stress_cache  8
+SUMMING_WATCHER  rseq,locked stress_pool   20
+NO_RECLAIM       rseq,locked stress_budget 1 3
 '
 
 dir=$(mktemp -d) || exit 1
@@ -46,9 +46,17 @@ fail() {
 	echo "FAILED: $*"
 }
 
+# The library and what stress programs share (LIBSTRESS in test/test.mk), once for each fault.
+build_library() { # build_library FAULT
+	mkdir -p "$dir/$1" && for source in lib/*/*.c test/support/stress_*.c test/support/{counting_backing,random}.c; do
+		"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -pthread -Iinclude -Ilib -Itest/support -DTP_INJECT \
+			"-DTP_FAULT=TP_FAULT_$1" -c "$source" -o "$dir/$1/$(basename "$source" .c).o" || return
+	done
+}
+
 build() { # build FAULT PROGRAM
-	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -Iinclude -Ilib -pthread -DTP_INJECT \
-		"-DTP_FAULT=TP_FAULT_$1" -Itest/support lib/*/*.c "test/stress/$2.c" -o "$dir/$2"
+	[ -e "$dir/$1/$2" ] || "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -pthread -Iinclude -Ilib -Itest/support \
+		-DTP_INJECT "-DTP_FAULT=TP_FAULT_$1" "test/stress/$2.c" "$dir/$1/"*.o -o "$dir/$1/$2"
 }
 
 judge() { # judge FAULT "PROGRAM (MODE)" STATUS
@@ -64,42 +72,52 @@ judge() { # judge FAULT "PROGRAM (MODE)" STATUS
 	esac
 }
 
-control() { # control FAULT MODE PROGRAM SECONDS
-	if [ "$2" = rseq ] && [ "$rseq" = no ]; then
+control() { # control FAULT MODE PROGRAM ARGUMENT...
+	fault=$1 mode=$2 program=$3
+	shift 3
+	if [ "$mode" = rseq ] && [ "$rseq" = no ]; then
 		skipped=$((skipped + 1))
-		echo "skipped $1, $3 (rseq): there is no rseq mode here"
+		echo "skipped $fault, $program (rseq): there is no rseq mode here"
 		return
 	fi
-	TIERPOOL_PERCPU=$2 timeout -k 1 $(($4 + 30)) "$dir/$3" "$4" >"$dir/out" 2>&1
-	judge "$1" "$3 ($2)" $?
+	TIERPOOL_PERCPU=$mode timeout -k 1 $(($1 + 30)) "$dir/$fault/$program" "$@" >"$dir/out" 2>&1
+	judge "$fault" "$program ($mode)" $?
 }
 
-# What the library itself says of the mode.
-rseq=yes
-if build NONE stress_cpucache; then
-	TIERPOOL_PERCPU=rseq "$dir/stress_cpucache" 1 >"$dir/out" 2>&1
-	! grep -q ', locked$' "$dir/out" || rseq=no
-fi
-
-while read -r fault modes program seconds; do
-	[ -n "$fault" ] || continue
-	if ! build "$fault" "$program"; then
-		fail "$program with $fault cannot be built"
-		continue
-	fi
-	case $modes in *rseq*) control "$fault" rseq "$program" "$seconds" ;; esac
-	case $modes in *locked*) control "$fault" locked "$program" "$seconds" ;; esac
-done <<END
-$controls
-END
-
-for fault in $(sed -n 's/^#define TP_FAULT_\([A-Z_]*\) .*/\1/p' lib/base/inject.h); do
+faults=$(sed -n 's/^#define TP_FAULT_\([A-Z_]*\) .*/\1/p' lib/base/inject.h)
+for fault in $faults; do
 	case $controls in
 	*"
 $fault "*) ;;
 	*) fail "there is no control for $fault" ;;
 	esac
 done
+
+# All libraries at first, one on each processor: what runs then has them to itself.
+# A library that is not built is noticed where a program is.
+for fault in $faults; do
+	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+	build_library "$fault" &
+done
+wait
+
+# What the library itself says of the mode.
+rseq=yes
+if build NONE stress_stack; then
+	TIERPOOL_PERCPU=rseq "$dir/NONE/stress_stack" 1 >"$dir/out" 2>&1
+	! grep -q ', locked$' "$dir/out" || rseq=no
+fi
+
+while read -r fault modes program arguments; do
+	[ -n "$fault" ] || continue
+	if ! build "$fault" "$program"; then
+		fail "$program with $fault cannot be built"
+		continue
+	fi
+	# Arguments are words.
+	# shellcheck disable=SC2086
+	for mode in ${modes//,/ }; do control "$fault" "$mode" "$program" $arguments; done
+done <<<"$controls"
 
 echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
 [ $failed = 0 ] && [ $passed -gt 0 ]

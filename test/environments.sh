@@ -8,16 +8,20 @@
 set -u
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -Itest/support test/support/under_filter.c -o "$dir/under_filter" || exit 1
+"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -Itest/support \
+	test/support/under_filter.c test/support/syscall_filter.c -o "$dir/under_filter" || exit 1
 PATH="$dir:$PATH"
 unset TIERPOOL_PERCPU
 export SECONDS_EACH="${SECONDS_EACH:-1}"
 
-stress= choosing=
+stress= choosing= threaded=
 for program; do
 	case $program in
 	*/stress_pool) stress=$program choosing="$choosing $program" ;;
-	*/test_percpu | */test_fence_lost | */test_lifecycle) choosing="$choosing $program" ;;
+	*/test_cpu | */test_fence_lost | */test_create) choosing="$choosing $program" ;;
+	esac
+	case $program in
+	*/stress_* | */test_*threads | */percpu/*) threaded="$threaded $program" ;;
 	esac
 done
 if [ -z "$stress" ]; then
@@ -91,12 +95,14 @@ environment() {
 	fi
 }
 
-# Two at a time. Where rseq cannot be had, once with all programs, and then, since the mode is the same,
-# with those to which it matters how it was chosen; and where fences cannot:
+# Two at a time. Where rseq cannot be had the mode is the locked one, which run.sh has tried with all programs: here
+# once with those that have threads, or ask for the current CPU, which there is another way to learn; then, since
+# nothing else differs, with those to which it matters how the mode was chosen. Where fences are refused, all that
+# stop CPUs go another way: all programs.
 lane_refused() {
 	lane=refused
 	environment 'glibc told not to register' rseq locked 'glibc has not registered it' \
-		'env GLIBC_TUNABLES=glibc.pthread.rseq=0' "$@"
+		'env GLIBC_TUNABLES=glibc.pthread.rseq=0' $threaded
 	# Which of the two depends on glibc's version.
 	environment 'rseq refused' rseq locked \
 		"glibc has not registered it|the kernel refused glibc's registration" 'under_filter rseq' \
@@ -110,7 +116,8 @@ lane_one_cpu() {
 	lane=one_cpu
 	cpu=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)
 	environment 'one CPU' rseq rseq '' "taskset -c $cpu" "$@"
-	environment 'one CPU' locked locked '' "taskset -c $cpu" "$@"
+	# One CPU differs from several only where a thread waits for another one.
+	environment 'one CPU' locked locked '' "taskset -c $cpu" $threaded
 }
 
 lane_refused "$@" &

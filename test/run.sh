@@ -3,7 +3,7 @@
 # Runs tests, each a program or script: test/run.sh TEST...
 # Each passes by exit status 0 and is skipped by 77, having said why. Programs run once in each of MODES;
 # where one cannot be had the library says so, and runs them locked. Stress programs (stress_*) run for
-# SECONDS_EACH seconds; WRAP goes before them (valgrind).
+# SECONDS_EACH seconds, 2 if nothing is said; WRAP goes before them (valgrind).
 # The last line is "N passed, N failed, N skipped": of what was given; a program counts its own.
 set -u
 # Criterion's tests expect signals, which ASan would take for itself.
@@ -13,7 +13,7 @@ run() { # run MODE TEST
 	echo "== ${2##*/}${1:+ ($1)}"
 	[ -z "$1" ] || export TIERPOOL_PERCPU="$1"
 	case $2 in
-	*/stress_*) ${WRAP:-} "$2" "${SECONDS_EACH:-4}" ;;
+	*/stress_*) ${WRAP:-} "$2" "${SECONDS_EACH:-2}" ;;
 	*/test_*) "$2" --short-filename ;;
 	*) "$2" ;;
 	esac

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
-# The tests: programs of Criterion's, stress programs, which need nothing of it, and the sequences alone.
+# The tests: unit tests, which use Criterion; stress programs and the sequences alone, which do not.
 
 # Which of the unit tests.
 ONLY ?= test/*/test_*.c
 UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard $(ONLY)))
 STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress/*.c))
+# The sequences alone: a program of two files.
 PATHS := $(BUILD)/test/percpu/rseq_paths
-# What several of them share.
+PATHS_MEMORY := test/support/sequence_memory.c
+# What several tests share. What stress programs use is an archive of its own, and does not use Criterion, which
+# does not exist for every C library (musl). test/controls.sh has the same list.
+LIBSTRESS := $(BUILD)/libstress.a
+LIBSTRESS_SOURCES := $(wildcard test/support/stress_*.c) $(addprefix test/support/,counting_backing.c random.c)
 LIBTEST := $(BUILD)/libtest.a
-LIBTEST_OBJECTS := $(patsubst test/%.c,$(BUILD)/test/%.o, \
-	$(filter-out test/support/under_filter.c,$(wildcard test/support/*.c)))
+LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) test/support/under_filter.c, \
+	$(wildcard test/support/*.c))
+support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed has no sanitizer in it.
 INSTALLED := $(if $(SANITIZE),,test/installed.sh)
 
@@ -19,27 +25,27 @@ ENCODE_TEST := $(BUILD)/test/benchmarks/test_encode_control
 $(ENCODE_TEST): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(ENCODE_TEST): $(BUILD)/benchmarks/encode_control
 
-$(LIBTEST_OBJECTS): $(BUILD)/test/%.o: test/%.c
+$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY)): $(BUILD)/test/%.o: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-$(LIBTEST): $(LIBTEST_OBJECTS)
+$(LIBTEST): $(call support_objects,$(LIBTEST_SOURCES))
+$(LIBSTRESS): $(call support_objects,$(LIBSTRESS_SOURCES))
+$(LIBTEST) $(LIBSTRESS):
 	$(call say,AR,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+$(PATHS): $(call support_objects,$(PATHS_MEMORY))
+$(UNIT): $(LIBTEST)
+$(UNIT) $(STRESS): $(LIBSTRESS) $(STATIC)
 $(UNIT): TEST_LIBS = -lcriterion
-$(UNIT) $(STRESS): $(BUILD)/test/%: test/%.c $(LIBTEST) $(STATIC)
+$(UNIT) $(STRESS) $(PATHS): $(BUILD)/test/%: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(LIBTEST) $(STATIC) $(TEST_LIBS) $(LDLIBS) -o $@
-
-$(PATHS): test/percpu/rseq_paths.c
-	$(call say,CC,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
+	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(filter %.o %.a,$^) $(TEST_LIBS) $(LDLIBS) -o $@
 
 .PHONY: test-run test-build stress
 test:

@@ -13,6 +13,8 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include "percpu/stack.h"
@@ -430,7 +432,7 @@ int main(void)
 	stores();
 	for (unsigned place = 0; place < PLACES; place++)
 		aborted_at((enum place)place);
-	printf("ok  sequence_paths: %u calls, %u aborts, %s\n", cases, aborts, ARCHITECTURE);
+	printf("ok  rseq_paths: %u calls, %u aborts, %s\n", cases, aborts, ARCHITECTURE);
 	return 0;
 }
 
@@ -438,7 +440,7 @@ int main(void)
 
 int main(void)
 {
-	puts("skipped: sequence_paths: this build has no sequences");
+	puts("skipped: rseq_paths: this build has no sequences");
 	return 77;
 }
 

@@ -19,7 +19,7 @@
 
 static struct counting_backing counting; /* one a process, and each test is one */
 
-Test(percpu, the_count_covers_every_cpu_that_may_come_and_stays)
+Test(cpu_id, the_count_covers_every_cpu_that_may_come_and_stays)
 {
 	unsigned count = tp_cpu_count();
 
@@ -30,7 +30,7 @@ Test(percpu, the_count_covers_every_cpu_that_may_come_and_stays)
 }
 
 /* Then the C library would count the CPUs of this thread. */
-Test(percpu, the_count_is_read_once_however_it_would_be_read_later)
+Test(cpu_id, the_count_is_read_once_however_it_would_be_read_later)
 {
 	struct rlimit files, none;
 	tierpool *pool[2];
@@ -58,7 +58,7 @@ Test(percpu, the_count_is_read_once_however_it_would_be_read_later)
 	}
 }
 
-Test(percpu, the_current_cpu_is_below_any_count)
+Test(cpu_id, the_current_cpu_is_below_any_count)
 {
 	tp_cpu_init();
 	for (unsigned count = 1; count < 100; count++)
@@ -100,7 +100,7 @@ static void wander_and_return(void)
 	cr_assert_null(complaint, "%s", (char *)complaint);
 }
 
-Test(percpu, a_thread_bound_to_a_cpu_is_on_that_one)
+Test(cpu_id, a_thread_bound_to_a_cpu_is_on_that_one)
 {
 	/*
 	 * Before the mode is chosen the system is asked, and afterwards the rseq area, where it is.
@@ -110,21 +110,9 @@ Test(percpu, a_thread_bound_to_a_cpu_is_on_that_one)
 	wander_and_return();
 }
 
-Test(percpu, statistics_report_the_mode)
-{
-	struct tierpool_stats stats = {.size = sizeof stats};
-	tierpool *pool;
-
-	cr_assert_eq(tierpool_create(&pool, NULL), 0);
-	cr_assert_eq(tierpool_stats_read(pool, &stats), 0);
-	cr_assert_str_eq(stats.percpu, tp_cpu_mode());
-	cr_assert(!strcmp(stats.percpu, "locked") || !strcmp(stats.percpu, "rseq"));
-	tierpool_destroy(pool);
-}
-
 /* ---- fences and visits ---- */
 
-Test(percpu, a_fence_is_answered_for_every_cpu_those_that_are_not_there_too)
+Test(cpu_id, a_fence_is_answered_for_every_cpu_those_that_are_not_there_too)
 {
 	unsigned count = tp_cpu_count();
 
@@ -175,7 +163,7 @@ static bool visit(unsigned cpu_id, bool answer)
 	return call.calls;
 }
 
-Test(percpu, a_visit_calls_on_that_cpu_once_and_lets_the_thread_go_where_it_might)
+Test(cpu_id, a_visit_calls_on_that_cpu_once_and_lets_the_thread_go_where_it_might)
 {
 	unsigned seen = 0;
 
@@ -243,12 +231,12 @@ static void expect_heard(const char *wish, bool rseq, const char *report)
 	cr_assert_str_eq(heard.report, report, "%s", wish);
 }
 
-Test(percpu, locked_is_had_wherever_it_is_asked_for)
+Test(cpu_id, locked_is_had_wherever_it_is_asked_for)
 {
 	expect_heard("locked", false, "");
 }
 
-Test(percpu, rseq_is_had_or_the_one_reason_told_once)
+Test(cpu_id, rseq_is_had_or_the_one_reason_told_once)
 {
 	static const char *const reasons[] = {"this build has no sequences",
 		"glibc has not registered it", "the kernel refused glibc's registration",
@@ -272,7 +260,7 @@ Test(percpu, rseq_is_had_or_the_one_reason_told_once)
 	cr_assert(!heard.rseq || (TP_RSEQ_PRESENT && commands > 0 && commands & 1 << 7));
 }
 
-Test(percpu, without_a_wish_it_is_rseq_where_that_can_be_had_and_proven_in_silence)
+Test(cpu_id, without_a_wish_it_is_rseq_where_that_can_be_had_and_proven_in_silence)
 {
 	bool rseq = hear("rseq").rseq && TP_RSEQ_PROVEN;
 
@@ -280,7 +268,7 @@ Test(percpu, without_a_wish_it_is_rseq_where_that_can_be_had_and_proven_in_silen
 	expect_heard("", rseq, "");
 }
 
-Test(percpu, any_other_wish_is_told_of_once_and_ignored)
+Test(cpu_id, any_other_wish_is_told_of_once_and_ignored)
 {
 	static const char *const wishes[] = {
 		"garbage", "RSEQ", "rseq ", " locked", "rseq,locked", "lockedrseq", "1"};
@@ -295,7 +283,7 @@ Test(percpu, any_other_wish_is_told_of_once_and_ignored)
 	}
 }
 
-Test(percpu, a_privileged_program_hears_nobody)
+Test(cpu_id, a_privileged_program_hears_nobody)
 {
 	bool rseq = hear(NULL).rseq;
 
@@ -304,7 +292,7 @@ Test(percpu, a_privileged_program_hears_nobody)
 	expect_heard("garbage", rseq, "");
 }
 
-Test(percpu, the_pool_goes_the_way_that_was_chosen)
+Test(cpu_id, the_pool_goes_the_way_that_was_chosen)
 {
 	tierpool *pool;
 
@@ -374,7 +362,7 @@ static void live_on(uint32_t id)
 	pool_end(pool, &counting);
 }
 
-Test(percpu, on_a_cpu_beyond_the_table_everything_is_done_the_slow_way)
+Test(cpu_id, on_a_cpu_beyond_the_table_everything_is_done_the_slow_way)
 {
 	unsigned count = tp_cpu_count();
 	/* Those below zero say that the kernel does not know, or refused. */
@@ -441,7 +429,7 @@ static void *borrow_and_return(void *argument)
 	return NULL;
 }
 
-Test(percpu, a_thread_whose_registration_is_withdrawn_borrows_and_returns_among_others)
+Test(cpu_id, a_thread_whose_registration_is_withdrawn_borrows_and_returns_among_others)
 {
 	pthread_t thread[3];
 

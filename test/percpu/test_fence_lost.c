@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sandbox comes up after the pool, and refuses the fence by which another CPU is stopped: then
- * whoever wants to stop it goes there. Where no thread may choose its CPUs either, what lies there
- * stays there, whole.
+ * A sandbox comes up after the pool, and refuses the fence by which another CPU is stopped: then the
+ * stopper goes to that CPU. Where no thread may choose its CPUs either, what lies there stays there,
+ * whole. One test for each way to stop a CPU: all at once (a trim), one after the other (a tick),
+ * for ever (destroy), and one on the way of a get.
  */
 #include "pool_checks.h"
 
@@ -138,22 +139,6 @@ Test(fence_lost, two_ticks_reach_every_cpu)
 	pool_end(pool, &counting);
 }
 
-Test(fence_lost, a_lower_retain_takes_hold_on_every_cpu_before_the_call_returns)
-{
-	struct tierpool_stats s;
-
-	fill_both();
-	refuse_fences();
-	tierpool_retain_set(pool, 16 * KIB);
-	s = after_a_stop(0);
-	cr_assert_leq(s.idle_bytes, 16 * KIB);
-	cr_assert_eq(s.retain, 16 * KIB);
-	cr_assert_leq(pool->tiers.retain.leased, 16 * KIB);
-	tierpool_retain_set(pool, TIERPOOL_RETAIN_NONE);
-	cr_assert_eq(after_a_stop(0).idle, 0);
-	pool_end(pool, &counting);
-}
-
 Test(fence_lost, destroy_frees_what_lies_on_every_cpu)
 {
 	tierpool_buf *b;
@@ -187,27 +172,6 @@ Test(fence_lost, a_large_buffer_is_taken_from_another_cpu)
 	cr_assert_eq(lying(here, &bytes), 1);
 	tierpool_trim(pool, 0);
 	cr_assert_eq(after_a_stop(0).idle, 0);
-	pool_end(pool, &counting);
-}
-
-Test(fence_lost, a_larger_buffer_on_another_cpu_makes_place_for_a_put)
-{
-	tierpool_buf *b;
-	size_t bytes;
-
-	pin(1);
-	cycle(pool, MIB, 1);
-	pin(0);
-	refuse_fences();
-	/* So that what lies there is all that may be kept; nothing has to go for it. */
-	tierpool_retain_set(pool, stats_of(pool).idle_bytes);
-	cr_assert_eq(lying(there, &bytes), 1);
-	cr_assert_not_null(b = tierpool_get_sized(pool, KIB));
-	usleep(20000);
-	tierpool_put(b);
-	cr_assert_eq(after_a_stop(0).drops_retain, 1);
-	cr_assert_eq(lying(there, &bytes), 0);
-	cr_assert_eq(stats_of(pool).idle, 1);
 	pool_end(pool, &counting);
 }
 

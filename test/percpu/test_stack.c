@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The per-CPU stacks: what a word says, what may lie in a stack, and what is changed there at once.
- * What is done to a stopped CPU, and how all of it is counted: test_cpucache_stopped.c.
+ * What is done to a stopped CPU: test_stop.c. How calls are counted: test_stack_counts.c.
  */
 #include <string.h>
 
-#include "cpucache_fixture.h"
 #include "slab_install.h"
+#include "stack_fixture.h"
 
-TestSuite(cpucache, .init = setup);
+TestSuite(stack, .init = own_setup);
 
-Test(cpucache, a_word_holds_depth_room_and_a_signed_countdown_side_by_side)
+Test(stack, a_word_holds_depth_room_and_a_signed_countdown_side_by_side)
 {
 	uint64_t word = 1024 * TP_WORD_DEPTH + 4095 * TP_WORD_ROOM - 3 * TP_WORD_COUNTDOWN;
 
@@ -24,110 +24,93 @@ Test(cpucache, a_word_holds_depth_room_and_a_signed_countdown_side_by_side)
 	cr_assert_leq(TP_STACK_MAX, TP_WORD_MASK);
 }
 
-Test(cpucache, a_cpu_without_a_slab_gives_and_takes_nothing)
+Test(stack, a_stack_takes_no_more_than_it_has_room_for)
 {
-	cr_assert_null(pop(FIRST));
-	cr_assert_not(tp_stack_push(&cpus, FIRST, item));
-	cr_assert_null(tp_cpus_stop(&cpus, own));
-	cr_assert_null(tp_cpus_stop_own(&cpus));
-	cr_assert_eq(tp_stack_word(&cpus, own, FIRST), 0);
-	expect_counts(0, 0);
-}
-
-Test(cpucache, a_stack_takes_no_more_than_it_has_room_for)
-{
-	install();
-	cr_assert_not(tp_stack_push(&cpus, FIRST, &item[0]), "pushed without a lease");
-	room_set(FIRST, 2);
-	cr_assert(tp_stack_push(&cpus, FIRST, &item[0]));
-	cr_assert(tp_stack_push(&cpus, FIRST, &item[1]));
-	cr_assert_not(tp_stack_push(&cpus, FIRST, &item[2]));
+	own_install();
+	cr_assert_not(own_push(FIRST, &own.item[0]), "pushed without a lease");
+	own_room_set(FIRST, 2);
+	cr_assert(own_push(FIRST, &own.item[0]));
+	cr_assert(own_push(FIRST, &own.item[1]));
+	cr_assert_not(own_push(FIRST, &own.item[2]));
 	expect_word(FIRST, 2, 0, 0);
-	cr_assert_not(tp_stack_push(&cpus, SECOND, &item[2]), "another stack's room");
+	cr_assert_not(own_push(SECOND, &own.item[2]), "another stack's room");
 	expect_word(SECOND, 0, 0, 0);
 }
 
-Test(cpucache, the_last_one_in_is_the_first_one_out_and_leaves_its_room)
+Test(stack, the_last_one_in_is_the_first_one_out_and_leaves_its_room)
 {
-	install();
-	room_set(FIRST, SLOTS);
+	own_install();
+	own_room_set(FIRST, SLOTS);
 	for (unsigned i = 0; i < SLOTS; i++)
-		cr_assert(tp_stack_push(&cpus, FIRST, &item[i]));
+		cr_assert(own_push(FIRST, &own.item[i]));
 	expect_word(FIRST, SLOTS, 0, 0);
 	for (unsigned i = SLOTS; i--;)
-		cr_assert_eq(pop(FIRST), &item[i]);
+		cr_assert_eq(own_pop(FIRST), &own.item[i]);
 	expect_word(FIRST, 0, SLOTS, -SLOTS);
-	cr_assert_null(pop(FIRST));
+	cr_assert_null(own_pop(FIRST));
 	expect_word(FIRST, 0, SLOTS, -SLOTS);
-	cr_assert_eq(slabs[0][SECOND], 0, "a stack ran over its end");
+	cr_assert_eq(own.slabs[0][SECOND], 0, "a stack ran over its end");
 }
 
 static bool pop_strikes(void)
 {
 	uint64_t after;
 
-	cr_assert_not_null(tp_stack_pop(&cpus, FIRST, &after));
-	cr_assert_eq(after, tp_stack_word(&cpus, own, FIRST));
+	cr_assert_not_null(tp_stack_pop(&own.cpus, FIRST, &after));
+	cr_assert_eq(after, tp_stack_word(&own.cpus, own.cpu_id, FIRST));
 	return (int64_t)after < 0;
 }
 
-Test(cpucache, a_pop_strikes_when_the_countdown_is_below_zero)
+Test(stack, a_pop_strikes_when_the_countdown_is_below_zero)
 {
 	uint64_t after;
 
-	install();
-	slabs[0][FIRST] = 1 * TP_WORD_COUNTDOWN;
-	room_set(FIRST, 3);
+	own_install();
+	own.slabs[0][FIRST] = 1 * TP_WORD_COUNTDOWN;
+	own_room_set(FIRST, 3);
 	for (unsigned i = 0; i < 3; i++)
-		tp_stack_push(&cpus, FIRST, &item[i]);
+		own_push(FIRST, &own.item[i]);
 	cr_assert_not(pop_strikes(), "at 0");
 	cr_assert(pop_strikes(), "at -1");
 	cr_assert(pop_strikes(), "and again, for the thread may have moved before it armed");
-	cr_assert_null(tp_stack_pop(&cpus, FIRST, &after), "nothing is left");
+	cr_assert_null(tp_stack_pop(&own.cpus, FIRST, &after), "nothing is left");
 }
 
-Test(cpucache, arming_puts_the_next_strike_a_random_gap_away)
+Test(stack, arming_puts_the_next_strike_a_random_gap_away)
 {
-	enum { MEAN = 100, ROUNDS = 2000 };
-	unsigned seen[2 * MEAN] = {0}, distinct = 0;
-	uint64_t sum = 0;
+	struct gaps gaps = {0};
 
-	install();
-	room_set(FIRST, 1);
-	tp_stack_push(&cpus, FIRST, item);
+	own_install();
+	own_room_set(FIRST, 1);
+	own_push(FIRST, own.item);
 	cr_assert(pop_strikes(), "the first of all");
-	cr_assert(tp_stack_push(&cpus, FIRST, item));
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		unsigned gap = tp_stack_arm(&cpus, FIRST, MEAN), pops = 0;
+	cr_assert(own_push(FIRST, own.item));
+	for (unsigned round = 0; round < GAP_ROUNDS; round++) {
+		unsigned gap = tp_stack_arm(&own.cpus, FIRST, GAP_MEAN), pops = 0;
 		bool strike;
 
-		cr_assert(gap >= 1 && gap <= 2 * MEAN - 1, "gap %u", gap);
-		cr_assert_eq(tp_stack_arm(&cpus, FIRST, MEAN), 0, "armed twice");
+		cr_assert_eq(tp_stack_arm(&own.cpus, FIRST, GAP_MEAN), 0, "armed twice");
 		do {
 			strike = pop_strikes();
-			cr_assert(tp_stack_push(&cpus, FIRST, item));
+			cr_assert(own_push(FIRST, own.item));
 			pops++;
 		} while (!strike);
 		cr_assert_eq(pops, gap, "armed for %u, struck after %u", gap, pops);
-		sum += gap;
-		distinct += !seen[gap]++;
+		gap_drawn(&gaps, gap);
 	}
-	expect_counts((int64_t)sum + 1, (int64_t)sum + 2);
-	/* Uniform on 1 to 199: the mean of 2000 lies within 10 of 100 but for 1 in 10^14 times. */
-	cr_assert(sum > UINT64_C(90) * ROUNDS && sum < UINT64_C(110) * ROUNDS, "mean %.1f",
-		(double)sum / ROUNDS);
-	cr_assert_gt(distinct, 190);
+	expect_counts(gaps.sum + 1, gaps.sum + 2);
+	expect_uniform(&gaps);
 }
 
-Test(cpucache, a_mean_of_one_strikes_at_every_pop)
+Test(stack, a_mean_of_one_strikes_at_every_pop)
 {
-	install();
-	room_set(FIRST, 1);
-	tp_stack_push(&cpus, FIRST, item);
+	own_install();
+	own_room_set(FIRST, 1);
+	own_push(FIRST, own.item);
 	for (unsigned i = 0; i < 20; i++) {
 		cr_assert(pop_strikes());
-		cr_assert_eq(tp_stack_arm(&cpus, FIRST, 1), 1);
-		tp_stack_push(&cpus, FIRST, item);
+		cr_assert_eq(tp_stack_arm(&own.cpus, FIRST, 1), 1);
+		own_push(FIRST, own.item);
 	}
 }
 
@@ -140,7 +123,7 @@ static uint64_t aged_slab[(TP_AGES_OFFSET + TP_AGES_SLOTS + 1) / 8]
 
 static bool push_aged(void *pointer)
 {
-	return tp_stack_push_aged(&cpus, 0, pointer);
+	return tp_stack_push_aged(&own.cpus, 0, pointer);
 }
 
 /* The way that programs run, which gives up where the other one tries again. */
@@ -148,14 +131,14 @@ static bool push_aged_fast(void *pointer)
 {
 	static struct tp_fast fast;
 
-	fast = (struct tp_fast){tp_cpu_rseq, cpus.count};
+	fast = (struct tp_fast){tp_cpu_rseq, own.cpus.count};
 	return tp_stack_push_aged_fast(
-		&fast, (const char *)cpus.visible - TP_VISIBLE_OFFSET, 0, pointer);
+		&fast, (const char *)own.cpus.visible - TP_VISIBLE_OFFSET, 0, pointer);
 }
 
 static bool push_ageless(void *pointer)
 {
-	return tp_stack_push(&cpus, 0, pointer);
+	return tp_stack_push(&own.cpus, 0, pointer);
 }
 
 static void ages_forget(void)
@@ -176,8 +159,8 @@ static void fill_with_ages(bool (*push)(void *pointer))
 {
 	static int pointers[TP_AGES_SLOTS + 1];
 
-	cr_assert(slab_install(&cpus, own, aged_slab));
-	room_set(0, TP_AGES_SLOTS);
+	cr_assert(slab_install(&own.cpus, own.cpu_id, aged_slab));
+	own_room_set(0, TP_AGES_SLOTS);
 	for (unsigned slot = 1; slot <= TP_AGES_SLOTS; slot++) {
 		do /* an abort is no failure */
 			ages_forget();
@@ -191,95 +174,87 @@ static void fill_with_ages(bool (*push)(void *pointer))
 	expect_age_set(0);
 }
 
-Test(cpucache, a_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
+Test(stack, a_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
 {
 	fill_with_ages(push_aged);
 }
 
-Test(cpucache, a_fast_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
+Test(stack, a_fast_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
 {
 	if (!tp_cpu_rseq)
 		skip("in locked mode there is no fast path");
 	fill_with_ages(push_aged_fast);
 }
 
-Test(cpucache, a_push_that_is_not_told_to_sets_no_age)
+Test(stack, a_push_that_is_not_told_to_sets_no_age)
 {
 	fill_with_ages(push_ageless);
 }
 
-Test(cpucache, a_slab_is_installed_once)
-{
-	install();
-	cr_assert_eq(stop(0), slabs[0]);
-	publish();
-	cr_assert_not(slab_install(&cpus, own, slabs[1]));
-	cr_assert_eq(stop(0), slabs[0]);
-}
-
 /* ---- changes of the caller's CPU ---- */
 
-Test(cpucache, a_change_moves_a_batch_and_counts_it_as_moved)
+Test(stack, a_change_moves_a_batch_and_counts_it_as_moved)
 {
-	void *in[] = {&item[0], &item[1], &item[2], &item[3], &item[4]}, *out[3] = {NULL};
+	void *in[] = {&own.item[0], &own.item[1], &own.item[2], &own.item[3], &own.item[4]},
+	     *out[3] = {NULL};
 
-	install();
-	room_set(FIRST, 7);
-	change(5, 2, 0, in);
+	own_install();
+	own_room_set(FIRST, 7);
+	own_change(5, 2, 0, in);
 	expect_word(FIRST, 5, 2, 0);
-	change(2, 2, 0, out);
+	own_change(2, 2, 0, out);
 	expect_word(FIRST, 2, 2, 0);
 	for (unsigned i = 0; i < 3; i++)
-		cr_assert_eq(out[i], &item[2 + i], "the last is the top");
+		cr_assert_eq(out[i], &own.item[2 + i], "the last is the top");
 	expect_counts(0, 0);
-	cr_assert_eq(pop(FIRST), &item[1]);
-	cr_assert_eq(pop(FIRST), &item[0]);
+	cr_assert_eq(own_pop(FIRST), &own.item[1]);
+	cr_assert_eq(own_pop(FIRST), &own.item[0]);
 	expect_counts(2, 0);
-	cr_assert_eq(slabs[0][SECOND], 0);
+	cr_assert_eq(own.slabs[0][SECOND], 0);
 }
 
-Test(cpucache, a_change_adds_room_and_arms_without_a_touch_of_what_lies_there)
+Test(stack, a_change_adds_room_and_arms_without_a_touch_of_what_lies_there)
 {
-	void *in[] = {&item[0]};
+	void *in[] = {&own.item[0]};
 	struct tp_word_change done;
 
-	install();
-	change(1, 1, 0, in);
-	done = change(1, 9, 77, NULL);
+	own_install();
+	own_change(1, 1, 0, in);
+	done = own_change(1, 9, 77, NULL);
 	cr_assert_eq(tp_word_room(done.before), 1);
 	cr_assert_eq(tp_word_room(done.after), 9);
 	expect_word(FIRST, 1, 9, 77);
 	expect_counts(0, 0);
-	cr_assert_eq(pop(FIRST), &item[0]);
+	cr_assert_eq(own_pop(FIRST), &own.item[0]);
 	expect_counts(1, 0);
 }
 
-Test(cpucache, a_change_that_is_decided_against_tells_the_word)
+Test(stack, a_change_that_is_decided_against_tells_the_word)
 {
 	struct tp_word_change done;
 
-	install();
-	room_set(FIRST, 3);
-	done = tp_stack_change(&cpus, FIRST, to_decide, NULL, NULL);
+	own_install();
+	own_room_set(FIRST, 3);
+	done = tp_stack_change(&own.cpus, FIRST, own_decide, NULL, NULL);
 	cr_assert_eq(done.before, 3 * TP_WORD_ROOM);
 	cr_assert_eq(done.after, done.before);
 }
 
-Test(cpucache, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
+Test(stack, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 {
-	void *in[] = {&item[0]};
-	struct tp_word_change done = change(1, 0, 0, in);
+	void *in[] = {&own.item[0]};
+	struct tp_word_change done = own_change(1, 0, 0, in);
 
 	cr_assert(done.before == 0 && done.after == 0);
-	install();
+	own_install();
 	/* In locked mode the stopper has the lock; in rseq mode the CPU shows the closed slab. */
-	stop(FIRST);
-	done = change(1, 0, 0, in);
+	own_stop(FIRST);
+	done = own_change(1, 0, 0, in);
 	cr_assert(done.before == 0 && done.after == 0);
-	cr_assert_null(pop(FIRST));
-	cr_assert_not(tp_stack_push(&cpus, FIRST, item));
-	cr_assert_null(tp_cpus_stop_own(&cpus), "a second stopper");
-	publish();
+	cr_assert_null(own_pop(FIRST));
+	cr_assert_not(own_push(FIRST, own.item));
+	cr_assert_null(tp_cpus_stop_own(&own.cpus), "a second stopper");
+	own_publish();
 	expect_word(FIRST, 0, 0, 0);
 	expect_counts(0, 0);
 }

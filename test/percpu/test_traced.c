@@ -2,7 +2,8 @@
 /*
  * Gets and puts under a debugger: stepped through, where every pass of a sequence aborts; and held
  * at each instruction of each sequence in the program while another thread of the same CPU uses the
- * same tier. A child process does it, and looks at its pool after each run.
+ * same tier. A child process does it, and looks at its pool after each run
+ * (trace_plays.h).
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -12,262 +13,16 @@
 
 #if defined(__x86_64__) && TP_RSEQ_PRESENT
 
-#include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "memory/poison.h"
 #include "trace_child.h"
+#include "trace_plays.h"
 
-/* The tier of 2048 is not guessed but searched, for that of 1536 is of the same doubling. */
-static const size_t sizes[] = {1024, 1536, 2048};
-
-#define THEIRS 72         /* what the rival may put: more than any stack takes */
 #define STEPS_MOST 200000 /* twenty times what any play takes */
 #define PLACES_MOST 256
-#define TRIES 5 /* to come to a place: in vain where the CPU is lost just then */
-
-/* ---- in the child: plays ---- */
-
-static unsigned tier(void)
-{
-	return tp_sizeclass_of(&pool->sizes, scene->size);
-}
-
-static uint64_t word(void)
-{
-	return tp_tiers_word(&pool->tiers, tp_cpu_id(), tier());
-}
-
-/* A countdown begins at 0: the first pop is a strike. */
-static void prepare_first_pop(void)
-{
-	take(&theirs, THEIRS);
-	take(&ours, 9);
-	give(&ours, 8);
-}
-
-/* An own stack of some depth, with room beside it, and no strike soon. */
-static void prepare_stack(void)
-{
-	prepare_first_pop();
-	take(&ours, 2);
-}
-
-static void prepare_without_room(void)
-{
-	prepare_stack();
-	while (tp_word_room(word()))
-		give(&ours, 1);
-}
-
-static void prepare_full_stack(void)
-{
-	unsigned limit = pool->tiers.tier[tier()].limit;
-
-	take(&theirs, THEIRS);
-	take(&ours, 2 * limit);
-	while (tp_word_depth(word()) < limit)
-		give(&ours, 1);
-}
-
-static void prepare_depot(void)
-{
-	prepare_full_stack();
-	give(&ours, ours.count);
-	while (tp_word_depth(word()))
-		take(&ours, 1);
-}
-
-/* A CPU can be stopped by a visit only. */
-static void prepare_without_fences(void)
-{
-	prepare_stack();
-	pool->tiers.cpus.fence_lost = 1;
-}
-
-static void act_tick(void)
-{
-	tierpool_tick(pool);
-}
-
-static void act_trim(void)
-{
-	tierpool_trim(pool, 0);
-}
-
-static void act_get(void)
-{
-	take(&ours, 1);
-}
-
-/* The tier of 1024 is the default. */
-static void act_get_default(void)
-{
-	take_this(&ours, (tierpool_get)(pool));
-}
-
-static void act_get_from_site(void)
-{
-	static tierpool_site site = TIERPOOL_SITE_INIT("traced");
-
-	take_this(&ours, tierpool_get_at(pool, scene->size, &site));
-}
-
-static void prepare_known_site(void)
-{
-	prepare_stack();
-	act_get_from_site();
-}
-
-static void act_put(void)
-{
-	give(&ours, 1);
-}
-
-/* A get by the copy that is used after an abort, and where somebody watches idle blocks. */
-static void act_pop(void)
-{
-	uint64_t after;
-	tierpool_buf *b = tp_stack_pop(&pool->tiers.cpus, pool->tiers.stack_index[tier()], &after);
-
-	if (!b) {
-		act_get();
-		return;
-	}
-	tp_unpoison(b->data, b->cap);
-	b->len = 0;
-	tp_bufstate_set(b, ours.buffer[0]->tp_state);
-	take_this(&ours, b);
-}
-
-/* A put, likewise. */
-static void act_push(void)
-{
-	tierpool_buf *b = ours.buffer[--ours.count];
-	uint32_t control = b->tp_state;
-
-	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
-	tp_poison(b->data, b->cap);
-	if (tp_stack_push(&pool->tiers.cpus, b->tp_stack_index, b))
-		return;
-	tp_unpoison(b->data, b->cap);
-	tp_bufstate_set(b, control);
-	tierpool_put(b);
-}
-
-static const struct play {
-	const char *name;
-	size_t size;
-	uint64_t calls; /* gets and puts: which may go the slow way */
-	void (*prepare)(void), (*act)(void);
-} plays[] = {
-	{"a get", 1024, 1, prepare_stack, act_get},
-	{"a get whose tier is searched", 2048, 1, prepare_stack, act_get},
-	{"a get from a new place", 1024, 1, prepare_stack, act_get_from_site},
-	{"a get from a known place", 1024, 1, prepare_known_site, act_get_from_site},
-	{"a get that strikes", 1024, 1, prepare_first_pop, act_get_default},
-	{"a get out of the depot", 1024, 1, prepare_depot, act_get},
-	{"a get after an abort", 1024, 1, prepare_stack, act_pop},
-	{"a put", 1024, 1, prepare_stack, act_put},
-	{"a put without room", 1024, 1, prepare_without_room, act_put},
-	{"a put on a full stack", 1024, 1, prepare_full_stack, act_put},
-	{"a put after an abort", 1024, 1, prepare_stack, act_push},
-	{"a tick", 1024, 0, prepare_stack, act_tick},
-	{"a trim without fences", 1024, 0, prepare_without_fences, act_trim},
-};
-#define PLAYS (sizeof plays / sizeof plays[0])
-
-/* ---- in the child: rivals ---- */
-
-static void rival_gets_and_puts(void)
-{
-	take(&theirs, 1);
-	give(&theirs, 1);
-}
-
-static void rival_keeps(void)
-{
-	take(&theirs, 1);
-}
-
-static void rival_puts(void)
-{
-	give(&theirs, 1);
-}
-
-/* As many lie in the stack afterwards, but in another order. */
-static void rival_swaps(void)
-{
-	tierpool_buf **two = &theirs.buffer[theirs.count], *first;
-
-	take(&theirs, 2);
-	first = two[0];
-	two[0] = two[1];
-	two[1] = first;
-	give(&theirs, 2);
-}
-
-/* Beyond what the stack may hold: it is stopped, and its older half goes. */
-static void rival_puts_all(void)
-{
-	give(&theirs, THEIRS);
-}
-
-static void rival_drains(void)
-{
-	take(&theirs, 12);
-}
-
-static void rival_trims(void)
-{
-	/* It would wait for the other, where that is held while it stops the CPU. */
-	if (!tp_load_relaxed(&pool->tiers.cpus.cpu[tp_cpu_id()].lock))
-		tierpool_trim(pool, 0);
-}
-
-typedef void rival(void);
-static rival *const rivals[] = {rival_gets_and_puts, rival_keeps, rival_puts, rival_swaps,
-	rival_puts_all, rival_drains, rival_trims};
-#define RIVALS (sizeof rivals / sizeof rivals[0])
-
-/* ---- in the child: runs ---- */
-
-/* Runs for ever; stands at a mark before each, and then before and after what it does in act. */
-static void child_run(void)
-{
-	struct tierpool_backing backing = counting_backing_calls(&counting);
-	struct tierpool_options options = {.size = sizeof options,
-		.tiers = sizes,
-		.tier_count = sizeof sizes / sizeof sizes[0],
-		.retain = (size_t)1 << 32, /* a full stack each for any number of CPUs */
-		.backing = &backing};
-	pthread_t thread;
-	uint64_t slow;
-	unsigned cpu_id;
-
-	counting_backing_init(&counting);
-	stay_on_this_cpu();
-	cpu_id = tp_cpu_id();
-	for (;; trace_mark()) {
-		alarm(30); /* should anything here wait for ever */
-		if (tierpool_create(&pool, &options))
-			fail("no pool");
-		scene->prepare();
-		if (scene->rival && pthread_create(&thread, NULL, rival_run, &cpu_id))
-			fail("no thread");
-		slow = pool->counters.slow_gets + pool->counters.slow_puts;
-		trace_mark();
-		scene->act();
-		trace_mark();
-		scene->slow = pool->counters.slow_gets + pool->counters.slow_puts - slow;
-		if (scene->rival)
-			pthread_join(thread, NULL);
-		check_owners();
-		check_return();
-	}
-}
-
-/* ---- the parent ---- */
+#define TRIES 5 /* to come to a place: lost where another thread takes the CPU just then */
 
 static void setup(void)
 {
@@ -283,7 +38,7 @@ static void setup(void)
 /* Begins a run, up to where it would act. */
 static void begin(const struct play *play, rival *against)
 {
-	if (!child && !trace_begin(child_run))
+	if (!trace_begin(play_run))
 		skip("ptrace is refused here");
 	*scene = (struct scene){
 		.size = play->size, .prepare = play->prepare, .act = play->act, .rival = against};
@@ -310,7 +65,7 @@ static void count_passes(const struct trace_place *place)
 Test(traced, stepped_through_every_pass_aborts_and_each_call_ends_the_slow_way)
 {
 	setup();
-	for (unsigned i = 0; i < PLAYS; i++) {
+	for (unsigned i = 0; i < play_count; i++) {
 		const char *fault, *name = plays[i].name;
 		unsigned steps;
 
@@ -394,8 +149,8 @@ static void hold_once(const struct play *play, unsigned nth, unsigned against, b
 		play->name, (unsigned)trace_offset(place), place->sequence, against, fault);
 	runs++;
 	runs_inside += trace_is_inside(place);
-	runs_doubled += fault == doubled;
-	runs_lost += fault == lost;
+	runs_doubled += fault == play_doubled;
+	runs_lost += fault == play_lost;
 }
 
 /* At each of its places, against each rival. */
@@ -404,7 +159,7 @@ static void hold_everywhere(const struct play *play, bool defeated)
 	runs = runs_inside = runs_doubled = runs_lost = 0;
 	places_find(play);
 	for (unsigned nth = 0; nth < place_count; nth++)
-		for (unsigned against = 0; against < RIVALS; against++) {
+		for (unsigned against = 0; against < rival_count; against++) {
 			/* A freed buffer that is given all the same is a crash, and loud. */
 			if (!defeated || rivals[against] != rival_trims)
 				hold_once(play, nth, against, defeated);
@@ -420,7 +175,7 @@ Test(traced, whoever_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhil
 	unsigned count = 0;
 
 	setup();
-	for (unsigned i = 0; i < PLAYS; i++) {
+	for (unsigned i = 0; i < play_count; i++) {
 		hold_everywhere(&plays[i], false);
 		cr_assert_gt(runs_inside, 0, "%s was never held", plays[i].name);
 		for (unsigned j = 0; j < place_count; j++)
@@ -440,7 +195,7 @@ Test(traced, whoever_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhil
 Test(traced, control_without_the_abort_buffers_are_doubled_or_lost)
 {
 	setup();
-	for (unsigned i = 0; i < PLAYS; i++) {
+	for (unsigned i = 0; i < play_count; i++) {
 		/* Who stops a CPU has nothing in hand there that another could change. */
 		if (!plays[i].calls)
 			continue;

@@ -12,11 +12,16 @@
  * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this
  * with faults in the library and requires that.
  */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include <tierpool.h>
 
 #include "base/atomic.h"
 #include "base/compiler.h"
-#include "inject_points.h"
 #include "percpu/cpu.h"
 #include "stress_finding.h"
 #include "stress_threads.h"
@@ -311,7 +316,7 @@ int main(int argc, char **argv)
 	       "%lu "
 	       "signals, %s\n",
 		broken ? "FAILED" : "ok", workers, (unsigned long)rounds, (unsigned long)gets,
-		(unsigned long)created, (unsigned long)migrations, (unsigned long)signals,
+		(unsigned long)created, (unsigned long)migrations, (unsigned long)alarms_seen(),
 		tp_cpu_mode());
 	free(objects);
 	free(threads);

@@ -2,7 +2,7 @@
 /*
  * One pool under everything at once, for argv[1] seconds: 8 threads that borrow all sizes and
  * beyond, grow, hold several at a time, hand buffers over to each other and change CPUs; a timer's
- * signals; ticks and trims; and a watcher who reads the statistics. Holds: no buffer has two
+ * signals for each; ticks and trims; and a watcher who reads the statistics. Holds: no buffer has two
  * owners, idle bytes stay within retain and counters only grow at every reading, all identities are
  * exact at the end.
  *
@@ -12,20 +12,18 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <tierpool.h>
 
 #include "base/atomic.h"
 #include "base/compiler.h"
-#include "inject_points.h"
 #include "pool/pool.h"
-#include "random.h"
 #include "stress_finding.h"
+#include "stress_threads.h"
 
 #define THREADS 8
 #define HELD 6
@@ -42,7 +40,6 @@ static tierpool *pool;
  * and back. Whoever counts one of them twice tells of too many.
  */
 static tierpool *full;
-static cpu_set_t allowed; /* where this program may run */
 static tierpool_buf *handed_over[SLOTS];
 
 /* Every magnitude as often as any other. */
@@ -89,23 +86,15 @@ static void grow(tierpool_buf *b, uint64_t *random)
 		broke("growth made %zu bytes of %zu", b->cap, before);
 }
 
-static void migrate(uint64_t *random)
-{
-	uint64_t nth = next_random(random) % (uint64_t)CPU_COUNT(&allowed);
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &allowed) && !nth--)
-			CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof set, &set);
-}
-
 static void *borrower(void *argument)
 {
 	uint64_t me = (uintptr_t)argument, random = me * UINT64_C(0x9e3779b97f4a7c15);
 	tierpool_buf *held[HELD] = {0};
+	timer_t timer;
+	bool alarms = alarms_start(&timer);
 
+	if (!alarms)
+		broke("no timer for a thread");
 	while (!tp_load_relaxed(&stop)) {
 		tierpool_buf **place = &held[next_random(&random) % HELD];
 		uint64_t dice = next_random(&random);
@@ -140,6 +129,8 @@ static void *borrower(void *argument)
 	}
 	for (unsigned i = 0; i < HELD; i++)
 		tierpool_put(held[i]);
+	if (alarms)
+		timer_delete(timer);
 	return NULL;
 }
 
@@ -248,37 +239,21 @@ static void identities(const char *when)
 			s.idle);
 }
 
-static void on_alarm(int signal)
-{
-	(void)signal;
-}
-
 static void run(unsigned seconds)
 {
+	uint64_t end = now_us() + seconds * UINT64_C(1000000);
 	pthread_t threads[THREADS + 3];
-	struct itimerval timer = {{0, 200}, {0, 200}};
-	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 
-	struct timespec end;
-
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += seconds;
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &timer, NULL);
 	for (uintptr_t i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, borrower, (void *)(i + 1));
-	pthread_create(&threads[THREADS], NULL, disturber, NULL);
-	pthread_create(&threads[THREADS + 1], NULL, watcher, NULL);
-	pthread_create(&threads[THREADS + 2], NULL, filler, NULL);
-	/* A point in time, not a span: signals interrupt it, and each rounds up what is left. */
-	while (!tp_load_relaxed(&stop) &&
-		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
-		;
+		thread_start(&threads[i], borrower, (void *)(i + 1));
+	thread_start(&threads[THREADS], disturber, NULL);
+	thread_start(&threads[THREADS + 1], watcher, NULL);
+	thread_start(&threads[THREADS + 2], filler, NULL);
+	while (now_us() < end && !tp_load_relaxed(&stop))
+		usleep(1000);
 	tp_store_relaxed(&stop, 1);
 	for (unsigned i = 0; i < THREADS + 3; i++)
 		pthread_join(threads[i], NULL);
-	timer = (struct itimerval){0};
-	setitimer(ITIMER_REAL, &timer, NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
 		tierpool_put(handed_over[i]);
 }
@@ -287,14 +262,11 @@ int main(int argc, char **argv)
 {
 	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
 	struct tierpool_stats s;
-	int error;
 
-	sched_getaffinity(0, sizeof allowed, &allowed);
 	options.retain = RETAIN;
 	options.name = "stress";
-	error = tierpool_create(&pool, &options);
-	if (error || !full_create()) {
-		fprintf(stderr, "stress_pool: tierpool_create: %s\n", strerror(-error));
+	if (!disturbances_init() || tierpool_create(&pool, &options) || !full_create()) {
+		fprintf(stderr, "stress_pool: no signals, or no memory\n");
 		return 2;
 	}
 	run(argc > 1 ? (unsigned)atoi(argv[1]) : 4);

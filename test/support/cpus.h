@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests to which it matters where they run: on which CPUs, under Valgrind, in a sanitizer; and
- * what they do where it is not to be had.
+ * For tests that depend on where they run: on which CPUs, under Valgrind, in a sanitizer; and how a
+ * test is skipped that cannot run there.
  */
 #ifndef CPUS_H
 #define CPUS_H
@@ -24,49 +24,16 @@
 #define SANITIZED 0
 #endif
 
-/* Leaves the test, saying why to whoever runs it even quietly. */
-static inline void skip(const char *why)
-{
-	fprintf(stderr, "skipped a test: %s\n", why);
-	cr_skip_test("%s", why);
-}
+/* Leaves the test. The reason is printed even where Criterion prints nothing. */
+__attribute__((noreturn)) void skip(const char *why);
 
-/*
- * By what it preloads; its headers are not everywhere. It has malloc for itself, and does not step.
- */
-static inline bool under_valgrind(void)
-{
-	const char *preloaded = getenv("LD_PRELOAD");
+/* Whether this runs under Valgrind, which has a malloc of its own and does not single-step. */
+bool under_valgrind(void);
 
-	return preloaded && strstr(preloaded, "vgpreload");
-}
-
-/* Keeps this thread on the nth CPU that it may use. False: there are not so many. */
-static inline bool pin(unsigned nth)
-{
-	static cpu_set_t allowed;
-	static bool known;
-	cpu_set_t one;
-
-	if (!known)
-		known = !sched_getaffinity(0, sizeof allowed, &allowed);
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &allowed) && !nth--) {
-			CPU_ZERO(&one);
-			CPU_SET(cpu, &one);
-			return !sched_setaffinity(0, sizeof one, &one);
-		}
-	return false;
-}
+/* Keeps this thread on the nth CPU that it may use. False: there are fewer. */
+bool pin(unsigned nth);
 
 /* Keeps this thread where it is: idle buffers below 256 KiB are found on the own CPU only. */
-static inline void stay_on_this_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET((unsigned)sched_getcpu(), &one);
-	sched_setaffinity(0, sizeof one, &one);
-}
+void stay_on_this_cpu(void);
 
 #endif

@@ -8,9 +8,9 @@
 #include "percpu/stop.h"
 
 /* False: it has one, or is closed. */
-static inline bool slab_install(struct tp_cpus *cpus, unsigned cpu_id, uint64_t *slab)
+static inline bool slab_install(struct tp_cpus *table, unsigned cpu_id, uint64_t *slab)
 {
-	struct tp_cpu *cpu = tp_cpus_claim(cpus, cpu_id);
+	struct tp_cpu *cpu = tp_cpus_claim(table, cpu_id);
 
 	if (cpu)
 		tp_cpu_install(cpu, slab);

@@ -1,59 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests: runs a function one instruction at a time, and another function after each. So what
- * may happen between any two steps of an operation happens there, each time, on one CPU; a race
- * that threads meet in once in a million times is met in surely.
+ * For tests: runs a function one instruction at a time, and another function after each. So
+ * whatever may happen between two steps of an operation does happen there, each time, on one CPU. A
+ * race that threads meet once in a million times is met for certain.
  */
 #ifndef STEP_THROUGH_H
 #define STEP_THROUGH_H
 
-#include <criterion/criterion.h>
-#include <signal.h>
-
-#include "cpus.h"
-
-static void (*step_then)(unsigned step);
-static volatile unsigned step_count;
-
-#ifdef __x86_64__
-
-static inline void step_trapped(int signal)
-{
-	(void)signal;
-	step_then(++step_count);
-}
-
-/* x86 traps after each instruction while the trap flag is set. Spares the red zone. */
-#define STEP_FLAG(operation)                                              \
-	__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t" operation \
-			 ", (%%rsp)\n\tpopfq\n\tlea 128(%%rsp), %%rsp" :: \
-				 : "memory", "cc")
-
-/* Calls what, and then after each of its instructions, counted from 1. How many there were. */
-static inline unsigned step_through(void (*what)(void), void (*then)(unsigned step))
-{
-	if (under_valgrind())
-		skip("Valgrind does not trap after each instruction");
-	step_then = then;
-	step_count = 0;
-	cr_assert_neq(signal(SIGTRAP, step_trapped), SIG_ERR);
-	STEP_FLAG("orq $0x100");
-	what();
-	STEP_FLAG("andq $~0x100");
-	cr_assert_gt(step_count, 5, "nothing was stepped through");
-	return step_count;
-}
-
-#else
-
-static inline unsigned step_through(void (*what)(void), void (*then)(unsigned step))
-{
-	(void)what;
-	step_then = then;
-	skip("only x86-64 is stepped through here");
-	return step_count;
-}
-
-#endif
+/*
+ * Calls what, and after each of its instructions then, with the number of the instruction, from 1.
+ * Returns how many there were. Skips the test where single steps cannot be had.
+ */
+unsigned step_through(void (*what)(void), void (*then)(unsigned step));
 
 #endif

@@ -1,31 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first finding, at which a stress program ends.
+ * For stress programs: what they find, and the end of all threads at the first finding.
  */
 #ifndef STRESS_FINDING_H
 #define STRESS_FINDING_H
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
+extern int stop, broken; /* relaxed accesses: threads are to end; there was a finding */
 
-#include "base/atomic.h"
-
-static int stop, broken;
-
-/* Says what was found, if it is the first, and stops all threads. */
-__attribute__((format(printf, 1, 2))) static void broke(const char *format, ...)
-{
-	va_list args;
-
-	tp_store_relaxed(&stop, 1);
-	if (tp_exchange_relaxed(&broken, 1))
-		return;
-	va_start(args, format);
-	fprintf(stderr, "%s: ", program_invocation_short_name);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-}
+/* Prints what was found, if it is the first finding, and has all threads stop. */
+__attribute__((format(printf, 1, 2))) void broke(const char *format, ...);
 
 #endif

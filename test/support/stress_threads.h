@@ -1,99 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the threads of stress programs are disturbed: by signals of a timer of their own, and by
- * migrations.
+ * For stress programs: threads, and how they are disturbed, by migrations and by signals of a timer
+ * of their own.
  */
 #ifndef STRESS_THREADS_H
 #define STRESS_THREADS_H
 
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/atomic.h"
 #include "random.h"
 
-#define SIGNAL_NS 200000
+unsigned below(uint64_t *random, unsigned n);
 
-static cpu_set_t allowed; /* where this program may run */
-static uint64_t signals;
+uint64_t now_us(void);
 
-static unsigned below(uint64_t *state, unsigned n)
-{
-	return (unsigned)(next_random(state) >> 8) % n;
-}
+/* Before any thread. False: the system refuses one of the disturbances. */
+bool disturbances_init(void);
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
+/* Signals that came so far. */
+uint64_t alarms_seen(void);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static void on_alarm(int signal)
-{
-	(void)signal;
-	tp_add_relaxed(&signals, 1u);
-}
-
-/* Before any thread. */
-static bool disturbances_init(void)
-{
-	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-
-	return !sched_getaffinity(0, sizeof allowed, &allowed) &&
-	       !sigaction(SIGALRM, &action, NULL);
-}
-
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid /* glibc has it under this name only */
-#endif
-
-/* Signals for this thread; those of a process go to its first thread, which only sleeps. */
-static bool alarms_start(timer_t *timer)
-{
-	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
-	struct itimerspec times = {{0, SIGNAL_NS}, {0, SIGNAL_NS}};
-
-	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-	return !timer_create(CLOCK_MONOTONIC, &event, timer) &&
-	       !timer_settime(*timer, 0, &times, NULL);
-}
+/* From here on signals for this thread; those of a process go to its first thread, which sleeps. */
+bool alarms_start(timer_t *timer);
 
 /*
- * To one of the CPUs there are, or, one time in so many and one, to wherever the scheduler likes.
- * Whether that could be done.
+ * To one of the CPUs there are; or, one time in their number and one, to wherever the scheduler
+ * likes. Whether that could be done.
  */
-static bool migrate(uint64_t *random)
-{
-	unsigned skip = below(random, (unsigned)CPU_COUNT(&allowed) + 1);
-	cpu_set_t set = allowed;
+bool migrate(uint64_t *random);
 
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &allowed) && !skip--) {
-			CPU_ZERO(&set);
-			CPU_SET(cpu, &set);
-		}
-	return !sched_setaffinity(0, sizeof set, &set);
-}
-
-static void thread_start(pthread_t *id, void *(*run)(void *), void *argument)
-{
-	int error = pthread_create(id, NULL, run, argument);
-
-	if (!error)
-		return;
-	fprintf(stderr, "%s: no thread: %s\n", program_invocation_short_name, strerror(error));
-	exit(2);
-}
+/* Ends the program where there is no thread to be had. */
+void thread_start(pthread_t *id, void *(*run)(void *), void *argument);
 
 #endif

@@ -21,9 +21,9 @@
 
 #include "base/atomic.h"
 #include "base/compiler.h"
-#include "inject_points.h"
 #include "percpu/stack.h"
 #include "stress_calls.h"
+#include "stress_finding.h"
 #include "stress_items.h"
 #include "stress_threads.h"
 
@@ -43,12 +43,12 @@ static void work_rarely(struct thread *me, unsigned tier, bool done)
 {
 	unsigned what = below(&me->random, 8);
 
-	slab_bring(me);
-	change(me, tier);
+	call_slab_bring(me);
+	call_change(me, tier);
 	if (done && what == 0)
 		me->migrations += migrate(&me->random);
 	if (done && what == 1)
-		stop_one(me, tp_cpus_stop_own(&cpus));
+		call_stop_one(me, tp_cpus_stop_own(&cpus));
 }
 
 static void *worker(void *argument)
@@ -63,7 +63,8 @@ static void *worker(void *argument)
 		uint64_t dice = next_random(&me->random);
 		unsigned tier = (unsigned)dice % TIERS;
 		bool full = me->hand.count >= HAND, either = dice & TIERS;
-		bool done = full || (me->hand.count && either) ? push(me, tier) : pop(me, tier);
+		bool done = full || (me->hand.count && either) ? call_push(me, tier)
+							       : call_pop(me, tier);
 
 		if (tp_unlikely(!done || (dice >> 8) % 4096 == 0))
 			work_rarely(me, tier, done);
@@ -83,11 +84,11 @@ static void *stopper(void *argument)
 		unsigned what = me->stops ? below(&me->random, 4) : 2;
 
 		if (what == 0)
-			stop_all(me);
+			call_stop_all(me);
 		else if (what == 1)
-			stop_one(me, tp_cpus_stop_own(&cpus));
+			call_stop_one(me, tp_cpus_stop_own(&cpus));
 		else
-			stop_one(me, tp_cpus_stop(&cpus, below(&me->random, cpus.count)));
+			call_stop_one(me, tp_cpus_stop(&cpus, below(&me->random, cpus.count)));
 		/* While slabs are brought. */
 		if (me->stops < FIRST_STOPS) {
 			due = now_us();
@@ -153,7 +154,7 @@ static void round_start(void)
 	}
 	memset(items, 0, item_count * sizeof *items);
 	for (size_t i = 0; i < item_count; i++)
-		take(&threads[i % workers].hand, &items[i], "dealt");
+		hand_take(&threads[i % workers].hand, &items[i], "dealt");
 }
 
 /* As a pool is destroyed, while others are at work. */
@@ -288,7 +289,7 @@ int main(int argc, char **argv)
 	uint64_t random = end;
 
 	if (!prepare()) {
-		fprintf(stderr, "stress_cpucache: out of memory\n");
+		fprintf(stderr, "stress_stack: out of memory\n");
 		return 2;
 	}
 	do {
@@ -297,11 +298,11 @@ int main(int argc, char **argv)
 		round_run(ROUND_US >> below(&random, 10), below(&random, 2));
 		round_check();
 	} while (!broken && (counted ? total.pops < borrows : now_us() < end));
-	printf("%s  stress_cpucache: %u workers, %lu rounds, %lu pops, %lu changes, %lu stops, "
+	printf("%s  stress_stack: %u workers, %lu rounds, %lu pops, %lu changes, %lu stops, "
 	       "%lu fences, %lu migrations, %lu signals, %s\n",
 		broken ? "FAILED" : "ok", workers, (unsigned long)total.rounds,
 		(unsigned long)total.pops, (unsigned long)total.changes, (unsigned long)total.stops,
 		(unsigned long)total.fences, (unsigned long)total.migrations,
-		(unsigned long)signals, tp_cpu_mode());
+		(unsigned long)alarms_seen(), tp_cpu_mode());
 	return broken;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the points of lib/base/inject.h do in a stress program that is compiled with -DTP_INJECT,
- * together with the library: mostly nothing; else a spin, a yield or a sleep, whichever chance
- * picks. To be included by one file of the program. Without -DTP_INJECT there is nothing here.
+ * together with the library: mostly nothing; else a spin, a yield or a sleep, by chance. Without
+ * -DTP_INJECT there is nothing here.
  */
-#ifndef INJECT_POINTS_H
-#define INJECT_POINTS_H
+#include "base/inject.h"
 
 #ifdef TP_INJECT
 
@@ -15,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
-#include "base/inject.h"
 
 #define INJECT_LOOPS 2000 /* inside a sequence, sometimes; about a microsecond */
 #define INJECT_SPIN 2048  /* passes at the most; a power of two */
@@ -79,7 +77,5 @@ void tp_inject_point(enum tp_point point)
 	if (dice % one_in == 0)
 		inject_delay();
 }
-
-#endif
 
 #endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "stack_fixture.h"
+#include "slab_install.h"
+
+#define CPUS 1024
+
+const uint16_t own_stacks[2] = {FIRST, SECOND};
+struct own own;
+
+static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
+
+void doors_setup(unsigned cpu_count)
+{
+	cr_assert_leq(tp_cpus_bytes(cpu_count), sizeof memory);
+	cr_assert_eq(tp_cpus_init(&own.cpus, memory, cpu_count), 0);
+}
+
+void own_setup(void)
+{
+	stay_on_this_cpu();
+	own.cpu_id = tp_cpu_current(CPUS);
+	if (own.cpu_id != tp_cpu_id())
+		skip("this CPU is beyond the table of the test");
+	doors_setup(own.cpu_id + 1);
+}
+
+void own_install(void)
+{
+	cr_assert_null(tp_cpus_stop(&own.cpus, own.cpu_id));
+	cr_assert_null(tp_cpus_stop_own(&own.cpus));
+	cr_assert(slab_install(&own.cpus, own.cpu_id, own.slabs[0]));
+}
+
+uint64_t *own_stop(unsigned at)
+{
+	struct tp_cpu *cpu = tp_cpus_stop(&own.cpus, own.cpu_id);
+
+	cr_assert_eq(cpu, &own.cpus.cpu[own.cpu_id]);
+	return cpu->slab + at;
+}
+
+void own_publish(void)
+{
+	tp_cpu_start(&own.cpus.cpu[own.cpu_id]);
+}
+
+void own_room_set(unsigned at, unsigned room)
+{
+	tp_stack_room_set(own_stop(at), room);
+	own_publish();
+}
+
+void *own_pop(unsigned at)
+{
+	uint64_t after;
+
+	return tp_stack_pop(&own.cpus, at, &after);
+}
+
+bool own_push(unsigned at, void *pointer)
+{
+	return tp_stack_push(&own.cpus, at, pointer);
+}
+
+uint64_t own_decide(uint64_t word, const void *wanted)
+{
+	return wanted ? *(const uint64_t *)wanted : word;
+}
+
+struct tp_word_change own_change(unsigned depth, unsigned room, int64_t countdown, void **items)
+{
+	uint64_t wanted = depth * TP_WORD_DEPTH + room * TP_WORD_ROOM +
+			  (uint64_t)countdown * TP_WORD_COUNTDOWN;
+
+	return tp_stack_change(&own.cpus, FIRST, own_decide, &wanted, items);
+}
+
+void expect_word(unsigned at, unsigned depth, unsigned room, int64_t countdown)
+{
+	uint64_t word = tp_stack_word(&own.cpus, own.cpu_id, at);
+
+	cr_assert_eq(tp_word_depth(word), depth, "depth %u", tp_word_depth(word));
+	cr_assert_eq(tp_word_room(word), room, "room %u", tp_word_room(word));
+	cr_assert_eq(tp_word_countdown(word), countdown);
+}
+
+void expect_counts(int64_t pops, int64_t pushes)
+{
+	struct tp_stack_counts counts = tp_stack_count(&own.cpus, own_stacks, 2);
+
+	cr_assert_eq(counts.pops, pops, "%lld pops", (long long)counts.pops);
+	cr_assert_eq(counts.pushes, pushes, "%lld pushes", (long long)counts.pushes);
+}
+
+void gap_drawn(struct gaps *gaps, unsigned gap)
+{
+	cr_assert(gap >= 1 && gap <= 2 * GAP_MEAN - 1, "gap %u", gap);
+	gaps->sum += gap;
+	gaps->distinct += !gaps->seen[gap]++;
+}
+
+/* Uniform on 1 to 199: the mean of 2,000 lies within 10 of 100 but for 1 in 10^14 times. */
+void expect_uniform(const struct gaps *gaps)
+{
+	cr_assert(gaps->sum > (GAP_MEAN - 10) * GAP_ROUNDS &&
+			  gaps->sum < (GAP_MEAN + 10) * GAP_ROUNDS,
+		"mean %.1f", (double)gaps->sum / GAP_ROUNDS);
+	cr_assert_gt(gaps->distinct, 190);
+}

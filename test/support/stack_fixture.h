@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For tests of the per-CPU stacks by themselves: two of them, on the one CPU that the test stays
+ * on.
+ */
+#ifndef STACK_FIXTURE_H
+#define STACK_FIXTURE_H
+
+#include <criterion/criterion.h>
+#include <stdint.h>
+
+#include "cpus.h"
+#include "percpu/stack.h"
+
+#define SLOTS 31 /* of each stack here: two of them and their words make eight lines */
+#define WORDS 64
+#define FIRST 0 /* the words of the two stacks, in the slab */
+#define SECOND 32
+
+extern const uint16_t own_stacks[2]; /* FIRST and SECOND */
+
+extern struct own {
+	uint64_t slabs[2][WORDS]
+		__attribute__((aligned(TP_LINE))); /* own_install brings the first */
+	struct tp_cpus cpus;
+	unsigned cpu_id; /* that each test stays on */
+	int item[SLOTS];
+} own;
+
+/* Doors for this many CPUs, none of which has a slab. */
+void doors_setup(unsigned cpu_count);
+
+/* On one CPU that stays the same, with doors for it and all before it. The init of a suite. */
+void own_setup(void);
+void own_install(void);
+
+/* Stops the CPU; its stack. */
+uint64_t *own_stop(unsigned at);
+void own_publish(void);
+void own_room_set(unsigned at, unsigned room);
+
+void *own_pop(unsigned at);
+bool own_push(unsigned at, void *pointer);
+
+/* A change of the first stack to a word that is given; NULL: to the word it has. */
+uint64_t own_decide(uint64_t word, const void *wanted);
+struct tp_word_change own_change(unsigned depth, unsigned room, int64_t countdown, void **items);
+
+void expect_word(unsigned at, unsigned depth, unsigned room, int64_t countdown);
+void expect_counts(int64_t pops, int64_t pushes);
+
+/* Random gaps of a mean of 100: each that is drawn, and what must be true of all 2,000 of them. */
+#define GAP_MEAN 100
+#define GAP_ROUNDS 2000
+struct gaps {
+	unsigned seen[2 * GAP_MEAN], distinct;
+	int64_t sum;
+};
+void gap_drawn(struct gaps *gaps, unsigned gap);
+void expect_uniform(const struct gaps *gaps);
+
+#endif
