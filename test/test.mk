@@ -13,7 +13,10 @@ PATHS_MEMORY := test/support/sequence_memory.c
 LIBSTRESS := $(BUILD)/libstress.a
 LIBSTRESS_SOURCES := $(wildcard test/support/stress_*.c) $(addprefix test/support/,counting_backing.c random.c)
 LIBTEST := $(BUILD)/libtest.a
-LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) test/support/under_filter.c, \
+# Stands in place of functions of the C library, so only programs that want it may have it: from an archive each
+# program would get it that calls one of them.
+SYSTEM := test/support/reaper_system.c
+LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) test/support/under_filter.c, \
 	$(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed has no sanitizer in it.
@@ -25,7 +28,7 @@ ENCODE_TEST := $(BUILD)/test/benchmarks/test_encode_control
 $(ENCODE_TEST): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(ENCODE_TEST): $(BUILD)/benchmarks/encode_control
 
-$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY)): $(BUILD)/test/%.o: test/%.c
+$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM)): $(BUILD)/test/%.o: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) -c $< -o $@
@@ -39,6 +42,8 @@ $(LIBTEST) $(LIBSTRESS):
 	$(Q)$(AR) rcs $@ $^
 
 $(PATHS): $(call support_objects,$(PATHS_MEMORY))
+$(BUILD)/test/process/test_reaper_failures $(BUILD)/test/process/test_reaper_pressure: \
+	$(call support_objects,$(SYSTEM))
 $(UNIT): $(LIBTEST)
 $(UNIT) $(STRESS): $(LIBSTRESS) $(STATIC)
 $(UNIT): TEST_LIBS = -lcriterion

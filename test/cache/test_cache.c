@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The object cache through its public interface: options, what is given and when it is destroyed,
- * on one CPU and two. In several threads, amid forks, and what its callbacks may do:
+ * on one CPU and two. In several threads, in forks, and what its callbacks may do:
  * test_cache_threads.c; without memory: test_cache_memory.c.
  */
-#include "cache_objects.h"
-
+#include <criterion/criterion.h>
 #include <errno.h>
 #include <limits.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "cache_objects.h"
+#include "cpus.h"
 #include "percpu/cpu.h"
 
 #define STACK 63  /* objects that lie on a CPU at the most */
@@ -31,15 +32,12 @@ static void assert_refused(const struct tierpool_cache_options *options, int err
 	cr_assert_null(cache);
 }
 
-Test(cache, create_refuses_a_null_out)
-{
-	cr_assert_eq(tierpool_cache_create(NULL, NULL), -EINVAL);
-}
-
-Test(cache, create_refuses_options_without_their_size)
+Test(cache, create_refuses_a_null_out_and_options_without_their_size)
 {
 	struct tierpool_cache_options options = OPTIONS(.decay_ms = 1);
 
+	cr_assert_eq(tierpool_cache_create(NULL, NULL), -EINVAL);
+	cr_assert_eq(tierpool_cache_create(NULL, &options), -EINVAL);
 	options.size = 0;
 	assert_refused(&options, -EINVAL);
 }
@@ -107,7 +105,7 @@ Test(cache, a_cache_of_no_options_keeps_what_is_put_and_destroys_nothing)
 
 /* ---- NULL ---- */
 
-Test(cache, of_NULL_nothing_is_had_done_or_told)
+Test(cache, NULL_is_an_empty_cache_that_does_nothing)
 {
 	errno = 0;
 	cr_assert_null(tierpool_cache_get(NULL));
@@ -188,19 +186,6 @@ Test(cache, what_does_not_fit_on_a_cpu_comes_back_all_the_same)
 		}
 	cache_end(cache);
 	cr_assert_eq(objects.destroyed, MANY);
-}
-
-Test(cache, objects_from_elsewhere_are_kept_and_given_and_destroyed)
-{
-	tierpool_cache *cache = cache_new(.destroy = object_destroy);
-
-	stay_on_this_cpu();
-	objects_give(cache, 200);
-	for (unsigned i = 0; i < 100; i++)
-		cr_assert_not_null(object_get(cache));
-	cache_end(cache);
-	cr_assert_eq(objects.destroyed, 100);
-	cr_assert_eq(objects_in(OUT), 100);
 }
 
 /* ---- two CPUs ---- */
@@ -419,7 +404,7 @@ static void other_destroy(void *context, void *object)
 
 Test(cache, decay_ms_UINT_MAX_means_never_by_itself)
 {
-	/* The one tells when several of the times of the other would have come. */
+	/* The quick one shows when several periods of the other would have passed. */
 	tierpool_cache *quick = cache_new(.destroy = other_destroy, .decay_ms = 1);
 	tierpool_cache *never = cache_of_objects(.decay_ms = UINT_MAX);
 	time_t deadline = seconds() + 60;

@@ -5,19 +5,21 @@
  * memory for a stack, what becomes of objects in hand while the reaper looks, and of the chunks'
  * lock in a fork.
  */
-#include "cache_objects.h"
-#include "child.h"
-#include "no_pressure.h"
-#include "reaper_checks.h"
-
+#include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <tierpool/pool.h>
+
+#include "cache_objects.h"
+#include "child.h"
+#include "cpus.h"
+#include "reaper_checks.h"
 
 /* ---- libc's memory, or none ---- */
 
@@ -243,7 +245,7 @@ static void reaper_looks(void)
 	memory.armed = true;
 }
 
-Test(cache_memory, the_reaper_is_told_of_what_was_in_hand_when_it_looked)
+Test(cache_memory, the_reaper_is_woken_for_what_was_in_hand_when_it_looked)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = 50);
 
@@ -274,7 +276,7 @@ static void *put_slowly(void *cache)
 	return NULL;
 }
 
-Test(cache_memory, a_fork_waits_for_whoever_is_inside_of_the_lock_of_the_chunks)
+Test(cache_memory, a_fork_waits_for_a_thread_that_holds_the_lock_of_the_chunks)
 {
 	tierpool_cache *cache = cache_without_stacks();
 	pthread_t thread;
@@ -287,7 +289,7 @@ Test(cache_memory, a_fork_waits_for_whoever_is_inside_of_the_lock_of_the_chunks)
 	pthread_barrier_wait(&inside);
 	child = fork();
 	if (!child) {
-		alarm(10); /* a lock that the fork left taken is waited for in vain */
+		alarm(10); /* where the fork left the lock taken, this waits for ever */
 		objects_cycle(cache, 2);
 		tierpool_cache_destroy(cache);
 		_exit(objects.destroyed != 2);

@@ -3,9 +3,7 @@
  * The object cache in several threads, what its callbacks may do, and what becomes of it in a fork.
  * At full load: stress_cache.c.
  */
-#include "cache_objects.h"
-#include "child.h"
-
+#include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -18,6 +16,10 @@
 
 #include <tierpool/pool.h>
 
+#include "base/atomic.h"
+#include "cache_objects.h"
+#include "child.h"
+#include "cpus.h"
 #include "percpu/cpu.h"
 #include "random.h"
 
@@ -115,7 +117,7 @@ Test(cache, a_storm_of_signals_does_no_harm)
 	sigaction(SIGALRM, &action, NULL);
 	crew_start(thread);
 	setitimer(ITIMER_REAL, &often, NULL);
-	while (strikes < 2000)
+	while (strikes < 800)
 		if ((o = object_get(crew.cache)))
 			object_put(crew.cache, o);
 	setitimer(ITIMER_REAL, &never, NULL);
@@ -181,7 +183,7 @@ Test(cache, callbacks_may_use_pools_other_caches_and_their_own)
 	cr_assert_eq(tierpool_destroy(called.pool), 0);
 }
 
-/* Whoever gets in a callback passes by all that is due. */
+/* A get in a callback comes upon all that is due. */
 static void destroy_and_get(void *context, void *object)
 {
 	struct object *o;
@@ -240,7 +242,7 @@ static int child_use(tierpool_cache *cache)
 	return objects.faults || o[0]->place != GONE ? 4 : 0;
 }
 
-Test(cache, a_child_forked_amid_calls_uses_every_cache)
+Test(cache, a_child_forked_during_calls_uses_every_cache)
 {
 	pthread_t thread[THREADS];
 	int status[FORKS];
@@ -295,7 +297,7 @@ static void *tick_slowly(void *cache)
 	return NULL;
 }
 
-Test(cache, a_fork_waits_for_whoever_is_stopping_a_cpu)
+Test(cache, a_fork_waits_for_a_thread_that_stops_a_cpu)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy);
 	pthread_t thread;
@@ -314,7 +316,7 @@ Test(cache, a_fork_waits_for_whoever_is_stopping_a_cpu)
 	pthread_barrier_wait(&inside);
 	child = fork();
 	if (!child) {
-		alarm(10); /* a door that the fork left shut is waited for in vain */
+		alarm(10); /* where the fork left the CPU stopped, this waits for ever */
 		tierpool_cache_tick(cache);
 		tierpool_cache_tick(cache);
 		tierpool_cache_destroy(cache);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chunks of pointers: what goes in comes out once, in which order, by which generation; and what is
- * told where there is no memory for one.
+ * Chunks of pointers: what goes in comes out once, in which order, by which generation; and what
+ * happens where there is no memory for one.
  */
 #include "cache/chunks.h"
 
@@ -27,7 +27,7 @@ static void start(void)
 
 TestSuite(chunks, .init = start);
 
-/* A chunk of so many of the objects. */
+/* A chunk of count of the objects. */
 static struct tp_chunk *chunk_of(unsigned first, unsigned count)
 {
 	void *in[OBJECTS];

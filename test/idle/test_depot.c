@@ -24,29 +24,47 @@ static void start(void)
 		buffer[i].tp_state = tp_bufstate(TP_STATE_IDLE);
 }
 
-/* As a put does: a list of one, of the age that the header says. */
-static bool push(tierpool_buf *b)
+TestSuite(depot, .init = start);
+
+/* A list of the buffers from … to - 1. */
+static struct tp_buflist list_of(unsigned from, unsigned to)
 {
 	struct tp_buflist list = {NULL, 0};
 
-	tp_buflist_push(&list, b);
-	return tp_depot_push(&depot, &list);
+	for (unsigned i = from; i < to; i++)
+		tp_buflist_push(&list, &buffer[i]);
+	return list;
+}
+
+static bool list_has(struct tp_buflist list, const tierpool_buf *b)
+{
+	for (tierpool_buf *c; (c = tp_buflist_pop(&list));)
+		if (c == b)
+			return true;
+	return false;
+}
+
+/* Exactly the buffers from … to - 1, in whatever order. */
+static void expect_list(struct tp_buflist list, unsigned from, unsigned to)
+{
+	cr_assert_eq(list.count, to - from);
+	for (unsigned i = from; i < to; i++)
+		cr_assert(list_has(list, &buffer[i]), "number %u is missing", i);
+}
+
+/* One buffer, of the age that its header says. */
+static void push(unsigned i)
+{
+	struct tp_buflist list = list_of(i, i + 1);
+
+	cr_assert(tp_depot_push(&depot, &list));
 }
 
 /* As a put after use does. */
-static bool push_fresh(tierpool_buf *b)
+static void push_fresh(unsigned i)
 {
-	b->tp_state = tp_bufstate(TP_STATE_IDLE);
-	return push(b);
-}
-
-/* As a piece of a tick does. */
-static bool bury(tierpool_buf *b)
-{
-	struct tp_buflist list = {NULL, 0};
-
-	tp_buflist_push(&list, b);
-	return tp_depot_expire(&depot, &list);
+	buffer[i].tp_state = tp_bufstate(TP_STATE_IDLE);
+	push(i);
 }
 
 static tierpool_buf *pop(enum tp_depot_age age)
@@ -66,15 +84,17 @@ static struct tp_buflist rotate(void)
 	return victims;
 }
 
-static bool list_has(struct tp_buflist list, const tierpool_buf *b)
+/* One of each generation: buffer 0 is dying, 1 is old, 2 is young. */
+static void one_of_each(void)
 {
-	for (tierpool_buf *c; (c = tp_buflist_pop(&list));)
-		if (c == b)
-			return true;
-	return false;
-}
+	struct tp_buflist list = list_of(0, 1);
 
-TestSuite(depot, .init = start);
+	cr_assert(tp_depot_expire(&depot, &list));
+	tp_bufstate_age_set(&buffer[1], 1);
+	push(1);
+	push(2);
+	cr_assert_eq(tp_depot_count(&depot), 3, "what is dying lies there still");
+}
 
 Test(depot, a_list_is_a_stack_that_counts)
 {
@@ -90,22 +110,102 @@ Test(depot, a_list_is_a_stack_that_counts)
 	cr_assert_eq(list.count, 0);
 }
 
+/* ---- what is taken ---- */
+
+Test(depot, a_pop_takes_the_youngest_that_it_may_and_says_whether_they_were_young)
+{
+	static const struct {
+		enum tp_depot_age age;
+		int first, last; /* that it takes, one after the other */
+	} cases[] = {{TP_DEPOT_ANY, 2, 0}, {TP_DEPOT_AGED, 1, 0}, {TP_DEPOT_EXPIRED, 0, 0}};
+
+	for (unsigned n = 0; n < sizeof cases / sizeof *cases; n++) {
+		tp_depot_init(&depot);
+		one_of_each();
+		for (int i = cases[n].first; i >= cases[n].last; i--) {
+			cr_assert_eq(pop(cases[n].age), &buffer[i], "case %u", n);
+			cr_assert_eq(tp_bufstate_age(&buffer[i]), i < 2, "the age of number %d", i);
+			cr_assert(tp_bufstate_has(&buffer[i], TP_STATE_IDLE));
+		}
+		cr_assert_null(pop(cases[n].age));
+		cr_assert_eq(tp_depot_count(&depot), 2 - (size_t)cases[n].first, "case %u", n);
+		start();
+	}
+}
+
+Test(depot, the_last_one_put_is_the_first_one_taken)
+{
+	for (unsigned i = 0; i < BUFFERS; i++)
+		push(i);
+	for (unsigned i = BUFFERS; i-- > BUFFERS / 2;)
+		cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[i]);
+	rotate();
+	for (unsigned i = BUFFERS / 2; i--;)
+		cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[i]);
+}
+
+Test(depot, a_pop_takes_as_many_as_asked_from_one_generation_after_the_other)
+{
+	struct tp_buflist list = {NULL, 0};
+
+	one_of_each();
+	push(3);
+	tp_depot_pop(&depot, 0, TP_DEPOT_ANY, &list);
+	cr_assert_eq(list.count, 0);
+	tp_depot_pop(&depot, 3, TP_DEPOT_ANY, &list);
+	expect_list(list, 1, 4);
+	cr_assert_eq(tp_depot_count(&depot), 1);
+	tp_depot_pop(&depot, SIZE_MAX, TP_DEPOT_ANY, &list);
+	expect_list(list, 0, 4);
+	cr_assert_eq(tp_depot_count(&depot), 0);
+}
+
+Test(depot, a_list_is_put_or_buried_whole_unless_the_depot_is_closed)
+{
+	bool (*const in[])(struct tp_depot *, struct tp_buflist *) = {
+		tp_depot_push, tp_depot_expire};
+
+	for (unsigned n = 0; n < 2; n++) {
+		struct tp_buflist list = list_of(0, 3);
+
+		tp_depot_init(&depot);
+		cr_assert(in[n](&depot, &list));
+		cr_assert(!list.count && !list.head, "the list was taken whole");
+		cr_assert_eq(tp_depot_count(&depot), 3);
+		tp_depot_close(&depot);
+		list = list_of(3, 5);
+		cr_assert_not(in[n](&depot, &list));
+		expect_list(list, 3, 5); /* the caller's still */
+		cr_assert_eq(tp_depot_count(&depot), 3);
+		tp_depot_close(&depot);
+		tp_depot_pop(&depot, SIZE_MAX, TP_DEPOT_ANY, &list);
+		expect_list(list, 0, 5);
+		list = list_of(3, 5);
+		cr_assert_not(in[n](&depot, &list), "closed, also when empty");
+		cr_assert_eq(tp_depot_count(&depot), 0);
+		tp_depot_fini(&depot);
+	}
+}
+
+/* ---- ticks ---- */
+
 Test(depot, what_lies_untouched_through_two_ticks_is_a_victim_of_the_second)
 {
-	cr_assert(push(&buffer[0]));
+	push(0);
 	cr_assert_eq(rotate().count, 0);
 	cr_assert_eq(tp_depot_count(&depot), 1);
-
-	struct tp_buflist victims = rotate();
-	cr_assert_eq(victims.count, 1);
-	cr_assert(list_has(victims, &buffer[0]));
+	push(1);
+	expect_list(rotate(), 0, 1);
+	cr_assert_eq(tp_depot_count(&depot), 1);
+	expect_list(rotate(), 1, 2);
 	cr_assert_eq(tp_depot_count(&depot), 0);
 	cr_assert_eq(rotate().count, 0);
 }
 
 Test(depot, what_was_taken_and_put_again_between_ticks_starts_anew)
 {
-	cr_assert(push_fresh(&buffer[0]) && push_fresh(&buffer[1]));
+	push_fresh(0);
+	push_fresh(1);
 	for (unsigned tick = 0; tick < 5; tick++) {
 		struct tp_buflist victims = rotate();
 
@@ -115,209 +215,27 @@ Test(depot, what_was_taken_and_put_again_between_ticks_starts_anew)
 		tierpool_buf *taken = pop(TP_DEPOT_ANY);
 		if (taken != &buffer[0]) {
 			cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[0]);
-			cr_assert(push(taken), "age kept: it was not used");
+			push((unsigned)(taken - buffer)); /* its age kept: it was not used */
 		}
-		cr_assert(push_fresh(&buffer[0]));
+		push_fresh(0);
 	}
 }
 
-Test(depot, pop_tells_by_the_age_which_generation_a_buffer_was_of)
+Test(depot, a_tick_hands_out_what_is_old_and_what_is_dying)
 {
-	tierpool_buf *b;
-
-	push(&buffer[0]);
-	rotate();
-	push(&buffer[1]);
-	b = pop(TP_DEPOT_ANY);
-	cr_assert_eq(b, &buffer[1], "the young one goes first");
-	cr_assert_eq(tp_bufstate_age(b), 0);
-	b = pop(TP_DEPOT_ANY);
-	cr_assert_eq(b, &buffer[0]);
-	cr_assert_eq(tp_bufstate_age(b), 1);
-	cr_assert(tp_bufstate_has(b, TP_STATE_IDLE), "the state is not the depot's to change");
-	cr_assert_null(pop(TP_DEPOT_ANY));
-}
-
-Test(depot, what_comes_with_age_is_of_the_old_generation)
-{
-	tp_bufstate_age_set(&buffer[0], 1);
-	push(&buffer[0]);
-	push(&buffer[1]);
-
-	struct tp_buflist victims = rotate();
-	cr_assert_eq(victims.count, 1);
-	cr_assert(list_has(victims, &buffer[0]));
+	one_of_each();
+	expect_list(rotate(), 0, 2);
 	cr_assert_eq(tp_depot_count(&depot), 1);
-}
-
-Test(depot, a_pop_of_aged_ones_leaves_the_young)
-{
-	push(&buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_AGED));
-	rotate();
-	push(&buffer[1]);
-	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_AGED));
-	cr_assert_eq(tp_depot_count(&depot), 1);
-}
-
-Test(depot, the_last_one_put_is_the_first_one_taken)
-{
-	for (unsigned i = 0; i < BUFFERS; i++)
-		push(&buffer[i]);
-	for (unsigned i = BUFFERS; i-- > BUFFERS / 2;)
-		cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[i]);
-	rotate();
-	for (unsigned i = BUFFERS / 2; i--;)
-		cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[i]);
-}
-
-Test(depot, a_pop_takes_as_many_as_asked_young_before_old)
-{
-	struct tp_buflist list = {NULL, 0};
-
-	for (unsigned i = 0; i < 4; i++)
-		push(&buffer[i]);
-	rotate();
-	for (unsigned i = 4; i < 7; i++)
-		push(&buffer[i]);
-	tp_depot_pop(&depot, 0, TP_DEPOT_ANY, &list);
-	cr_assert_eq(list.count, 0);
-	tp_depot_pop(&depot, 5, TP_DEPOT_ANY, &list);
-	cr_assert_eq(list.count, 5);
-	cr_assert_eq(tp_depot_count(&depot), 2);
-	for (unsigned i = 4; i < 7; i++)
-		cr_assert(list_has(list, &buffer[i]), "young %u was left", i);
-	tp_depot_pop(&depot, SIZE_MAX, TP_DEPOT_ANY, &list);
-	cr_assert_eq(list.count, 7, "the list was replaced, not added to");
-	cr_assert_eq(tp_depot_count(&depot), 0);
-}
-
-Test(depot, the_count_is_what_lies_there_after_every_step)
-{
-	struct tp_buflist list = {NULL, 0};
-
-	for (unsigned i = 0; i < 3; i++)
-		tp_buflist_push(&list, &buffer[i]);
-	cr_assert(tp_depot_push(&depot, &list));
-	cr_assert_eq(list.count, 0, "the list was put whole and is empty");
-	cr_assert_null(list.head);
-	cr_assert_eq(tp_depot_count(&depot), 3);
-	rotate();
-	cr_assert_eq(tp_depot_count(&depot), 3);
-	push(&buffer[3]);
-	cr_assert_eq(tp_depot_count(&depot), 4);
-	pop(TP_DEPOT_AGED);
-	cr_assert_eq(tp_depot_count(&depot), 3);
-	cr_assert_eq(rotate().count, 2);
-	cr_assert_eq(tp_depot_count(&depot), 1);
-	pop(TP_DEPOT_ANY);
-	cr_assert_eq(tp_depot_count(&depot), 0);
-}
-
-Test(depot, a_closed_one_takes_nothing_more_and_what_it_holds_can_be_popped)
-{
-	struct tp_buflist list = {NULL, 0};
-
-	push(&buffer[0]);
-	rotate();
-	push(&buffer[1]);
-	tp_depot_close(&depot);
-	cr_assert_eq(tp_depot_count(&depot), 2);
-
-	tp_buflist_push(&list, &buffer[2]);
-	tp_buflist_push(&list, &buffer[3]);
-	cr_assert_not(tp_depot_push(&depot, &list));
-	cr_assert_eq(list.count, 2, "a refused list is the caller's still");
-	cr_assert(list_has(list, &buffer[2]) && list_has(list, &buffer[3]));
-	cr_assert_eq(tp_depot_count(&depot), 2);
-
-	tp_depot_close(&depot);
-	cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[1]);
-	cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_ANY));
-	cr_assert_eq(tp_depot_count(&depot), 0);
-	cr_assert_not(tp_depot_push(&depot, &list), "closed, also when empty");
-	tp_depot_fini(&depot);
-}
-
-/* ---- ticks that free nothing by themselves ---- */
-
-/* One of each generation: buffer 0 is dying, 1 is old, 2 is young. */
-static void one_of_each(void)
-{
-	cr_assert(bury(&buffer[0]));
-	tp_bufstate_age_set(&buffer[1], 1);
-	cr_assert(push(&buffer[1]));
-	cr_assert(push(&buffer[2]));
-	cr_assert_eq(tp_depot_count(&depot), 3, "what is dying lies there still");
-}
-
-Test(depot, a_pop_takes_young_ones_then_old_ones_then_dying_ones)
-{
-	one_of_each();
-	for (unsigned i = 3; i--;) {
-		cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[i]);
-		cr_assert_eq(tp_bufstate_age(&buffer[i]), i < 2, "the age of number %u", i);
-		cr_assert_eq(tp_depot_count(&depot), i);
-	}
-	cr_assert_null(pop(TP_DEPOT_ANY));
-}
-
-Test(depot, a_pop_of_aged_ones_takes_dying_ones_last_and_leaves_the_young)
-{
-	one_of_each();
-	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[1]);
-	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_AGED));
-	cr_assert_eq(pop(TP_DEPOT_ANY), &buffer[2]);
-}
-
-Test(depot, a_pop_of_dying_ones_leaves_all_others)
-{
-	one_of_each();
-	cr_assert_eq(pop(TP_DEPOT_EXPIRED), &buffer[0]);
-	cr_assert_null(pop(TP_DEPOT_EXPIRED));
-	cr_assert_eq(tp_depot_count(&depot), 2);
-}
-
-Test(depot, a_pop_of_several_goes_on_from_one_generation_to_the_next)
-{
-	struct tp_buflist list = {NULL, 0};
-
-	one_of_each();
-	tp_depot_pop(&depot, 2, TP_DEPOT_ANY, &list);
-	cr_assert(list.count == 2 && list_has(list, &buffer[2]) && list_has(list, &buffer[1]));
-	tp_depot_pop(&depot, 2, TP_DEPOT_ANY, &list);
-	cr_assert(list.count == 3 && list_has(list, &buffer[0]));
-}
-
-Test(depot, a_list_is_buried_whole_unless_the_depot_is_closed)
-{
-	struct tp_buflist list = {NULL, 0};
-
-	for (unsigned i = 0; i < 3; i++)
-		tp_buflist_push(&list, &buffer[i]);
-	cr_assert(tp_depot_expire(&depot, &list));
-	cr_assert(!list.count && !list.head);
-	cr_assert_eq(tp_depot_count(&depot), 3);
-	tp_depot_close(&depot);
-	tp_buflist_push(&list, &buffer[3]);
-	tp_buflist_push(&list, &buffer[4]);
-	cr_assert_not(tp_depot_expire(&depot, &list));
-	cr_assert(list.count == 2 && list_has(list, &buffer[3]) && list_has(list, &buffer[4]),
-		"a refused list is the caller's still");
-	cr_assert_eq(tp_depot_count(&depot), 3);
-	cr_assert_not_null(pop(TP_DEPOT_EXPIRED), "what it holds can be popped");
+	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[2]);
 }
 
 Test(depot, ageing_makes_old_what_was_young_and_dying_what_was_old)
 {
 	cr_assert_not(tp_depot_age(&depot), "of none, none are dying");
-	push(&buffer[0]);
+	push(0);
 	cr_assert_not(tp_depot_age(&depot), "it is old");
 	cr_assert_null(pop(TP_DEPOT_EXPIRED));
-	push(&buffer[1]);
+	push(1);
 	cr_assert(tp_depot_age(&depot));
 	cr_assert_eq(tp_depot_count(&depot), 2, "nothing has gone");
 	cr_assert_eq(pop(TP_DEPOT_EXPIRED), &buffer[0]);
@@ -338,17 +256,7 @@ Test(depot, while_any_are_dying_no_generation_passes)
 	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[2], "young until then, and old from then on");
 }
 
-Test(depot, a_tick_hands_out_what_is_old_and_what_is_dying)
-{
-	struct tp_buflist victims;
-
-	one_of_each();
-	victims = rotate();
-	cr_assert_eq(victims.count, 2);
-	cr_assert(list_has(victims, &buffer[0]) && list_has(victims, &buffer[1]));
-	cr_assert_eq(tp_depot_count(&depot), 1);
-	cr_assert_eq(pop(TP_DEPOT_AGED), &buffer[2]);
-}
+/* ---- threads ---- */
 
 static struct {
 	uint32_t owners[BUFFERS * THREADS];
@@ -372,7 +280,7 @@ static void disown(struct tp_buflist list)
 
 static void *take_and_put(void *most)
 {
-	for (unsigned i = 0; i < 300000; i++) {
+	for (unsigned i = 0; i < 200000; i++) {
 		struct tp_buflist list = {NULL, 0};
 
 		tp_depot_pop(&depot, (uintptr_t)most, i % 4 ? TP_DEPOT_ANY : i / 4 % 3, &list);

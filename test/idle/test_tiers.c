@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tables of idle buffers: what the bounds let one CPU hold, what a fork makes of the leases,
- * and memory that fails. Which buffer goes where: test_idle.c.
+ * memory that fails, and the invariant of leases after each of many random operations. Which buffer
+ * goes where: test_keep.c.
  */
-#include "base/colour.h"
-#include "idle_fixture.h"
-
+#include <criterion/criterion.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 
-#define PLENTY ((size_t)1 << 40)
-#define MANY SIZE_MAX
+#include "base/colour.h"
+#include "cpus.h"
+#include "idle/idle.h"
+#include "idle_fixture.h"
+#include "random.h"
 
-static struct fixture f; /* one a process, and each test is one */
+static struct idle_fixture f, g; /* one a process, and each test is one */
 static char other_cpus[sizeof f.cpus] __attribute__((aligned(TP_LINE)));
 
 struct limit_case {
-	size_t each, slack; /* bound: so many a CPU, less so much */
+	size_t each, slack; /* bound: each buffers a CPU, minus slack */
 	unsigned limit;
 };
 
@@ -25,61 +28,47 @@ static const struct limit_case limit_cases[] = {{0, 0, 0}, {1, 0, 0}, {4, 1, 0},
 
 #define LIMIT_CASES (sizeof limit_cases / sizeof limit_cases[0])
 
-Test(tiers, what_a_cpu_may_hold_follows_from_retain)
+Test(tiers, what_a_cpu_may_hold_follows_from_the_smallest_bound)
 {
 	size_t cost = 1024 + sizeof(tierpool_buf);
 
-	fixture_new(&f, PLENTY, NULL, MANY, 1024);
+	idle_new(&f, PLENTY, NULL, MANY, 1024);
 	for (size_t i = 0; i < LIMIT_CASES; i++) {
 		const struct limit_case *c = &limit_cases[i];
-
-		tp_tiers_retain_set(&f.tiers, c->each * cost * tp_cpu_count() - c->slack);
-		cr_assert_eq(f.tiers.tier[0].limit, c->limit, "case %zu", i);
-	}
-	fixture_end(&f);
-}
-
-Test(tiers, what_a_cpu_may_hold_follows_from_max_idle)
-{
-	for (size_t i = 1; i < LIMIT_CASES; i++) {
-		const struct limit_case *c = &limit_cases[i];
-
-		fixture_new(&f, PLENTY, NULL, c->each * tp_cpu_count() - c->slack, 1024);
-		cr_assert_eq(f.tiers.tier[0].limit, c->limit, "case %zu", i);
-		fixture_end(&f);
-	}
-}
-
-Test(tiers, what_a_cpu_may_hold_follows_from_the_shared_budget)
-{
-	size_t cost = 1024 + sizeof(tierpool_buf);
-
-	for (size_t i = 0; i < LIMIT_CASES; i++) {
-		const struct limit_case *c = &limit_cases[i];
+		size_t count = c->each * tp_cpu_count() - c->slack;
+		size_t bytes = c->each * cost * tp_cpu_count() - c->slack;
 		struct tp_budget shared;
 
-		tp_budget_init(&shared, c->each * cost * tp_cpu_count() - c->slack);
-		fixture_new(&f, PLENTY, &shared, MANY, 1024);
-		cr_assert_eq(f.tiers.tier[0].limit, c->limit, "case %zu", i);
-		fixture_end(&f);
+		tp_tiers_retain_set(&f.tiers, bytes);
+		cr_assert_eq(f.tiers.tier[0].limit, c->limit, "case %zu of retain", i);
+		tp_budget_init(&shared, bytes);
+		idle_new(&g, PLENTY, &shared, MANY, 1024);
+		cr_assert_eq(g.tiers.tier[0].limit, c->limit, "case %zu of the shared budget", i);
+		idle_end(&g);
+		if (!c->each)
+			continue; /* as max_idle, 0 is none */
+		idle_new(&g, PLENTY, NULL, count, 1024);
+		cr_assert_eq(g.tiers.tier[0].limit, c->limit, "case %zu of max_idle", i);
+		idle_end(&g);
 	}
+	idle_end(&f);
 }
 
 Test(tiers, stacks_have_fewer_slots_for_larger_tiers)
 {
 	static const unsigned slots[] = {64, 64, 64, 32, 16, 8, 8};
 
-	fixture_new(&f, PLENTY, NULL, MANY, 64, 4096, 8192, 16384, 32768, 65536, 1 << 20);
+	idle_new(&f, PLENTY, NULL, MANY, 64, 4096, 8192, 16384, 32768, 65536, 1 << 20);
 	for (unsigned tier = 0; tier < 7; tier++) {
 		cr_assert_eq(f.tiers.tier[tier].stack, slots[tier]);
 		cr_assert_eq(f.tiers.tier[tier].limit, slots[tier]);
 	}
 	cr_assert_leq(f.tiers.slab_bytes, 5120);
-	fixture_end(&f);
+	idle_end(&f);
 }
 
-/* Stacks of 15 tiers beside what lies in these lines of the page. */
-static void words_beside(uint64_t hot)
+/* Stacks of 15 tiers, where something else lies in these lines of the page. */
+static void words_avoid(uint64_t hot)
 {
 	struct tp_tiers tiers;
 	struct tp_sizeclass sizes;
@@ -106,12 +95,12 @@ static void words_beside(uint64_t hot)
 
 Test(tiers, a_slab_begins_a_page_and_no_word_lies_in_a_line_that_others_need)
 {
-	fixture_new(&f, PLENTY, NULL, MANY, 1024);
+	idle_new(&f, PLENTY, NULL, MANY, 1024);
 	for (unsigned line = 0; line < 64; line++)
-		words_beside(UINT64_C(0xff) << line);
-	words_beside(UINT64_C(0xaaaaaaaaaaaaaaaa));
-	words_beside(UINT64_MAX); /* where there is no such place any will do */
-	fixture_end(&f);
+		words_avoid(UINT64_C(0xff) << line);
+	words_avoid(UINT64_C(0xaaaaaaaaaaaaaaaa));
+	words_avoid(UINT64_MAX); /* there is no such place, so any will do */
+	idle_end(&f);
 }
 
 Test(tiers, memory_that_fails_leaves_nothing_behind)
@@ -119,7 +108,7 @@ Test(tiers, memory_that_fails_leaves_nothing_behind)
 	struct tp_tiers tiers;
 	size_t blocks;
 
-	fixture_new(&f, PLENTY, NULL, MANY, 1024);
+	idle_new(&f, PLENTY, NULL, MANY, 1024);
 	blocks = counting_backing_blocks(&f.counting);
 	counting_backing_fail(&f.counting, 1, false);
 	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &f.sizes, &f.backing, PLENTY, NULL, MANY,
@@ -128,10 +117,10 @@ Test(tiers, memory_that_fails_leaves_nothing_behind)
 	cr_assert_eq(counting_backing_blocks(&f.counting), blocks);
 	/* Without a slab there is the depot. */
 	counting_backing_fail(&f.counting, 1, true);
-	keep_new(&f, 0, 3);
-	cr_assert_eq(depot_count(&f, 0), 3);
-	assert_leases(&f);
-	fixture_end(&f);
+	idle_keep_new(&f, 0, 3);
+	cr_assert_eq(idle_depot_count(&f, 0), 3);
+	idle_assert_leases(&f);
+	idle_end(&f);
 }
 
 Test(tiers, a_forked_child_leases_what_is_really_there)
@@ -139,11 +128,11 @@ Test(tiers, a_forked_child_leases_what_is_really_there)
 	struct tp_budget shared;
 
 	tp_budget_init(&shared, PLENTY);
-	fixture_new(&f, PLENTY, &shared, MANY, 1024, 262144);
-	keep_new(&f, 0, 100);
-	keep_new(&f, 1, 3);
+	idle_new(&f, PLENTY, &shared, MANY, 1024, 262144);
+	idle_keep_new(&f, 0, 100);
+	idle_keep_new(&f, 1, 3);
 	for (unsigned i = 0; i < 9; i++)
-		take(&f, 0);
+		idle_take(&f, 0);
 	/* In the parent other threads were about to keep and to free some. */
 	tp_tiers_lock(&f.tiers);
 	cr_assert(tp_budget_lease(&f.tiers.retain, 5 * f.tiers.tier[1].cost));
@@ -151,15 +140,15 @@ Test(tiers, a_forked_child_leases_what_is_really_there)
 	tp_budget_recount(&shared, 0);
 	tp_tiers_recount(&f.tiers);
 	tp_tiers_unlock(&f.tiers);
-	assert_leases(&f);
+	idle_assert_leases(&f);
 	cr_assert_eq(tp_tiers_count(&f.tiers, 0), 91);
-	keep_new(&f, 0, 9);
-	assert_leases(&f);
-	fixture_end(&f);
+	idle_keep_new(&f, 0, 9);
+	idle_assert_leases(&f);
+	idle_end(&f);
 }
 
 #define LESSEES 3
-#define CHANGES 20000000
+#define CHANGES 4000000
 
 static bool stop;
 
@@ -176,7 +165,7 @@ Test(tiers, the_peak_is_what_was_leased_though_the_bound_changes_meanwhile)
 	pthread_t lessee[LESSEES];
 	size_t cost;
 
-	fixture_new(&f, MANY, NULL, MANY, 1024);
+	idle_new(&f, MANY, NULL, MANY, 1024);
 	cost = f.tiers.tier[0].cost;
 	for (unsigned i = 0; i < LESSEES; i++)
 		pthread_create(&lessee[i], NULL, lease_and_release, NULL);
@@ -185,9 +174,161 @@ Test(tiers, the_peak_is_what_was_leased_though_the_bound_changes_meanwhile)
 	tp_store_relaxed(&stop, true);
 	for (unsigned i = 0; i < LESSEES; i++)
 		pthread_join(lessee[i], NULL);
-	assert_leases(&f);
+	idle_assert_leases(&f);
 	cr_assert_gt(f.tiers.retain.peak, 0);
 	cr_assert_leq(
 		f.tiers.retain.peak, LESSEES * cost, "%zu bytes", (size_t)f.tiers.retain.peak);
-	fixture_end(&f);
+	idle_end(&f);
+}
+
+Test(tiers, dropping_room_leaves_leases_of_what_is_there)
+{
+	pin(0);
+	idle_new(&f, PLENTY, NULL, MANY, 1024, 2048);
+	idle_keep_new(&f, 0, 100);
+	idle_keep_new(&f, 1, 3);
+	for (unsigned i = 0; i < 20; i++)
+		idle_take(&f, 0);
+	cr_assert_gt(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
+	tp_tiers_room_drop(&f.tiers, 0, f.tiers.sizes->count, UINT_MAX);
+	cr_assert_eq(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
+	idle_assert_leases(&f);
+	idle_end(&f);
+}
+
+/* ---- random operations ---- */
+
+#define TOKENS 256
+#define TIERS 5
+#define ROUNDS 24
+#define OPERATIONS 15000
+
+static uint64_t random_state;
+
+static unsigned random_below(unsigned n)
+{
+	return (unsigned)(next_random(&random_state) % n);
+}
+
+static void keep_any(struct idle_fixture *x)
+{
+	tierpool_buf *b = &x->buffer[random_below(TOKENS)];
+
+	if (x->kept[idle_index(x, b)])
+		return;
+	b->tp_tier = (uint8_t)random_below(TIERS);
+	idle_keep(x, b);
+}
+
+/* A take that finds nothing has looked everywhere that it has to. */
+static void take_any(struct idle_fixture *x)
+{
+	unsigned tier = random_below(TIERS), cpu_id = idle_own_cpu(x);
+	tierpool_buf *b = idle_take(x, tier);
+
+	if (b) {
+		cr_assert(b->tp_tier == tier || b->tp_tier == tier + 1);
+	} else {
+		cr_assert_eq(idle_depot_count(x, tier), 0);
+		cr_assert_eq(idle_depth(x, cpu_id, tier), 0);
+	}
+}
+
+static void evict_any(struct idle_fixture *x)
+{
+	unsigned tier = random_below(TIERS);
+
+	if (idle_evict(x, tier))
+		return;
+	while (++tier < TIERS)
+		cr_assert_eq(tp_tiers_count(&x->tiers, tier), 0);
+}
+
+static void strip_any(struct idle_fixture *x, size_t excess)
+{
+	size_t before = tp_tiers_bytes(&x->tiers), after;
+
+	tp_idle_trim(&x->tiers, excess, &x->victims);
+	after = tp_tiers_bytes(&x->tiers);
+	cr_assert(after == 0 || before - after >= excess);
+}
+
+/* As the pool does it. */
+static void retain_any(struct idle_fixture *x)
+{
+	size_t bytes = (size_t)random_below(4 << 20) + 1;
+
+	tp_tiers_retain_set(&x->tiers, bytes);
+	idle_victims(x, NULL);
+	idle_unlease(x);
+	if (x->tiers.retain.leased > bytes)
+		tp_tiers_room_drop(&x->tiers, 0, x->tiers.sizes->count, UINT_MAX);
+	if (x->tiers.retain.leased > bytes)
+		strip_any(x, x->tiers.retain.leased - bytes);
+	idle_victims(x, NULL);
+	idle_unlease(x);
+}
+
+static void operate(struct idle_fixture *x)
+{
+	unsigned what = random_below(256);
+
+	if (what < 120)
+		keep_any(x);
+	else if (what < 220)
+		take_any(x);
+	else if (what < 232)
+		evict_any(x);
+	else if (what < 236)
+		strip_any(x, random_below(65536));
+	else if (what < 240)
+		tp_idle_tick(&x->tiers, true, &x->victims);
+	else if (what < 242)
+		tp_tiers_room_drop(&x->tiers, 0, x->tiers.sizes->count, UINT_MAX);
+	else if (what < 244)
+		retain_any(x);
+	else if (what < 246)
+		pin(random_below(2));
+	else
+		idle_unlease(x);
+	idle_victims(x, NULL);
+}
+
+static void new_random(struct idle_fixture *x, struct tp_budget *shared)
+{
+	size_t max_idle = random_below(2) ? MANY : random_below(64 * tp_cpu_count()) + 1;
+
+	idle_new(x, random_below(4 << 20) + 1, shared, max_idle, 64, 1024, 4096, 65536, 262144);
+	for (unsigned i = 0; i < TOKENS; i++)
+		idle_make(x, 0);
+}
+
+Test(idle, every_lease_belongs_to_something_after_each_random_operation)
+{
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct tp_budget shared;
+
+		tp_budget_init(&shared, (size_t)3 << 20);
+		random_state = 0x9e3779b97f4a7c15 * (round + 1);
+		new_random(&f, &shared);
+		new_random(&g, &shared);
+		for (unsigned i = 0; i < OPERATIONS; i++) {
+			const char *fault;
+
+			operate(random_below(2) ? &f : &g);
+			fault = idle_lease_fault(&f, g.tiers.retain.leased);
+			if (!fault)
+				fault = idle_lease_fault(&g, f.tiers.retain.leased);
+			if (!fault && (f.tiers.retain.leased > f.tiers.retain.limit ||
+					      g.tiers.retain.leased > g.tiers.retain.limit ||
+					      shared.leased > shared.limit))
+				fault = "more is leased than the bound allows";
+			if (fault)
+				cr_assert_fail("round %u, operation %u: %s", round, i, fault);
+		}
+		f.tiers.shared = NULL; /* each is looked at by itself at its end */
+		g.tiers.shared = NULL;
+		idle_end(&f);
+		idle_end(&g);
+	}
 }

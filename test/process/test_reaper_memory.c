@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reaper under memory pressure as the kernel tells of it: processes in a memory cgroup that is
+ * The reaper under memory pressure that the kernel reports: processes in a memory cgroup that is
  * too small for the file which they read again and again, so that they wait for its pages. It lasts
  * no longer than it takes to be noticed.
  */
-#include "cache_objects.h"
-#include "pool_checks.h"
-#include "reaper_checks.h"
-
+#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include "cache_objects.h"
+#include "pool_checks.h"
+#include "reaper_checks.h"
 
 #define READERS 4
 #define FILE_BYTES (64 * MIB)
@@ -139,7 +143,7 @@ Test(reaper_memory, pressure_empties_every_pool_and_cache, .timeout = 120)
 	objects_give(cache, 200);
 	cr_assert_eq(tierpool_reaper_start(), 0);
 	readers_start();
-	emptied = comes_true(tp_load_relaxed(&objects.destroyed) == 200 && !stats_of(pool).idle);
+	emptied = comes_true(objects_destroyed() == 200 && !stats_of(pool).idle);
 	readers_end();
 	tierpool_reaper_stop();
 	/* A tenth of the time is what is asked for, a fifth is certain to be one. */

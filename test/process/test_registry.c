@@ -238,7 +238,7 @@ Test(registry, a_close_waits_for_all_visits_and_a_walk_goes_on_from_there)
 	cr_assert_eq(((struct entry *)one)->deaths, 1);
 }
 
-/* An entry on the heap: whoever reaches it after its end reaches freed or poisoned memory. */
+/* An entry on the heap, so that a thread which reaches it after its end reaches freed memory. */
 #define ALIVE UINT64_C(0x616c697665)
 
 struct mortal {

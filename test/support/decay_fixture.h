@@ -1,161 +1,86 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of ticks by themselves: CPUs of the test's own making behind the one that it stays on,
- * which have slabs and work when they are told to, whatever the machine has. What a tick does to a
- * stack is the ager's, and this one only counts.
+ * For tests of ticks by themselves, without a pool. Behind the CPU that the test stays on there are
+ * others of its own making, which hold and do what the test says, whatever the machine has. What a
+ * tick does to a CPU is the ager's (decay.h); the one here counts how often it was called.
+ *
+ * CPUs have numbers here: 0 is the test's own, 1 and so on are the others.
  */
 #ifndef DECAY_FIXTURE_H
 #define DECAY_FIXTURE_H
 
-#include <criterion/criterion.h>
-#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-#include "cpus.h"
 #include "idle/decay.h"
 
-#define OTHERS 12 /* at the most, behind the own CPU */
-#define CPUS 1024
-#define STACKS 2
-#define WORDS 16
-#define FAR 1000000   /* pops to the next strike */
-#define BUSILY 10000u /* pops and as many pushes, hard work */
+#define DECAY_OTHERS 12     /* CPUs behind the own one, at the most */
+#define DECAY_STACKS 2      /* of each CPU */
+#define DECAY_BUSILY 10000u /* pairs of pop and push by which a CPU is hard at work */
+#define DECAY_PIECE 4       /* other CPUs that one call may age (decay.c) */
 
-static const uint16_t at[STACKS] = {0, WORDS / 2};
-static uint64_t slab[OTHERS + 1][WORDS] __attribute__((aligned(TP_LINE)));
-static struct tp_cpus cpus;
-static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
-static struct tp_decay_cpu decay_memory[2 * CPUS];
-static struct tp_decay decay;
-static unsigned own;
+extern struct tp_decay decay;
+extern struct tp_cpus decay_cpus;
+extern unsigned decay_own; /* the library's number of CPU 0 */
 
-/* How often each CPU was aged, the own one first, and by how many ticks in all. */
-static struct {
+/* What the ager has done to each CPU: in how many pieces, by how many ticks in all. */
+struct decay_aged {
 	unsigned pieces, ticks;
-} aged[OTHERS + 1];
-static unsigned pieces_more; /* that each CPU takes in a tick, behind the first */
-
-static inline bool age(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
-{
-	(void)progress;
-	unsigned i = (unsigned)(cpu - cpus.cpu) - own;
-
-	cr_assert_eq(context, &decay);
-	cr_assert(tp_cpu_is_stopped(cpu), "aged a CPU that may pop and push meanwhile");
-	aged[i].pieces++;
-	aged[i].ticks += ticks;
-	return aged[i].pieces % (pieces_more + 1) == 0;
-}
-
-/* Pieces that CPUs other than the own one were aged by. */
-static inline unsigned others_aged(void)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 1; i <= OTHERS; i++)
-		n += aged[i].pieces;
-	return n;
-}
-
-static const struct tp_ager ager = {.age = age, .context = &decay};
-
-static inline bool some(void)
-{
-	return tp_decay_some(&decay, &ager);
-}
-
-static inline struct tp_cpu *cpu_of(unsigned i)
-{
-	return &cpus.cpu[own + i];
-}
-
-static inline struct tp_decay_cpu *state_of(unsigned i)
-{
-	return &decay.per_cpu[own + i];
-}
-
-/* Ticks that have begun and were not done there. */
-static inline unsigned owed(unsigned i)
-{
-	return (uint32_t)decay.ticks - state_of(i)->aged;
-}
-
-/* As what uses it begins a tick, with nothing to turn. */
-static inline void begin(bool whole)
-{
-	tp_decay_turn(&decay);
-	tp_decay_begin(&decay, whole ? TP_TICK_ASKED : TP_TICK_PIECES);
-}
-
-static inline bool begin_due(void)
-{
-	bool due = tp_decay_claim(&decay);
-
-	if (due)
-		begin(false);
-	return due;
-}
-
-/* One buffer and room for two, in each of its stacks. */
-static inline void fill(unsigned i)
-{
-	for (unsigned stack = 0; stack < STACKS; stack++)
-		slab[i][at[stack]] = TP_WORD_DEPTH + 2 * TP_WORD_ROOM + FAR * TP_WORD_COUNTDOWN;
-	tp_add_relaxed(&cpu_of(i)->armed, (uint64_t)STACKS * FAR);
-}
-
-static inline void join(unsigned i)
-{
-	struct tp_cpu *cpu = tp_cpus_claim(&cpus, own + i);
-
-	cr_assert(cpu);
-	tp_decay_cpu_joins(&decay, cpu);
-	tp_cpu_install(cpu, slab[i]);
-}
+};
+extern struct decay_aged decay_aged[DECAY_OTHERS + 1];
+extern unsigned decay_pieces; /* that the ager needs for a CPU; 1 unless the test says otherwise */
 
 /*
- * What lies in each of its stacks from now on, and room: it came and went otherwise than by pops.
+ * What the ager does: counts, unless a test has it do something else; false: more is left of that
+ * CPU. And what follows when the CPU has its slab again; NULL: nothing.
  */
-static inline void hold(unsigned i, unsigned depth, unsigned room)
-{
-	for (unsigned stack = 0; stack < STACKS; stack++) {
-		uint64_t *word = &slab[i][at[stack]];
+extern bool (*decay_age)(unsigned i, unsigned ticks);
+extern void (*decay_after)(void);
+bool decay_count(unsigned i, unsigned ticks);
 
-		cpu_of(i)->moved_in += depth;
-		cpu_of(i)->moved_out += tp_word_depth(*word);
-		*word = (*word & -TP_WORD_COUNTDOWN) | depth * TP_WORD_DEPTH | room * TP_WORD_ROOM;
-	}
-}
-
-/* As so many pops do on a CPU, each with the push of what it gave. */
-static inline void work(unsigned i, unsigned pairs)
-{
-	slab[i][at[0]] -= pairs * TP_WORD_COUNTDOWN;
-}
+/* Pieces that CPUs other than the own one were aged in. */
+unsigned decay_others_aged(void);
 
 /*
- * The own CPU, on which the test stays, and so many others behind it; in_use of all these have
- * slabs, beginning with the own one.
+ * The own CPU, on which the caller stays from now on, and others behind it; in_use of all
+ * these have a slab, beginning with the own one. ms as decay_ms in the options.
  */
-static inline void start_with(unsigned others, unsigned in_use, unsigned ms)
-{
-	pin(0);
-	own = tp_cpu_current(CPUS);
-	if (own != tp_cpu_id() || tp_cpus_bytes(own + 1 + OTHERS) > sizeof memory ||
-		tp_decay_bytes(own + 1 + OTHERS) > sizeof decay_memory)
-		skip("this CPU is beyond the table of the test");
-	cr_assert_eq(tp_cpus_init(&cpus, memory, own + 1 + others), 0);
-	if (tp_cpu_rseq && others && tp_cpu_fence(0))
-		skip("other CPUs cannot be stopped, since fences are refused");
-	tp_decay_init(&decay, decay_memory, &cpus, at, STACKS, ms);
-	for (unsigned i = 0; i < in_use; i++) {
-		fill(i);
-		join(i);
-	}
-}
+void decay_start_with(unsigned others, unsigned in_use, unsigned ms);
+void decay_start(unsigned others, unsigned ms); /* all of them in use */
 
-static inline void start(unsigned others, unsigned ms)
-{
-	start_with(others, others + 1, ms);
-}
+/* One CPU's slab: what it holds at first, and giving it to the CPU. */
+void decay_fill(unsigned i);
+void decay_join(unsigned i);
+
+/* From now on so much lies in each stack of a CPU, and room: it came and went by slow calls. */
+void decay_hold(unsigned i, unsigned depth, unsigned room);
+
+/* What pairs of pop and push change on a CPU. */
+void decay_work(unsigned i, unsigned pairs);
+
+/* A countdown of a CPU's stack. */
+int64_t decay_countdown(unsigned i, unsigned stack);
+
+/* Begins a tick, as pools do. asked: by the program. */
+void decay_begin(bool asked);
+bool decay_begin_due(void); /* if one is due; whether it was */
+
+/* A piece of the ticks that have begun; all pieces; and all at once, as a tick that is asked for. */
+bool decay_some(void);
+void decay_rest(void);
+void decay_all(void);
+
+/*
+ * What the library knows of a CPU, here and nowhere else in the tests: up to which tick it was aged;
+ * ticks that have begun and were not done there; when what was done last.
+ */
+struct tp_cpu *decay_cpu(unsigned i);
+struct tp_decay_cpu *decay_state(unsigned i);
+uint32_t *decay_cpu_aged(unsigned i);
+unsigned decay_owed(unsigned i);
+void decay_cpu_aged_ago(unsigned i, uint32_t ms);
+void decay_cpu_expired_ago(unsigned i, uint32_t ms);
+void decay_cpu_shortened_ago(unsigned i, uint32_t ms);
+void decay_cpu_gap_set(unsigned i, unsigned gap);
 
 #endif

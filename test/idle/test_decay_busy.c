@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which CPUs are stopped for what, in rseq mode, where stopping another one costs it dear: one at
- * work ages itself, one that is idle is aged by whoever ticks, and what can be done without is not
- * done to one at work. In locked mode a stop costs nothing, and all are stopped alike.
+ * Which CPUs are stopped for what, with a real pool on real CPUs. In rseq mode, where to stop another
+ * CPU costs that CPU dear: one hard at work ages itself, one that is idle is aged by the thread that
+ * ticks, and what can be done without is not done to one at work. In locked mode a stop costs
+ * nothing, and all CPUs are stopped alike.
  */
+#include <criterion/criterion.h>
+#include <time.h>
+
+#include "cpus.h"
 #include "idle_fixture.h"
 #include "pool/pool.h"
 #include "pool_checks.h"
 
-#define PLENTY ((size_t)1 << 40)
 #define IDLE 8u
-#define BUSILY 10000 /* pops, among which a strike is sure: the largest gap is 2047 */
+#define BUSILY 10000 /* pairs, among which a strike is sure: the largest gap is 8,191 */
 
-static struct fixture f;
+static struct idle_fixture f;
 static struct counting_backing counting;
 static tierpool *pool;
 
-/* A pool with so many idle buffers on the first CPU, made from there. */
+/* A pool with IDLE buffers on the first CPU, which were used there. */
 static void pool_with_idle(void)
 {
 	if (!pin(1))
@@ -44,10 +48,10 @@ static void tick_from_second_cpu(void)
 
 static bool in_rseq_mode(void)
 {
-	return !strcmp(tp_cpu_mode(), "rseq");
+	return tp_cpu_rseq;
 }
 
-/* So many, where there are any. */
+/* In locked mode, and where fences are refused, there are none. */
 static void expect_fences(unsigned fences)
 {
 	struct tierpool_stats s = at_rest(pool);
@@ -56,7 +60,7 @@ static void expect_fences(unsigned fences)
 		(unsigned long)s.fences);
 }
 
-Test(busy_cpus, one_at_work_is_not_fenced_by_a_tick_and_ages_itself)
+Test(decay, one_at_work_is_not_fenced_by_a_tick_and_ages_itself)
 {
 	struct tierpool_stats s;
 
@@ -76,7 +80,7 @@ Test(busy_cpus, one_at_work_is_not_fenced_by_a_tick_and_ages_itself)
 	pool_end(pool, &counting);
 }
 
-Test(busy_cpus, one_that_fell_quiet_owes_what_was_left_to_it)
+Test(decay, one_that_fell_quiet_owes_what_was_left_to_it)
 {
 	struct tierpool_stats s;
 
@@ -92,35 +96,7 @@ Test(busy_cpus, one_that_fell_quiet_owes_what_was_left_to_it)
 	pool_end(pool, &counting);
 }
 
-static unsigned ticks_owed(const struct tp_cpu *cpu)
-{
-	return (uint32_t)pool->tiers.decay.ticks -
-	       pool->tiers.decay.per_cpu[cpu - pool->tiers.cpus.cpu].aged;
-}
-
-Test(busy_cpus, one_that_does_not_get_to_it_is_fenced_by_the_next_tick)
-{
-	struct tp_cpu *cpu;
-
-	pool_with_idle();
-	if (!in_rseq_mode())
-		skip("in locked mode there are no fences");
-	work_on_first_cpu(BUSILY);
-	cpu = &pool->tiers.cpus.cpu[tp_cpu_current(pool->tiers.cpus.count)];
-	tick_from_second_cpu();
-	cr_assert_eq(ticks_owed(cpu), 1);
-	/* It works on, and yet no strike of it came. */
-	work_on_first_cpu(BUSILY);
-	cr_assert_eq(ticks_owed(cpu), 0);
-	pool->tiers.decay.per_cpu[cpu - pool->tiers.cpus.cpu].aged--;
-	tick_from_second_cpu();
-	cr_assert_eq(ticks_owed(cpu), 0);
-	expect_fences(1);
-	cr_assert_eq(at_rest(pool).idle, 1, "one tick by itself, one by the fence");
-	pool_end(pool, &counting);
-}
-
-Test(busy_cpus, one_that_works_a_little_is_aged_by_who_ticks)
+Test(decay, one_that_works_a_little_is_aged_by_the_one_that_ticks)
 {
 	pool_with_idle();
 	for (unsigned tick = 0; tick < 2; tick++) {
@@ -132,7 +108,7 @@ Test(busy_cpus, one_that_works_a_little_is_aged_by_who_ticks)
 	pool_end(pool, &counting);
 }
 
-Test(busy_cpus, a_trim_reaches_one_at_work_with_one_fence_for_all)
+Test(decay, a_trim_reaches_one_at_work_with_one_fence_for_all)
 {
 	pool_with_idle();
 	work_on_first_cpu(BUSILY);
@@ -143,7 +119,7 @@ Test(busy_cpus, a_trim_reaches_one_at_work_with_one_fence_for_all)
 	pool_end(pool, &counting);
 }
 
-Test(busy_cpus, for_what_can_be_done_without_only_one_that_has_not_moved_is_stopped)
+Test(decay, for_what_can_be_done_without_only_one_that_has_not_moved_is_stopped)
 {
 	uint64_t after;
 	unsigned first;
@@ -152,9 +128,9 @@ Test(busy_cpus, for_what_can_be_done_without_only_one_that_has_not_moved_is_stop
 	if (!pin(1))
 		skip("needs two CPUs");
 	pin(0);
-	fixture_new(&f, PLENTY, NULL, SIZE_MAX, 1024);
-	first = own_cpu(&f);
-	b = keep_new(&f, 0, 1);
+	idle_new(&f, PLENTY, NULL, SIZE_MAX, 1024);
+	first = idle_own_cpu(&f);
+	b = idle_keep_new(&f, 0, 1);
 	pin(1);
 	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, false),
 		"nothing was popped or pushed there");
@@ -170,17 +146,17 @@ Test(busy_cpus, for_what_can_be_done_without_only_one_that_has_not_moved_is_stop
 	cr_assert(tp_stack_push(&f.tiers.cpus, f.tiers.stack_index[0], b));
 	pin(1);
 	cr_assert(tp_decay_may_stop(&f.tiers.decay, first, true), "once a millisecond, any");
-	fixture_end(&f);
+	idle_end(&f);
 }
 
-#define DUE 100
+#define DUE 40
 
-Test(busy_cpus, any_may_be_stopped_once_a_millisecond, .timeout = 60)
+Test(decay, any_may_be_stopped_once_a_millisecond, .timeout = 60)
 {
 	unsigned due = 0;
 	struct timespec begin, now;
 
-	fixture_new(&f, PLENTY, NULL, SIZE_MAX, 1024);
+	idle_new(&f, PLENTY, NULL, SIZE_MAX, 1024);
 	cr_assert(tp_decay_stop_due(&f.tiers.decay), "the first time");
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	while (due < DUE)
@@ -189,5 +165,5 @@ Test(busy_cpus, any_may_be_stopped_once_a_millisecond, .timeout = 60)
 	/* The coarse clock may be behind by a tick of its own at the beginning, 10 ms at HZ=100. */
 	cr_assert_geq((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000,
 		DUE - 1 - 10);
-	fixture_end(&f);
+	idle_end(&f);
 }
