@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Atomic operations on plain objects, each named by its memory order. No other file uses the
- * compiler's builtins, so that each ordering can be found by its name.
+ * compiler's builtins, so each ordering can be found by its name.
  */
 #ifndef TP_ATOMIC_H
 #define TP_ATOMIC_H
@@ -18,22 +18,22 @@
 #define tp_exchange_acquire(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
 #define tp_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
-/* The value before. */
+/* Return the value before. */
 #define tp_add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define tp_add_release(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELEASE)
 #define tp_add_acq_rel(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define tp_sub_relaxed(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
 #define tp_sub_acq_rel(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 
-/* Compare and swap; on failure *expected is what was found. May fail spuriously: use in a loop. */
+/* Compare and swap; on failure *expected is the value found. May fail spuriously: use in a loop. */
 #define tp_cas_relaxed(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
-/* Sets *p to v where it is still *expected; else *expected is what another published. */
+/* Sets *p to v if it is still *expected; else *expected becomes what another thread published. */
 #define tp_publish(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
-/* Raises *p to at least v and gives what it then is. Relaxed: a maximum orders nothing. */
+/* Raises *p to at least v and returns the new value. Relaxed: a maximum orders nothing. */
 static inline uint64_t tp_raise_relaxed(uint64_t *p, uint64_t v)
 {
 	uint64_t seen = tp_load_relaxed(p);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clock by which pools decay: milliseconds that only go forward, as the system's last timer
- * interrupt left them. Behind by one such interrupt at the most, 1 to 10 ms, and read without a
- * system call or a time stamp counter: 5 ns.
+ * The clock by which pools decay, in milliseconds. It never goes back. The system's timer interrupt
+ * sets it, so it is late by one interrupt at most, 1 to 10 ms. Reading it takes 5 ns: it needs
+ * neither a system call nor the time stamp counter.
  */
 #ifndef TP_CLOCK_H
 #define TP_CLOCK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Public structs that begin with their size, so that they may grow: how one that a program compiled
- * against another version is read.
+ * Reads public structs that begin with their size. Such a struct may grow: a program may pass one
+ * that is shorter or longer than this library's.
  */
 #ifndef TP_OPTIONS_H
 #define TP_OPTIONS_H
@@ -9,11 +9,11 @@
 #include <stddef.h>
 
 /*
- * Copies a struct that begins with a size_t size. The fields that from does not have keep the value
- * that they had in to.
+ * Copies such a struct, whose first field is size_t size. Fields that from does not have keep their
+ * value in to.
  *
- * known:   bytes that this library knows of the struct
- * Returns: 0; -EINVAL: size is less than a size_t; -E2BIG: bytes beyond known are not all zero.
+ * known:   bytes of the struct that this library knows
+ * Returns: 0; -EINVAL: size is less than a size_t; -E2BIG: a byte beyond known is not 0.
  */
 int tp_options_copy(void *to, size_t known, const void *from);
 

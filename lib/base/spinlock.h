@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The locked mode of the per-CPU cache: each CPU's door carries a lock, taken for the few
- * instructions of a pop or a push and by whoever stops that CPU.
+ * A spin lock of one word, and how to wait for another thread. Each CPU's stacks have such a lock
+ * (percpu/stop.h); other locks of this kind are only tried.
  *
- * The lock is a word of our own and not a pthread mutex, because after the release store of an
- * unlock nothing of the lock is touched any more: the pool that holds it may be gone by then, freed
- * by the thread that took the lock next (lib/DESIGN.md, "The end of a pool").
+ * It is not a pthread mutex, because an unlock must touch the lock for the last time with its
+ * release store: the thread that takes the lock next may free the pool that it lies in
+ * (lib/DESIGN.md, "The end of a pool").
  */
 #ifndef TP_SPINLOCK_H
 #define TP_SPINLOCK_H
@@ -20,30 +20,31 @@
 #include "base/compiler.h"
 #include "base/inject.h"
 
-/* A holder is off its CPU when this many looks find the lock still taken. */
+/* If this many looks find the lock still taken, its holder is taken to be off its CPU. */
 #define TP_SPINLOCK_LOOKS 64
 
 static inline bool tp_spinlock_try(uint32_t *lock)
 {
-	/* Acquire: pairs with the release in tp_spinlock_unlock of the last holder. */
+	/* Acquire: pairs with tp_spinlock_unlock. Relaxed: a stale look at most fails the try. */
 	return (!tp_load_relaxed(lock) && !tp_exchange_acquire(lock, 1u)) ||
 	       tp_fault(TP_FAULT_UNLOCKED_CPU);
 }
 
 static inline void tp_spinlock_unlock(uint32_t *lock)
 {
-	/* Release: what was done inside is seen by whoever enters next. */
+	/* Release: the next holder sees what this one did. Partner: tp_spinlock_try. */
 	tp_store_release(lock, 0u);
 }
 
 /*
- * What to do after so many looks in vain for what another thread is to do. Yields to one that was
- * preempted; sleeps at last, because a yield alone never lets one of lower real-time priority run.
+ * Between two looks for something that another thread is to do: spins first, then yields, since
+ * that thread may be preempted, then sleeps, since a yield never lets one of lower real-time
+ * priority run. looks: how many there have been.
  */
 static inline void tp_spinlock_wait(unsigned looks)
 {
 	if (looks > 2 * TP_SPINLOCK_LOOKS)
-		/* Not nanosleep(), where pthread_cancel would end us amid our work. */
+		/* Not nanosleep(): pthread_cancel could end the thread there, inside a call. */
 		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 50000}, NULL);
 	else if (looks > TP_SPINLOCK_LOOKS)
 		sched_yield();

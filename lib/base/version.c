@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The version the library was built as. */
+/* The version that the library was built as; a program's headers have that of its own build. */
 #include <tierpool/version.h>
 
 const char *tierpool_version(void)

@@ -38,20 +38,20 @@ static const struct tp_backing *backing_default;
 static void backing_default_choose(void)
 {
 	const char *wish = secure_getenv("TIERPOOL_BACKING");
-	bool have = tp_backing_jemalloc_present();
-	bool use = have && !RUNNING_ON_VALGRIND;
+	bool present = tp_backing_jemalloc_present();
+	bool use_jemalloc = present && !RUNNING_ON_VALGRIND;
 
 	if (wish && !*wish)
 		wish = NULL;
 	if (wish && !strcmp(wish, "libc"))
-		use = false;
+		use_jemalloc = false;
 	else if (wish && strcmp(wish, "jemalloc"))
 		fprintf(stderr, "tierpool: TIERPOOL_BACKING=%s: not jemalloc or libc; ignored\n",
 			wish);
-	else if (wish && !have)
+	else if (wish && !present)
 		fprintf(stderr,
 			"tierpool: TIERPOOL_BACKING=jemalloc: this process has none; libc\n");
-	backing_default = use ? &tp_backing_jemalloc : &tp_backing_libc;
+	backing_default = use_jemalloc ? &tp_backing_jemalloc : &tp_backing_libc;
 }
 
 int tp_backing_init(
@@ -74,13 +74,12 @@ int tp_backing_init(
 
 void *tp_backing_alloc(const struct tp_backing *backing, size_t n)
 {
-	/* No object is larger, and the sums of whoever serves it do not overflow. */
+	/* No C object is larger, and below it the backing's own sums do not overflow. */
 	void *block =
 		n > PTRDIFF_MAX ? NULL : backing->call.alloc(backing->call.context, n, TP_LINE);
 
 	if ((uintptr_t)block % TP_LINE) {
-		/* A program's allocator that does not align: no block is better than a wrong one.
-		 */
+		/* A custom backing that does not align: no block is better than a wrong one. */
 		tp_backing_free(backing, block, n);
 		return NULL;
 	}

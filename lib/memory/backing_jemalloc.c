@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks from jemalloc, where the process has it. Its functions are weak references: the library
- * loads without it, and never makes it the program's malloc. Owns the arenas for large blocks,
- * which all pools of the process share.
+ * Blocks from jemalloc, if the process has it. Owns the arenas for large blocks, which all pools of
+ * the process share. jemalloc's functions are weak references: the library loads without jemalloc,
+ * and never makes it the program's malloc.
  */
 #include <limits.h>
 #include <pthread.h>
@@ -23,19 +23,19 @@ extern int mallctl(const char *name, void *old, size_t *old_size, void *new, siz
 #define JEMALLOC_NO_CACHE ((int)(1u << 8))                /* MALLOCX_TCACHE_NONE */
 #define JEMALLOC_ARENA(arena) ((int)((arena) + 1u) << 20) /* MALLOCX_ARENA */
 
-/* From here on blocks lie in arenas of ours; below, jemalloc's thread caches do better. */
+/* From this size on blocks lie in arenas of ours; below, jemalloc's thread caches are faster. */
 #define JEMALLOC_OWN_FROM ((size_t)16 << 10)
-/* From this class on; sizes just below are rounded up to it. */
+/* The smallest of jemalloc's large classes; sizes just below are rounded up to it. */
 #define JEMALLOC_LARGE ((size_t)16 << 10)
-/* One arena for so many CPUs: a miss in one arena takes 0.3 us alone, 1.2 us from two threads. */
+/* CPUs that share an arena: a miss in one arena takes 0.3 us alone, 1.2 us from two threads. */
 #define JEMALLOC_ARENA_CPUS 4
 #define JEMALLOC_ARENAS_MAX 64
 
 static struct {
 	pthread_once_t once;
-	unsigned arena[JEMALLOC_ARENAS_MAX]; /* written once */
+	unsigned arena[JEMALLOC_ARENAS_MAX]; /* both written inside once, read after it */
 	unsigned count;                      /* 0: none could be made, use jemalloc's own */
-	uint64_t eagerness;                  /* UINT_MAX - the smallest decay_ms so far */
+	uint64_t eagerness; /* UINT_MAX - the smallest decay_ms so far; raised by anyone */
 } jemalloc = {.once = PTHREAD_ONCE_INIT};
 
 static void jemalloc_arenas_create(void)
@@ -98,8 +98,9 @@ static size_t jemalloc_cost(size_t n)
 	size_t cost = n > PTRDIFF_MAX ? 0 : nallocx(n, JEMALLOC_ALIGN);
 
 	/*
-	 * jemalloc 5.3 puts blocks of its large classes, 16 KiB and more, at a random line of one
-	 * page more, which nallocx omits: 64 blocks of 64 KiB took 68 KiB each.
+	 * jemalloc 5.3 adds a page to each block of its large classes, from 16 KiB up, and puts the
+	 * block at a random line of it. nallocx omits that page: 64 blocks of 64 KiB took 68 KiB
+	 * each.
 	 */
 	return cost + (cost >= JEMALLOC_LARGE ? tp_backing_page : 0);
 }

@@ -20,9 +20,9 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 	int64_t free = tp_load_relaxed(&budget->free);
 
 	/*
-	 * Relaxed, here and below: the word guards nothing but itself. What the bytes are used for
-	 * is published by the commit of the stack's word, or the lock of the depot, that they go
-	 * to.
+	 * Relaxed, here and below: free guards nothing but itself, and the compare-and-swap sees
+	 * its newest value. What the bytes are used for is published by the stack's commit or under
+	 * the depot's lock.
 	 */
 	do {
 		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))
@@ -44,9 +44,9 @@ void tp_budget_limit_set(struct tp_budget *budget, size_t limit)
 	int64_t more = budget_signed_limit(limit) - budget_signed_limit(before);
 
 	/*
-	 * A lower limit is taken out of free first, a higher one put in last: so whoever reads the
-	 * limit and then the excess never sees less than what may be leased. Release: pairs with
-	 * the acquire in tp_budget_bound.
+	 * A lower limit is taken out of free before it is stored, a higher one is added after: so
+	 * tp_budget_bound, which reads the limit and then the excess, never returns less than what
+	 * may be leased. Release of the limit: pairs with the acquire there.
 	 */
 	if (more < 0)
 		tp_add_relaxed(&budget->free, more);

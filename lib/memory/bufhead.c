@@ -9,8 +9,8 @@
 
 #define HEADERS_PER_PAGE 63
 
-/* Headers looked at for one in another line: more than a stack has lines. */
-#define CHOICE 16
+/* Headers looked at for one of another colour: more than a stack has lines. */
+#define COLOUR_TRIES 16
 
 struct tp_bufhead_page {
 	struct tp_bufhead_page *next;
@@ -42,7 +42,7 @@ static tierpool_buf *bufhead_spare_pop(struct tp_bufheads *heads, uint64_t colou
 	tierpool_buf *b;
 
 	while ((b = tp_buflist_pop(&heads->spare)) && tp_colour((uintptr_t)b) & colours &&
-		aside.count < CHOICE)
+		aside.count < COLOUR_TRIES)
 		tp_buflist_push(&aside, b);
 	if (!b)
 		b = tp_buflist_pop(&aside);
@@ -54,8 +54,8 @@ static tierpool_buf *bufhead_spare_pop(struct tp_bufheads *heads, uint64_t colou
 static void bufhead_page_add(struct tp_bufheads *heads, struct tp_bufhead_page *page)
 {
 	/*
-	 * Every other one comes out first: two CPUs that write to neighbours fetch each other's
-	 * lines in pairs (encode_control, two threads: 3 %).
+	 * Every other header comes out first: CPUs fetch lines in pairs, so two CPUs that write to
+	 * neighbours fetch each other's lines (encode_control, two threads: 3 %).
 	 */
 	for (unsigned i = 1; i < HEADERS_PER_PAGE; i += 2)
 		tp_buflist_push(&heads->spare, &page->header[i]);
@@ -63,6 +63,7 @@ static void bufhead_page_add(struct tp_bufheads *heads, struct tp_bufhead_page *
 		tp_buflist_push(&heads->spare, &page->header[i]);
 	page->next = heads->pages;
 	heads->pages = page;
+	/* Relaxed: only statistics read it without the lock. */
 	tp_add_relaxed(&heads->bytes, sizeof *page);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The headers of a pool's buffers: allocated by the page, apart from the blocks, and type-stable: a
- * header that was once a buffer of this pool can be read until the pool dies, so that a put of a
- * buffer that is long gone is found out and not undefined.
+ * The headers of a pool's buffers. Owns their memory, a page at a time, apart from the blocks. They
+ * are type-stable: a header of this pool can be read until the pool ends. So a put of a buffer that
+ * was put long ago reads a header, and is reported; it is not undefined.
  */
 #ifndef TP_BUFHEAD_H
 #define TP_BUFHEAD_H
@@ -16,24 +16,24 @@
 
 struct tp_bufheads {
 	pthread_mutex_t lock;
-	struct tp_buflist spare;       /* in the lock: headers without a block */
-	struct tp_bufhead_page *pages; /* in the lock */
-	size_t bytes;                  /* of all pages; read by anyone */
+	struct tp_buflist spare;       /* headers without a block; under lock */
+	struct tp_bufhead_page *pages; /* under lock */
+	size_t bytes;                  /* of all pages; written under lock, read by anyone */
 };
 
 void tp_bufheads_init(struct tp_bufheads *heads);
 
-/* Gives every page back; no buffer of the pool may exist any more. */
+/* Frees every page. Before: no buffer of the pool exists any more. */
 void tp_bufheads_fini(struct tp_bufheads *heads, const struct tp_backing *backing);
 
 /*
- * A header, which is the caller's, in state released; where there is a choice, not in one of these
- * lines of the page (tp_colour). NULL: out of memory.
+ * A header in state released, which is the caller's. Of none of these colours, if there is a
+ * choice. NULL: out of memory.
  */
 tierpool_buf *tp_bufhead_alloc(
 	struct tp_bufheads *heads, const struct tp_backing *backing, uint64_t colours);
 
-/* Takes a header back, whose block is gone. */
+/* Takes a header back. Before: its block is gone. */
 void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b);
 
 #endif

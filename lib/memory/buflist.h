@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A list of buffers, linked through their headers, the newest first. The buffers belong to the
- * holder of the list.
+ * A list of buffers, linked through their headers (tp_link), the newest first. The buffers belong
+ * to the owner of the list. It has no lock of its own.
  */
 #ifndef TP_BUFLIST_H
 #define TP_BUFLIST_H
@@ -34,7 +34,7 @@ static inline tierpool_buf *tp_buflist_pop(struct tp_buflist *list)
 	return b;
 }
 
-/* Moves all of them, one by one. */
+/* Moves all buffers, one by one, so that they come in the opposite order. */
 static inline void tp_buflist_move(struct tp_buflist *from, struct tp_buflist *to)
 {
 	for (tierpool_buf *b; (b = tp_buflist_pop(from));)

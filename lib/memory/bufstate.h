@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control field of a buffer's header: magic 16, state 8, age 8, from the top. Says
- * what each state means and which transitions there are.
+ * The field tp_state of a buffer's header, magic 16 | state 8 | age 8 bits from the top: what each
+ * state means, and which transitions there are.
  *
- *   borrowed   the borrower's. Bits beside it send append and put the slow way: secret, stream,
- *              oversize, failed (an error sticks; tp_error says which); careful only put
- *   idle       the pool's, with its block; age counts the ticks it has lain there
- *   released   the pool's, without a block, in the free list of headers
+ *     borrowed   the borrower's. More bits may be set: secret, stream, oversize and failed
+ *                (tp_error sticks) send append and put the slow way, careful only put
+ *     idle       the pool's, with its block. In a stack, age is the ticks that it has lain there
+ *     released   the pool's, without a block: a spare header
  *
- *   get: idle or released -> borrowed    put: borrowed -> idle or released    drop: idle ->
- * released
+ *     get   idle or released -> borrowed
+ *     put   borrowed -> idle or released
+ *     drop  idle -> released
  *
- * Only the owner of a buffer writes its control field: the borrower, or who holds it out of the
- * pool's lists. A second put reads a header that is not its own any more; it is misuse, and what it
- * reads is one of these three or, when the buffer was borrowed again, not to be told from a put.
+ * Only the owner of a buffer writes tp_state: the borrower, the stopper of the CPU whose stack it
+ * lies in, or the owner of the list that it lies in. A second put, which is misuse, reads a header
+ * that its caller no longer owns. It finds idle or released and is reported; if the buffer is
+ * borrowed again, it cannot be told from a right put.
  */
 #ifndef TP_BUFSTATE_H
 #define TP_BUFSTATE_H
@@ -42,34 +44,34 @@ static inline uint32_t tp_bufstate(unsigned state)
 	return TP_BUFSTATE_MAGIC << 16 | state << 8;
 }
 
-/* Borrowed, and nothing else: what the fast path of put takes. */
+/* Borrowed, and nothing else: the only state that the fast path of put takes. */
 #define TP_BUFSTATE_FAST tp_bufstate(TP_STATE_BORROWED)
 
-/* The same where there is no fast path. */
+/* The same if there is no fast path. */
 #define TP_BUFSTATE_CAREFUL tp_bufstate(TP_STATE_BORROWED | TP_STATE_CAREFUL)
 
-/* Borrowed, and nothing else that a borrower could have made it. */
-static inline bool tp_bufstate_is_plain(uint32_t control)
+/* Plain: borrowed, and perhaps careful, but nothing that the borrower has made it. */
+static inline bool tp_bufstate_is_plain(uint32_t bufstate)
 {
-	return (control & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_BUFSTATE_FAST;
+	return (bufstate & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_BUFSTATE_FAST;
 }
 
 /*
- * Sets the state of a buffer, and with it the limit up to which append goes by itself: all of a
- * plain one's capacity (of one beyond 4 GiB, the rest), nothing of any other's. So tp_limit says in
- * one number what append has to ask.
+ * Sets the state of a buffer, and tp_limit, the length up to which the inline append may go. That
+ * is the capacity of a plain buffer (modulo 4 GiB), and 0 of any other. So append compares with one
+ * number only.
  */
-static inline void tp_bufstate_set(tierpool_buf *b, uint32_t control)
+static inline void tp_bufstate_set(tierpool_buf *b, uint32_t bufstate)
 {
-	b->tp_state = control;
-	b->tp_limit = tp_bufstate_is_plain(control) ? (uint32_t)b->cap : 0;
+	b->tp_state = bufstate;
+	b->tp_limit = tp_bufstate_is_plain(bufstate) ? (uint32_t)b->cap : 0;
 }
 
-/* The same, to idle, which the fast path does in one store. */
+/* Sets the state to idle, for the fast path: both fields in one store. */
 static inline void tp_bufstate_idle(tierpool_buf *b)
 {
 	static const struct {
-		uint32_t control, limit;
+		uint32_t bufstate, limit;
 	} idle = {TP_BUFSTATE_MAGIC << 16 | TP_STATE_IDLE << 8, 0};
 
 	_Static_assert(offsetof(tierpool_buf, tp_limit) == offsetof(tierpool_buf, tp_state) + 4 &&

@@ -9,7 +9,7 @@
 #define VALGRIND_MAKE_MEM_UNDEFINED(block, n) ((void)0)
 #endif
 
-/* Weak: there in a program that is built with -fsanitize=address. */
+/* Weak: a program that is built with -fsanitize=address has them. */
 extern void __asan_poison_memory_region(const volatile void *block, size_t n) __attribute__((weak));
 extern void __asan_unpoison_memory_region(const volatile void *block, size_t n)
 	__attribute__((weak));

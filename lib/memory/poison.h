@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hides idle blocks from ASan and Valgrind, so that a program that still uses a buffer it has put
- * is found out at once. Works in the ordinary library, when the program runs under either; for
- * Valgrind its headers must have been there when the library was built.
+ * Poisons idle blocks for ASan and Valgrind: they report at once a program that still uses a buffer
+ * that it has put. Works in the ordinary library if the program runs under either. For Valgrind the
+ * library must have been built with Valgrind's headers.
  */
 #ifndef TP_POISON_H
 #define TP_POISON_H
@@ -13,25 +13,25 @@
 #include "base/compiler.h"
 
 /*
- * Finds out whether anybody watches. Called when the library is loaded; and before, by a program
- * that makes a pool in a constructor of its own.
+ * Finds out whether ASan or Valgrind watches. Called when the library is loaded, and before the
+ * first pool, since a program may make that in a constructor of its own, which may run earlier.
  */
 void tp_poison_init(void);
 
-/* Whether anybody watches; the same from tp_poison_init on. */
+/* Whether one of them watches. Written by tp_poison_init, read by anyone. */
 extern tp_hidden bool tp_poison_watched;
 
 void tp_poison_slow(const void *block, size_t n);
 void tp_unpoison_slow(const void *block, size_t n);
 
-/* From here on a touch of the block is a fault. */
+/* From now on an access to the block is reported. */
 static inline void tp_poison(const void *block, size_t n)
 {
 	if (tp_unlikely(tp_poison_watched))
 		tp_poison_slow(block, n);
 }
 
-/* The block may be used again; what is in it counts as not yet written. */
+/* The block may be used again; its content counts as not written yet. */
 static inline void tp_unpoison(const void *block, size_t n)
 {
 	if (tp_unlikely(tp_poison_watched))

@@ -22,7 +22,7 @@ static void sizeclass_index_make(struct tp_sizeclass *table)
 {
 	table->size[TP_TIER_NONE] = SIZE_MAX;
 	table->first[tp_size_index(0)] = 0;
-	/* Of n - 1, by their width: 0, 1, 2, 4 ... Wider ones have the index of 0. */
+	/* The smallest n - 1 of each width: 0, 1, 2, 4 ... Wider ones share the index of n = 0. */
 	for (size_t last = 0; last < (size_t)1 << 62; last = last ? 2 * last : 1)
 		table->first[tp_size_index(last + 1)] =
 			(uint8_t)tp_sizeclass_search(table, last + 1);
@@ -32,16 +32,16 @@ int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsig
 {
 	if (!min || min > max || (steps != 1 && steps != 2 && steps != 4))
 		return -EINVAL;
-	/* From 1 to SIZE_MAX by quarters of a doubling these are 252: they always fit. */
+	/* They always fit: from 1 to SIZE_MAX by quarters of a doubling there are 252. */
 	table->count = 0;
 	for (size_t base = min; base < max; base *= 2) {
 		for (size_t step = 0; step < steps; step++) {
-			/* base * step / steps, with no overflow on the way. */
+			/* base * step / steps, without an overflow on the way. */
 			size_t part = base / steps * step + base % steps * step / steps;
 
 			if (part >= max - base)
 				break;
-			/* Below 4 bytes the steps of a doubling fall together. */
+			/* Below 4 bytes some steps of a doubling are equal. */
 			if (step && base + part == table->size[table->count - 1])
 				continue;
 			table->size[table->count++] = base + part;

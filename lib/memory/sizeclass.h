@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size to tier and back. Owns the table of a pool's tier sizes.
+ * Which tier holds a size, and which size a tier has. Owns the table of a pool's tier sizes. What
+ * lies in the tiers is idle/tiers.h's.
  */
 #ifndef TP_SIZECLASS_H
 #define TP_SIZECLASS_H
@@ -16,36 +17,38 @@
 /* Values of tp_size_index. */
 #define TP_SIZE_INDICES 64
 
+/* Written while its pool is made, then read by anyone. */
 struct tp_sizeclass {
 	unsigned count;
 	/*
-	 * By tp_size_index: the tier of the smallest n of that index. The one of n = 0 is 0, and
-	 * whoever gives a meaning to 0 may set it.
+	 * By tp_size_index: the tier of the smallest n of that index. That of n = 0 is tier 0; the
+	 * pool sets it to its default tier.
 	 */
 	uint8_t first[TP_SIZE_INDICES];
-	size_t size[TP_TIER_NONE + 1]; /* ascending; that of no tier is SIZE_MAX */
+	size_t size[TP_TIER_NONE + 1]; /* ascending; that of TP_TIER_NONE is SIZE_MAX */
 };
 
 /*
- * Tiers min * 2^k, with steps tiers per doubling, up to and including max.
- * 0; -EINVAL: min is 0 or above max, or steps is not 1, 2 or 4.
+ * Makes the tiers min * 2^k, with steps tiers per doubling, up to and including max.
+ *
+ * Returns: 0; -EINVAL: min is 0 or above max, or steps is not 1, 2 or 4.
  */
 int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsigned steps);
 
-/* Tiers as listed. 0; -EINVAL: empty, too many, a size of 0, or not ascending. */
+/* Makes the tiers as listed. 0; -EINVAL: no tier or too many, a size of 0, or not ascending. */
 int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t count);
 
 /*
- * A number below TP_SIZE_INDICES that depends only on the width of n - 1 in bits. On x86-64 by
- * LZCNT; a processor that lacks it ignores the prefix and executes BSR, which numbers the same
- * widths the other way round. The tables are made with the same instruction. 0 has an index of its
- * own, as far as sizes go that can be allocated.
+ * A number below TP_SIZE_INDICES that depends only on the width of n - 1 in bits. No size that can
+ * be allocated shares that of n = 0. On x86-64 by LZCNT; a processor that lacks it ignores the
+ * prefix and executes BSR, which numbers the same widths in the opposite order. The tables are made
+ * with the same instruction, so both serve.
  */
 static inline size_t tp_size_index(size_t n)
 {
 	/*
-	 * n - 1 with a one behind it, so that it is never 0; it overflows only where no tier is
-	 * large enough.
+	 * The bits of n - 1 and a 1 after them, so that it is never 0. It overflows only for n that
+	 * cannot be allocated.
 	 */
 	size_t odd = 2 * n - 1, index;
 
@@ -57,10 +60,10 @@ static inline size_t tp_size_index(size_t n)
 	return index;
 }
 
-/* The smallest tier that holds n bytes, or TP_TIER_NONE; by bisection. */
+/* The smallest tier that holds n bytes, or TP_TIER_NONE. By bisection. */
 unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n);
 
-/* The same, faster. */
+/* The same: from the table, if the tier there is large enough, else by bisection. */
 static inline unsigned tp_sizeclass_of(const struct tp_sizeclass *table, size_t n)
 {
 	unsigned tier = n ? table->first[tp_size_index(n)] : 0;

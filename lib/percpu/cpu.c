@@ -11,11 +11,11 @@
 
 #include "base/inject.h"
 
-/* glibc 2.35 and later; weak, so that the library loads where they are missing. */
+/* glibc has them from 2.35 on; weak, so that the library loads without them. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned __rseq_size __attribute__((weak));
 
-/* Of linux/membarrier.h, which musl's compiler does not find. */
+/* From linux/membarrier.h, which musl's compiler does not find. */
 #define QUERY 0
 #define FENCE_RSEQ (1 << 7)
 #define REGISTER_RSEQ (1 << 8)
@@ -29,7 +29,7 @@ static int cpu_membarrier(int command, unsigned flags, int cpu_id)
 	return (int)syscall(SYS_membarrier, command, flags, cpu_id);
 }
 
-/* What stands against rseq mode; NULL: nothing. */
+/* Why rseq mode is not possible; NULL: it is. */
 static const char *cpu_rseq_obstacle(void)
 {
 	int commands;
@@ -38,7 +38,7 @@ static const char *cpu_rseq_obstacle(void)
 		return "this build has no sequences";
 	if (!tp_cpu_rseq_area)
 		return "glibc has not registered it";
-	/* glibc knows of the area whatever the kernel said; this is what the kernel said. */
+	/* glibc has the area even if the kernel refused to register it; then its cpu_id is < 0. */
 	if ((int)tp_cpu_id() < 0)
 		return "the kernel refused glibc's registration";
 	commands = cpu_membarrier(QUERY, 0, 0);
@@ -50,31 +50,32 @@ static const char *cpu_rseq_obstacle(void)
 static void cpu_mode_choose(void)
 {
 	const char *wish = secure_getenv("TIERPOOL_PERCPU");
-	bool asked, locked;
+	bool wants_rseq, wants_locked;
 	const char *obstacle;
 
-	asked = wish && !strcmp(wish, "rseq");
-	locked = wish && !strcmp(wish, "locked");
-	if (wish && *wish && !asked && !locked)
+	wants_rseq = wish && !strcmp(wish, "rseq");
+	wants_locked = wish && !strcmp(wish, "locked");
+	if (wish && *wish && !wants_rseq && !wants_locked)
 		fprintf(stderr, "tierpool: TIERPOOL_PERCPU=%s: not rseq or locked; ignored\n",
 			wish);
-	if (locked || (!TP_RSEQ_PROVEN && !asked))
+	if (wants_locked || (!TP_RSEQ_PROVEN && !wants_rseq))
 		return;
 	obstacle = cpu_rseq_obstacle();
 	if (!obstacle)
 		tp_cpu_rseq = tp_cpu_rseq_area;
-	else if (asked)
+	else if (wants_rseq)
 		fprintf(stderr, "tierpool: TIERPOOL_PERCPU=rseq: %s; locked\n", obstacle);
 }
 
-/* CPUs that a set of ours can name: no kernel is built for more (NR_CPUS, arch/x86/Kconfig). */
+/* CPUs that an affinity set here can name: no kernel has more (NR_CPUS, arch/x86/Kconfig). */
 #define SET_CPUS 8192
 #define WORD_CPUS (8 * sizeof(unsigned long))
 
 /*
- * Configured rather than online: a CPU that comes up later has its place already. Where the C
- * library can open no file that tells of them it counts those that this thread may use, which are
- * fewer: then the highest of these, and the one we are on, are counted in.
+ * CPUs that are configured, not only those online: one that comes up later has its entry already.
+ * If the C library cannot open the file that lists them, then it counts those that this thread may
+ * use, which may be fewer than their highest number. So the highest of these, and the one that the
+ * caller is on, are counted in.
  */
 static unsigned cpu_count_configured(void)
 {
@@ -119,7 +120,7 @@ int tp_cpu_fence(int cpu_id)
 		return 0;
 	if (!cpu_membarrier(FENCE_RSEQ, cpu_id == TP_CPU_ALL ? 0 : FLAG_CPU, cpu_id))
 		return 0;
-	/* A CPU that is not there runs nobody. */
+	/* A CPU that is not there runs no thread. */
 	return errno == ENXIO ? 0 : -errno;
 }
 
@@ -129,7 +130,7 @@ bool tp_cpu_visit(unsigned cpu_id, bool (*call)(void *context), void *context)
 	int error = errno;
 	bool result;
 
-	/* Not the C library's calls: musl's set is a fixed 1024. */
+	/* Not the C library's calls: musl's set is fixed at 1024 CPUs. */
 	if (cpu_id >= SET_CPUS || syscall(SYS_sched_getaffinity, 0, sizeof before, before) < 0)
 		return false;
 	only[cpu_id / WORD_CPUS] = 1UL << cpu_id % WORD_CPUS;

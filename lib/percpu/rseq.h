@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Restartable sequences: the three things that are done on the caller's CPU without an atomic
- * instruction. The contract; x86_64.h and aarch64.h implement it, none.h is for where there are
- * none.
+ * Restartable sequences: pop, push and store on the caller's CPU, without an atomic instruction.
+ * This is their contract. rseq_x86_64.h and rseq_aarch64.h implement it; rseq_none.h stands in
+ * where there are no sequences.
  *
- * A sequence is a few instructions that the kernel knows of. A thread that is preempted, migrated,
- * signalled or fenced inside of one does not go on there: it goes to the sequence's abort handler.
- * So what stands below happens whole, with its last store, the commit, or it never was; and it
- * happens while no other thread does anything on that CPU. Slots that were written before an abort
- * lie above the depth, where nobody looks.
+ * The kernel knows the instructions of a sequence. If a thread is preempted, migrated, signalled or
+ * fenced inside, then it goes on at the sequence's abort handler. So
+ *   - a sequence happens whole, with its last store, the commit, or not at all;
+ *   - no other thread runs on that CPU while it happens;
+ *   - slots that it wrote before an abort lie above the depth, where no thread looks.
  *
- * area is where the thread's rseq area is, from the thread pointer. A sequence reads its cpu_id and
- * writes its rseq_cs, and nothing else of it.
+ * area is the thread's rseq area, as an offset from the thread pointer. A sequence reads its cpu_id
+ * and writes its rseq_cs, and touches nothing else in it.
  *
- *   pop(base, count, at):
+ *   pop(base, count, stack_index):
  *           area.rseq_cs = this sequence
  *         start:
- *           cpu = area.cpu_id;              if cpu >= count: NULL   (also -1 and -2: not registered)
- *           stack = slab pointers at base + TP_VISIBLE_OFFSET [cpu] + at
+ *           cpu = area.cpu_id;              if cpu >= count: NULL   (so also -1, -2: none kept)
+ *           stack = slab pointers at base + TP_VISIBLE_OFFSET [cpu] + stack_index
  *           word = *stack;                  if depth(word) == 0: NULL
  *           item = stack[depth(word)]
  *           *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
- *         item, and whether it is odd: NULL, or the word is below zero now
+ *         item, and slow: there is no item, or the new word is below 0
  *         aborted:
- *           NULL
+ *           NULL, slow
  *
- *   push(base, count, at, item):
+ *   push(base, count, stack_index, item):
  *           area.rseq_cs = this sequence
  *         start:
  *           stack, word as above;           if room(word) == 0: false
@@ -35,15 +35,15 @@
  *         aborted:
  *           false
  *
- *   push_aged: the same, and before the commit
- *           the byte at stack + TP_AGES_OFFSET [depth(word) + 1] = 0    (the age of what lies there)
+ *   push_aged: as push, and before the commit
+ *           the byte at stack + TP_AGES_OFFSET [depth(word) + 1] = 0    (the age of that slot)
  *
- *   store(s): a batch that is pushed or popped, a word that is added to, a CPU that is shut. What
- *   is to happen was decided before, from what was seen; this makes it so if all is as it was seen.
+ *   store(s): pushes or pops a batch, changes a word, or hides a CPU's slab. The caller has decided
+ *   what to store from a word that it read before; the store happens only if nothing has changed.
  *           area.rseq_cs = this sequence
  *         start:
- *           if area.cpu_id != s.cpu: false
- *           if *s.gate != s.gated: false                  (the CPU shows its own slab)
+ *           if area.cpu_id != s.cpu_id: false
+ *           if *s.visible != s.slab: false                (the CPU does not show its own slab)
  *           if *s.target != s.expected: false
  *           s.to[0 ... s.count - 1] = s.from[...]
  *           *s.target = s.desired                                   <- commit
@@ -51,7 +51,8 @@
  *         aborted:
  *           false
  *
- * A commit is a release: whoever reads the word with acquire sees what was stored before it.
+ * A commit is a release. It pairs with each acquire load of the word, as in tp_stack_word: that
+ * reader sees what was stored before the commit.
  */
 #ifndef TP_RSEQ_H
 #define TP_RSEQ_H
@@ -61,42 +62,42 @@
 
 #include "percpu/word.h"
 
-/* Of the kernel's struct rseq (linux/rseq.h), in bytes: what is read, and what is written. */
+/* Offsets in the kernel's struct rseq (linux/rseq.h), bytes. A sequence reads one, writes one. */
 #define TP_RSEQ_CPU_ID 4
 #define TP_RSEQ_CS 8
 
 /*
- * How often a caller tries again after an abort. Under a debugger that steps, every pass aborts;
- * then the slow path is the way on. Sixteen, because an abort is rare (a thousand a second under a
- * 200 us timer), and the next pass a matter of nanoseconds.
+ * How often a caller tries a sequence before it takes the slow path. Aborts are rare, a thousand a
+ * second under a 200 us timer, and the next try takes nanoseconds. Under a debugger that steps,
+ * every try aborts.
  */
 #define TP_RSEQ_TRIES 16
 
 /*
- * Where the slab pointers are, one a CPU, behind the base that pop and push are given: there struct
- * tierpool has them, and a put knows nothing but its pool. A constant, so that no instruction adds
- * it.
+ * Where the slab pointers lie, one for each CPU: bytes behind the base that pop and push are given.
+ * struct tierpool has them there, because a put knows only its pool. A constant, so that no
+ * instruction adds it.
  */
 #define TP_VISIBLE_OFFSET 4608
 
-/* Of a stack with ages: bytes from its word to the age of slot 0, which there is none of. */
+/* A stack with ages: its slots; bytes from its word to the age of slot 0, which does not exist. */
 #define TP_AGES_SLOTS 63
 #define TP_AGES_OFFSET (8 * (1 + TP_AGES_SLOTS))
 
 struct tp_rseq_store {
 	uint64_t cpu_id;
-	uint64_t *const *visible;
+	uint64_t *const *visible; /* the CPU's slab pointer, which must be slab */
 	uint64_t *slab;
-	uint64_t *target;
+	uint64_t *target; /* must be expected, becomes desired */
 	uint64_t expected, desired;
-	uint64_t *to;
+	uint64_t *to; /* count pointers are copied here, before the commit */
 	const uint64_t *from;
 	uint64_t count;
 };
 
 /* clang-format off */
 
-/* The same, as operands of the assembly. */
+/* Its fields, as operands of the assembly. */
 #define TP_RSEQ_STORE_OFFSETS                                     \
 	[cpu_id] "i"(offsetof(struct tp_rseq_store, cpu_id)),           \
 	[visible] "i"(offsetof(struct tp_rseq_store, visible)),         \
@@ -109,8 +110,8 @@ struct tp_rseq_store {
 	[n] "i"(offsetof(struct tp_rseq_store, count))
 
 /*
- * The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look. Labels: 1
- * start, 2 after the commit, 3 the descriptor, 4 the abort handler.
+ * The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look for it. Labels:
+ * 1 start, 2 after the commit, 3 the descriptor, 4 the abort handler.
  */
 #define TP_RSEQ_DESCRIPTOR                         \
 	".pushsection __rseq_cs, \"aw\"\n\t"           \
@@ -127,7 +128,7 @@ struct tp_rseq_store {
 /* clang-format on */
 
 #if defined(__SANITIZE_THREAD__)
-#define TP_NO_RSEQ /* it does not see into them, and would report each buffer that moves */
+#define TP_NO_RSEQ /* TSan does not see into sequences: it would report each buffer that moves */
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define TP_NO_RSEQ
@@ -135,8 +136,8 @@ struct tp_rseq_store {
 #endif
 
 /*
- * Whether there are any; and PROVEN: whether they are used by themselves, or only when
- * TIERPOOL_PERCPU=rseq asks for them.
+ * PRESENT: whether this build has sequences. PROVEN: whether they are the default; if not, they
+ * are used only if TIERPOOL_PERCPU=rseq asks for them.
  */
 #if defined(__x86_64__) && defined(__LP64__) && !defined(TP_NO_RSEQ)
 #define TP_RSEQ_PRESENT 1

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sequences of sequence.h for aarch64, each under its pseudocode.
+ * The sequences of rseq.h for aarch64, each under its pseudocode.
  *
- * Stores are no releases here, and loads may pass each other. So the commit is stlr; what is loaded
- * after a slab pointer is found through it, by address, and where it is not, the pointer is read by
- * ldar.
+ * A plain store is no release on aarch64, and loads may pass each other. So the commit is stlr. In
+ * pop and push all later loads depend on the slab pointer by address; in store they do not, so
+ * there it is loaded by ldar.
  *
- * A conditional branch reaches 1 MiB, and the next section need not be that near: they all stay
- * within theirs. So what comes of a sequence is told by a register, and not by a label of C's. A
- * plain b reaches 128 MiB, or the linker leads it on through x16 and x17, which are scratch here
- * anyway.
+ * A conditional branch reaches 1 MiB, and the next section may be farther away: so each stays
+ * within its section, and a sequence gives its result in a register, not by a jump to a C label. A
+ * plain b reaches 128 MiB; farther, the linker routes it through x16 and x17, which are scratch.
  *
- * Labels beside those of TP_RSEQ_DESCRIPTOR: 5 not done; 7 a delay that is injected, 8 and 9
- * the copying of a store.
+ * Labels besides those of TP_RSEQ_DESCRIPTOR: 5 not done, 7 an injected delay, 8 and 9 the copy in
+ * a store.
  */
 #ifndef TP_RSEQ_AARCH64_H
 #define TP_RSEQ_AARCH64_H
@@ -25,9 +24,9 @@
 /* clang-format off */
 
 /*
- * The abort handler, behind the signature that the kernel asks for, an instruction that traps. In a
- * section of its own: next to cold code it might come to lie within a sequence that was inlined
- * there.
+ * The abort handler, behind the signature that the kernel asks for, an instruction that traps. It
+ * has a section of its own, because next to cold code it could lie within a sequence that is
+ * inlined there.
  */
 #define TP_RSEQ_ABORT(what)                        \
 	".pushsection __rseq_abort, \"ax\"\n\t"        \
@@ -43,7 +42,7 @@
 	"str x16, [%[area], %[cs]]\n"                  \
 	"1:\n\t"
 
-/* cpu = area.cpu_id; beyond the table: to 2. x16 = slab of the CPU + at. */
+/* cpu = area.cpu_id, or to 2 if cpu >= count. x16 becomes stack. */
 #define TP_RSEQ_STACK                              \
 	"ldr w16, [%[area], %[id]]\n\t"                \
 	"cmp w16, %w[count]\n\t"                       \
@@ -70,7 +69,7 @@
  * item = stack[depth(word)]
  * *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
  *
- * Odd is a word below zero, which it also is on the ways out without an item.
+ * slow: the word is below 0, as it is on each exit without an item.
  */
 static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count, unsigned stack_index,
 	uint64_t *after, bool *slow)
@@ -148,7 +147,7 @@ static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count
 static inline bool tp_rseq_push(
 	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
-	uint64_t room = 0; /* there was some, and so it is pushed */
+	uint64_t room = 0; /* the word's room; not 0: the item is pushed */
 
 	__asm__ volatile(
 		TP_RSEQ_PUSH_WITH("")
@@ -158,7 +157,7 @@ static inline bool tp_rseq_push(
 	return room;
 }
 
-/* The same, and ages[depth(word) + 1] = 0 before. */
+/* As push, and ages[depth(word) + 1] = 0 before the commit. */
 static inline bool tp_rseq_push_aged(
 	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
@@ -174,7 +173,7 @@ static inline bool tp_rseq_push_aged(
 }
 
 /*
- * if area.cpu_id != s.cpu or *s.gate != s.gated or *s.target != s.expected: false
+ * if area.cpu_id != s.cpu_id or *s.visible != s.slab or *s.target != s.expected: false
  * s.to[0 ... s.count - 1] = s.from[...]
  * *s.target = s.desired                                   <- commit
  */
@@ -190,7 +189,7 @@ static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)
 		"cmp x16, x17\n\t"
 		"b.ne 5f\n\t"
 		"ldr x16, [%[s], %[visible]]\n\t"
-		"ldar x16, [x16]\n\t" /* what is loaded below does not depend on it */
+		"ldar x16, [x16]\n\t" /* acquire: the loads below do not depend on it */
 		"ldr x17, [%[s], %[slab]]\n\t"
 		"cmp x16, x17\n\t"
 		"b.ne 5f\n\t"

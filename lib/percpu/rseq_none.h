@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For architectures without sequences, and for TSan: never called, since the mode is locked there.
+ * For architectures without sequences, and for TSan. The mode is locked there, so these functions
+ * are never called.
  */
 #ifndef TP_RSEQ_NONE_H
 #define TP_RSEQ_NONE_H

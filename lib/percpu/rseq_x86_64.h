@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sequences of sequence.h for x86-64, each under its pseudocode. The rseq area is reached
- * through %fs, which is the thread pointer. Every store is a release here.
+ * The sequences of rseq.h for x86-64, each under its pseudocode. The rseq area is reached through
+ * %fs, which is the thread pointer. On x86-64 every store is a release.
  *
- * Labels beside those of TP_RSEQ_DESCRIPTOR: 7 a delay that is injected, 8 and 9 the copying of
- * a store. 4 is also the way out of a pop that finds nothing.
+ * Labels besides those of TP_RSEQ_DESCRIPTOR: 7 an injected delay, 8 and 9 the copy in a store. A
+ * pop that finds nothing leaves through 4 too.
  */
 #ifndef TP_RSEQ_X86_64_H
 #define TP_RSEQ_X86_64_H
@@ -17,9 +17,9 @@
 /* clang-format off */
 
 /*
- * The abort handler, behind the signature that the kernel asks for, inside an instruction that
- * traps. In a section of its own: next to cold code it might come to lie within a sequence that was
- * inlined there.
+ * The abort handler, behind the signature that the kernel asks for, which is part of an instruction
+ * that traps. It has a section of its own, because next to cold code it could lie within a sequence
+ * that is inlined there.
  */
 #define TP_RSEQ_ABORT(what)                        \
 	".pushsection __rseq_abort, \"ax\"\n\t"        \
@@ -28,13 +28,13 @@
 	"4:\n\t" what "\n\t"                           \
 	".popsection\n\t"
 
-/* area.rseq_cs = this sequence; start. By way of a register. */
+/* area.rseq_cs = this sequence; start. Uses a register. */
 #define TP_RSEQ_BEGIN(register)                            \
 	"leaq 3b(%%rip), " register "\n\t"                     \
 	"movq " register ", %%fs:%c[cs](%[area])\n"            \
 	"1:\n\t"
 
-/* cpu = area.cpu_id; beyond the table: to the label. The register is the slab of the CPU + at. */
+/* cpu = area.cpu_id, or to the label if cpu >= count. The register becomes stack. */
 #define TP_RSEQ_STACK(low_half, register, beyond)          \
 	"movl %%fs:%c[id](%[area]), " low_half "\n\t"          \
 	"cmpl %[count], " low_half "\n\t"                      \
@@ -59,7 +59,7 @@
  * item = stack[depth(word)]
  * *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
  *
- * Odd is the sign flag: that of the word's last sum, and what the way out without an item sets.
+ * slow is the sign flag: that of the sum in word, or, without an item, that of the orl.
  */
 static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count, unsigned stack_index,
 	uint64_t *after, bool *slow)
@@ -148,7 +148,7 @@ slow:
 	return false;
 }
 
-/* The same, and ages[depth(word) + 1] = 0 before. */
+/* As push, and ages[depth(word) + 1] = 0 before the commit. */
 static inline bool tp_rseq_push_aged(
 	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
 {
@@ -164,7 +164,7 @@ slow:
 }
 
 /*
- * if area.cpu_id != s.cpu or *s.gate != s.gated or *s.target != s.expected: false
+ * if area.cpu_id != s.cpu_id or *s.visible != s.slab or *s.target != s.expected: false
  * s.to[0 ... s.count - 1] = s.from[...]
  * *s.target = s.desired                                   <- commit
  */

@@ -5,15 +5,18 @@
 
 #include "base/inject.h"
 
-/* What the sequences are given. */
+/* The base that the sequences are given. */
 static const void *stack_base(const struct tp_cpus *cpus)
 {
 	return (const void *)((uintptr_t)cpus->visible - TP_VISIBLE_OFFSET);
 }
 
-/* ---- rseq mode: tried again after an abort ---- */
+/* ---- rseq mode: tries again after an abort ---- */
 
-/* The word that the caller's CPU shows; 0 also where it is stopped or none of ours. */
+/*
+ * The word that the caller's CPU shows; 0 if the CPU is stopped or beyond the table. Relaxed: it
+ * decides only whether to try again; the sequence reads the word itself.
+ */
 static uint64_t stack_own_word(const struct tp_cpus *cpus, unsigned stack_index)
 {
 	unsigned cpu_id = tp_cpu_id();
@@ -29,7 +32,7 @@ tp_outline void *tp_stack_pop_rseq(
 	void *item = NULL;
 	bool slow;
 
-	/* What there was for the taking and was not taken was aborted. */
+	/* If there is a pointer and the pop took none, then the pop was aborted. */
 	for (unsigned tries = 0; tries < TP_RSEQ_TRIES && !item; tries++) {
 		if (!tp_word_depth(stack_own_word(cpus, stack_index)))
 			break;
@@ -56,16 +59,17 @@ tp_outline bool tp_stack_push_rseq(
 
 /* ---- changes of the caller's CPU ---- */
 
-/* A change that was decided upon, and how to count it. */
+/* A change that is decided, and how to count it. */
 struct stack_plan {
 	struct tp_word_change change;
 	uint64_t *stack;
-	int moved; /* pointers in, or out where it is negative */
+	int moved; /* pointers in; below 0: out */
 };
 
 static struct stack_plan stack_plan_make(
 	uint64_t *stack, tp_word_decide *decide, const void *context)
 {
+	/* Relaxed: the lock is held, or the sequence compares and finds that the word is stale. */
 	struct stack_plan plan = {.stack = stack, .change.before = tp_load_relaxed(stack)};
 
 	plan.change.after = decide(plan.change.before, context);
@@ -73,7 +77,7 @@ static struct stack_plan stack_plan_make(
 	return plan;
 }
 
-/* The order of these, and of the commit between them: see "Counting" in stack.h. */
+/* Their order, with the commit between them: see "Counting" in stack.h. */
 static void stack_count_before(struct tp_cpu *cpu, const struct stack_plan *plan)
 {
 	if (plan->moved > 0)
@@ -98,7 +102,7 @@ static void stack_count_after(struct tp_cpu *cpu, const struct stack_plan *plan)
 		tp_add_release(&cpu->armed, (uint64_t)armed);
 }
 
-/* Where the pointers come from and where they go: the topmost slots of the larger stack. */
+/* The copy between items and the slots that only the deeper of the two states has. */
 static void stack_plan_copy(const struct stack_plan *plan, void **items, struct tp_rseq_store *copy)
 {
 	uint64_t *outside = (uint64_t *)(void *)items;
@@ -141,7 +145,10 @@ struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack
 	for (unsigned tries = 0; tries < TP_RSEQ_TRIES; tries++) {
 		unsigned cpu_id = tp_cpu_id();
 		struct tp_cpu *cpu = &cpus->cpu[cpu_id < cpus->count ? cpu_id : 0];
-		/* Acquire: pairs with the release of install; the slab is seen zeroed. */
+		/*
+		 * Acquire: pairs with the release in tp_cpu_install; the slab is seen zeroed.
+		 * Relaxed, of visible below: the sequence reads it again.
+		 */
 		uint64_t *slab = tp_load_acquire(&cpu->slab);
 		struct tp_rseq_store store = {
 			.cpu_id = cpu_id, .visible = cpu->visible, .slab = slab};
@@ -192,8 +199,8 @@ static struct tp_word_change stack_careless_arm(
 static unsigned stack_gap_draw(struct tp_cpu *cpu, unsigned mean)
 {
 	/*
-	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: a number that
-	 * two threads draw from one door at once is no less random.
+	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: the order in
+	 * which two threads draw from one CPU's numbers does not matter.
 	 */
 	uint64_t random = tp_add_relaxed(&cpu->random, UINT64_C(0x9e3779b97f4a7c15));
 
@@ -220,7 +227,7 @@ void tp_stack_move_in(struct tp_cpu *cpu, uint64_t *stack, void *item)
 {
 	uint64_t word = tp_load_relaxed(stack);
 
-	/* The orders here and below: see "Counting" in stack.h; partner: tp_stack_count. */
+	/* Relaxed, here and below: the stopper owns the word. See "Counting" in stack.h. */
 	tp_add_relaxed(&cpu->moved_in, 1u);
 	stack[tp_word_depth(word) + 1] = (uintptr_t)item;
 	tp_point(TP_POINT_MOVE);
@@ -253,19 +260,20 @@ void tp_stack_room_set(uint64_t *stack, unsigned room)
 void tp_stack_shorten(struct tp_cpu *cpu, uint64_t *stack, unsigned mean)
 {
 	uint64_t word = tp_load_relaxed(stack);
-	/* The strike is the pop that finds a countdown of 0. */
-	int64_t too_many = tp_word_countdown(word) + 1 - (int64_t)stack_gap_draw(cpu, mean);
+	/* The pop that finds a countdown of 0 expires: a gap of n is a countdown of n - 1. */
+	int64_t excess = tp_word_countdown(word) + 1 - (int64_t)stack_gap_draw(cpu, mean);
 
-	if (too_many <= 0)
+	if (excess <= 0)
 		return;
-	tp_add_relaxed(&cpu->skipped, (uint64_t)too_many);
-	tp_store_release(stack, word - (uint64_t)too_many * TP_WORD_COUNTDOWN);
+	tp_add_relaxed(&cpu->skipped, (uint64_t)excess);
+	tp_store_release(stack, word - (uint64_t)excess * TP_WORD_COUNTDOWN);
 }
 
 /* ---- counting ---- */
 
 uint64_t tp_stack_word(const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack_index)
 {
+	/* Acquire: pairs with tp_cpu_install for the slab, with each commit for the word. */
 	const uint64_t *slab = tp_load_acquire(&cpus->cpu[cpu_id].slab);
 
 	return slab ? tp_load_acquire(&slab[stack_index]) : 0;
@@ -275,7 +283,7 @@ struct tp_stack_counts tp_stack_count_on(
 	const struct tp_cpus *cpus, unsigned cpu_id, const uint16_t *stack_index, unsigned stacks)
 {
 	const struct tp_cpu *cpu = &cpus->cpu[cpu_id];
-	/* Acquire: the words that these counted are seen below, or newer ones. */
+	/* Acquire: pairs with the adds after a word's store; it, or a newer, is seen below. */
 	struct tp_stack_counts sum = {.pops = (int64_t)tp_load_acquire(&cpu->armed),
 		.pushes = (int64_t)tp_load_acquire(&cpu->moved_out)};
 
@@ -285,7 +293,7 @@ struct tp_stack_counts tp_stack_count_on(
 		sum.pops -= tp_word_countdown(word);
 		sum.pushes += tp_word_depth(word);
 	}
-	/* After the words, whose acquire keeps them there: what they hold is counted in. */
+	/* The acquire of the words keeps these loads after them: all that a word holds is in. */
 	sum.pops -= (int64_t)tp_load_relaxed(&cpu->skipped);
 	sum.pushes += sum.pops - (int64_t)tp_load_relaxed(&cpu->moved_in);
 	return sum;

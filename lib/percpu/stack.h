@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Per-CPU stacks of pointers: one stack for each tier and CPU, all stacks of a CPU in one slab.
- * Owns what each word counts, and the way in and out in both modes; whose a slab is at the moment,
- * stop.h says. Knows neither buffers nor bytes.
+ * Owns their words (percpu/word.h), and pop, push and change in both modes. Who owns a slab at the
+ * moment is in stop.h. Knows neither buffers nor bytes.
  *
- * The word of a stack, 64 bits: depth 12 | room 12 | countdown 40 (signed). depth pointers lie in
- * the stack, room more may be pushed. One store commits the stack, the lease (depth + room is what
- * the tier has leased on this CPU) and the count of pops together, so that a reader never sees one
- * without the others, and an abort leaves all three true. A pop that leaves the countdown negative
- * is a strike: its caller arms the countdown again.
+ * One store of the word commits the stack, its lease (depth + room) and the count of pops together:
+ * a reader never sees one without the others, and an abort leaves all three true. If a pop leaves
+ * the countdown below 0, the countdown has expired, and the caller arms it again.
  *
- * A stack may have ages: a byte for each of its TP_AGES_SLOTS slots, set to 0 by the push that
- * fills the slot. Who stopped the CPU reads and writes them too.
+ * A stack may have ages: a byte for each of its TP_AGES_SLOTS slots. The push that fills a slot
+ * sets its age to 0; a stopper of the CPU reads and writes it too.
  *
- * A pointer in a slot belongs to the cache from the store of the word that counts it until the
- * store of a word that does not. Readers that only count may load words at any time.
+ * A pointer in a slot belongs to the stack from the store of a word that counts it to the store of
+ * a word that does not. Words may be loaded by anyone at any time.
  *
- * Counting, without a shared word on the fast path; of each CPU
- *   pops   = armed - skipped - sum of countdowns
- *   pushes = pops + sum of depths - moved in + moved out
- * where skipped is by how much countdowns were shortened, and "moved" are pointers that came and
- * went otherwise than by pop and push. Writers store the word first and then add to armed and moved
- * out, but add to skipped and moved in before they store the word; the reader (tp_stack_count)
- * looks in the opposite order; so each store of a word is a release.
- * So a reading is never above the truth, and may be clamped to grow without ever becoming wrong.
+ * Counting needs no shared word on the fast path. For each CPU
+ *
+ *   pops   == armed - skipped - sum of countdowns
+ *   pushes == pops + sum of depths - moved_in + moved_out
+ *
+ *   skipped              pops by which countdowns were shortened
+ *   moved_in, moved_out  pointers that came and went, but not by push and pop
+ *
+ *   a writer:  adds to skipped, moved_in;   stores the word;  adds to armed, moved_out
+ *   a reader:  loads armed, moved_out;      loads the words;  loads skipped, moved_in
+ *
+ * The writer's second and third step are releases, the reader's first and second are acquires. So a
+ * reading is never above the truth, and may be clamped to grow without becoming wrong.
  */
 #ifndef TP_STACK_H
 #define TP_STACK_H
@@ -36,6 +39,7 @@
 #include "percpu/cpu.h"
 #include "percpu/stop.h"
 
+/* In locked mode a word belongs to the holder of the CPU's lock: so its loads are relaxed. */
 static inline void *tp_stack_pop_locked(
 	const struct tp_cpus *cpus, unsigned stack_index, uint64_t *after)
 {
@@ -58,7 +62,7 @@ static inline void *tp_stack_pop_locked(
 	return item;
 }
 
-/* The ages of a stack that has them; that of slot 0 is nobody's. */
+/* The ages of a stack that has them, by slot; there is no slot 0. */
 static inline uint8_t *tp_stack_ages(uint64_t *stack)
 {
 	return (uint8_t *)stack + TP_AGES_OFFSET;
@@ -86,14 +90,16 @@ static inline bool tp_stack_push_locked(
 	return pushed;
 }
 
-/* In rseq mode, and again after an abort. */
+/* Pop and push in rseq mode; they try again after an abort. */
 void *tp_stack_pop_rseq(const struct tp_cpus *cpus, unsigned stack_index, uint64_t *after);
 bool tp_stack_push_rseq(const struct tp_cpus *cpus, unsigned stack_index, void *item, bool aged);
 
 /*
- * Takes the top of a stack of the caller's CPU; the pointer is the caller's, the room it leaves the
- * stack's. at: index of the stack's word in the slab. NULL: nothing there. *after: the word; below
- * zero, as a signed number, where the pop was a strike.
+ * Pops from a stack of the caller's CPU. stack_index: of the stack's word in the slab.
+ *
+ * After:   the pointer is the caller's; the room that it leaves is the stack's. *after is the new
+ *          word: below 0, as a signed number, if the countdown has expired.
+ * Returns: the pointer; NULL: none there, and *after means nothing.
  */
 static inline void *tp_stack_pop(const struct tp_cpus *cpus, unsigned stack_index, uint64_t *after)
 {
@@ -101,29 +107,29 @@ static inline void *tp_stack_pop(const struct tp_cpus *cpus, unsigned stack_inde
 			   : tp_stack_pop_locked(cpus, stack_index, after);
 }
 
-/* Gives a pointer to a stack. False: no room, and the pointer is still the caller's. */
+/* Pushes a pointer on the caller's CPU. False: no room, and the pointer is still the caller's. */
 static inline bool tp_stack_push(const struct tp_cpus *cpus, unsigned stack_index, void *item)
 {
 	return tp_cpu_rseq ? tp_stack_push_rseq(cpus, stack_index, item, false)
 			   : tp_stack_push_locked(cpus, stack_index, item, false);
 }
 
-/* The same, to a stack with ages: the pointer's is 0. */
+/* The same on a stack with ages: that of the pointer becomes 0. */
 static inline bool tp_stack_push_aged(const struct tp_cpus *cpus, unsigned stack_index, void *item)
 {
 	return tp_cpu_rseq ? tp_stack_push_rseq(cpus, stack_index, item, true)
 			   : tp_stack_push_locked(cpus, stack_index, item, true);
 }
 
-/* What the fast path has to know, settled before the first pool: in one line. */
+/* All that the fast path has to know, in one cache line. Written before the first pool is made. */
 struct tp_fast {
 	ptrdiff_t rseq; /* tp_cpu_rseq; 0: there is no fast path */
 	unsigned cpus;  /* tp_cpu_count() */
 } __attribute__((aligned(TP_LINE)));
 
 /*
- * Pop and push in rseq mode, in one try, of doors for all CPUs whose slab pointers are TP_VISIBLE_OFFSET
- * behind base. *odd: no pointer, or a strike.
+ * Pop and push in rseq mode, one try each. base: TP_VISIBLE_OFFSET behind it lie the slab pointers
+ * of all CPUs. *slow: there is no pointer, or the countdown has expired.
  */
 static inline void *tp_stack_pop_fast(
 	const struct tp_fast *fast, const void *base, unsigned stack_index, bool *slow)
@@ -146,45 +152,48 @@ static inline bool tp_stack_push_aged_fast(
 }
 
 /*
- * What tp_stack_change is to make of a word; the same word: nothing. A greater depth takes the
- * pointers that are more from items, a smaller one gives them there. Called again when the word has
- * changed meanwhile, and so without effects of its own.
+ * Returns the word that tp_stack_change is to store; the same word: change nothing. If the depth
+ * grows, pointers are taken from items; if it shrinks, they are copied there. It is called again if
+ * the word has changed meanwhile, so it must have no other effect.
  */
 typedef uint64_t tp_word_decide(uint64_t word, const void *context);
 
 struct tp_word_change {
-	uint64_t before, after; /* equal: nothing was done */
+	uint64_t before, after; /* equal: nothing was changed */
 };
 
 /*
- * Changes a stack of the caller's CPU without stopping it: a batch pushed or popped, room added,
- * the countdown armed, in one commit. In items the last is the top; what stands in it after nothing
- * was done means nothing. Nothing is done where the CPU has no slab, is stopped, or never holds
- * still.
+ * Changes a stack of the caller's CPU without stopping it: pushes or pops a batch, adds room, arms
+ * the countdown, all in one commit. Nothing is changed if the CPU has no slab or is stopped, or if
+ * all tries fail.
+ *
+ * items: the last one is the top. If nothing was changed, its content has no meaning.
  */
 struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack_index,
 	tp_word_decide *decide, const void *context, void **items);
 
-/* On a stack of a stopped CPU: puts a pointer that comes with its lease on top. */
+/* On a stopped CPU: puts a pointer, which comes with its lease, on top of a stack. */
 void tp_stack_move_in(struct tp_cpu *cpu, uint64_t *stack, void *item);
 
-/* On a stack of a stopped CPU: takes the one in a slot, 1 to depth, out, with its lease. */
+/* On a stopped CPU: takes the pointer in a slot, 1 to depth, out of a stack, with its lease. */
 void *tp_stack_move_out(struct tp_cpu *cpu, uint64_t *stack, unsigned slot);
 
-/* On a stack of a stopped CPU: changes the room, whose lease the caller brings or takes. */
+/* On a stopped CPU: sets the room of a stack. The caller brings or takes the lease for it. */
 void tp_stack_room_set(uint64_t *stack, unsigned room);
 
 /*
- * On a stack of a stopped CPU: brings the next strike nearer, to a random gap of 1 to 2 * mean - 1
- * pops away, if it is further than that.
+ * On a stopped CPU: shortens the countdown of a stack to a random gap, 1 to 2 * mean - 1 pops, if
+ * it is longer.
  */
 void tp_stack_shorten(struct tp_cpu *cpu, uint64_t *stack, unsigned mean);
 
 /*
- * After a strike: arms the countdown of a stack of the caller's CPU, if it is below zero, so that
- * the next strike is a random gap of 1 to 2 * mean - 1 pops away. Random, because a fixed gap falls
- * into step with loops. The thread may have moved since the strike: then it arms what it finds
- * where it is, and the stack that struck will strike again. The gap; 0: nothing was armed.
+ * Arms the countdown of a stack of the caller's CPU, if it has expired: it expires again after a
+ * random gap of 1 to 2 * mean - 1 pops. Random, because a fixed gap falls into step with loops. If
+ * the thread has migrated since its pop, then this is the stack of its new CPU, and the countdown
+ * on the old one stays expired: the next pop there sees it.
+ *
+ * Returns: the gap; 0: nothing was armed.
  */
 unsigned tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned mean);
 
@@ -193,16 +202,15 @@ struct tp_stack_counts {
 };
 
 /*
- * A CPU's, or all CPUs', pops and pushes over the stacks at at[0 … stacks - 1]. Never above the
- * truth, and below zero where a reading falls into the middle of an arming; exact when no call is
- * under way.
+ * Pops and pushes of one CPU, or of all CPUs, over the stacks at stack_index[0 … stacks - 1]. Never
+ * above the truth; exact if no call is under way; may be below 0 while a countdown is being armed.
  */
 struct tp_stack_counts tp_stack_count_on(
 	const struct tp_cpus *cpus, unsigned cpu_id, const uint16_t *stack_index, unsigned stacks);
 struct tp_stack_counts tp_stack_count(
 	const struct tp_cpus *cpus, const uint16_t *stack_index, unsigned stacks);
 
-/* A word, read by anyone; 0 where the CPU has no slab. */
+/* The word of a CPU's stack, as of some moment; 0 if the CPU has no slab. */
 uint64_t tp_stack_word(const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack_index);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "base/inject.h"
 
-/* One for the process: all zero, and not to be written. MAP_FAILED: none could be had. */
+/* One for the process: all 0, and not writable. MAP_FAILED: it could not be mapped. */
 static uint64_t *empty_slab;
 
 static void stop_empty_slab_map(void)
@@ -48,8 +48,8 @@ tp_cold struct tp_cpu *tp_cpus_enter_other(const struct tp_cpus *cpus, unsigned 
 /* ---- stopping ---- */
 
 /*
- * With the lock, which in locked mode is all it takes; in rseq mode on the CPU itself: shows the
- * closed slab there. False: we are not on it.
+ * With the lock, and in rseq mode on the CPU itself: shows the empty slab there. In locked mode the
+ * lock is enough. False: the caller is not on that CPU, or each try aborted.
  */
 static bool stop_hide_own(struct tp_cpu *cpu, unsigned cpu_id)
 {
@@ -61,6 +61,7 @@ static bool stop_hide_own(struct tp_cpu *cpu, unsigned cpu_id)
 		.desired = (uintptr_t)empty_slab};
 
 	if (!tp_cpu_rseq) {
+		/* Relaxed: in locked mode only holders of the lock read it. */
 		tp_store_relaxed(cpu->visible, empty_slab);
 		return true;
 	}
@@ -85,6 +86,7 @@ static bool stop_hide_as_visitor(void *context)
 static bool stop_fence(struct tp_cpus *cpus, int cpu_id)
 {
 	if (tp_cpu_fence(cpu_id)) {
+		/* Relaxed: a stopper that does not see it asks for a fence, and is refused too. */
 		tp_store_relaxed(&cpus->fence_lost, 1u);
 		return false;
 	}
@@ -92,27 +94,25 @@ static bool stop_fence(struct tp_cpus *cpus, int cpu_id)
 	return true;
 }
 
-/*
- * With the lock: shows the closed slab, and fences. False: refused, and the CPU's slab is its own.
- */
+/* With the lock: shows the empty slab, and fences. False: refused; the slab is the CPU's own. */
 static bool stop_hide_fenced(struct tp_cpus *cpus, struct tp_cpu *cpu, unsigned cpu_id)
 {
 	if (tp_load_relaxed(&cpus->fence_lost))
 		return false;
 	/*
 	 * Relaxed: the fence is a full barrier on both CPUs. A thread that enters a sequence there
-	 * after it sees the closed slab; one that entered before it aborts.
+	 * after the fence sees the empty slab; one that entered before it aborts.
 	 */
 	tp_store_relaxed(cpu->visible, empty_slab);
 	tp_point(TP_POINT_HIDDEN);
 	if (stop_fence(cpus, (int)cpu_id))
 		return true;
-	/* Nothing was done to the slab: it is as whole as if it had never been hidden. */
+	/* The slab was not touched while it was hidden, so it may be shown again. */
 	tp_store_release(cpu->visible, cpu->slab);
 	return false;
 }
 
-/* With the lock: makes the slab of a CPU that has one the caller's. */
+/* With the lock of a CPU that has a slab: makes the slab the caller's. */
 static bool stop_hide(struct tp_cpus *cpus, struct tp_cpu *cpu, unsigned cpu_id)
 {
 	struct stop_visit visit = {cpu, cpu_id};
@@ -126,7 +126,7 @@ static bool stop_is_possible(const struct tp_cpu *cpu)
 	return cpu->slab && !cpu->closed;
 }
 
-/* With the lock, which is given back where the CPU cannot be stopped. */
+/* With the lock, which it gives back if the CPU cannot be stopped. */
 static struct tp_cpu *stop_locked(struct tp_cpus *cpus, unsigned cpu_id)
 {
 	struct tp_cpu *cpu = &cpus->cpu[cpu_id];
@@ -157,7 +157,7 @@ struct tp_cpu *tp_cpus_stop_own(struct tp_cpus *cpus)
 
 	if (!tp_spinlock_try(&cpu->lock))
 		return NULL;
-	/* We may have moved since we asked which CPU it is: then it is not ours to stop. */
+	/* The caller may have migrated since cpu_id was read: then stop_hide_own fails. */
 	if (stop_is_possible(cpu) && stop_hide_own(cpu, cpu_id)) {
 		tp_point(TP_POINT_STOPPED);
 		return cpu;
@@ -170,8 +170,8 @@ void tp_cpu_start(struct tp_cpu *cpu)
 {
 	tp_point(TP_POINT_START);
 	/*
-	 * Release: whoever sees the slab shown finds in it what the stopper left. Partner: the
-	 * sequence's load of the slab pointer, on which all its other loads depend.
+	 * Release: a thread that sees this slab pointer sees what the stopper left in the slab.
+	 * Partner: the sequence's load of the slab pointer, on which all its other loads depend.
 	 */
 	if (stop_is_possible(cpu))
 		tp_store_release(cpu->visible, cpu->slab);
@@ -184,8 +184,8 @@ bool tp_cpu_is_stopped(const struct tp_cpu *cpu)
 }
 
 /*
- * With all locks: each CPU for itself, where one fence for all was refused. Whether all are
- * stopped.
+ * With all locks, after one fence for all was refused: stops each CPU by itself. Returns whether
+ * all are stopped.
  */
 static bool stop_hide_each(struct tp_cpus *cpus)
 {
@@ -208,7 +208,7 @@ bool tp_cpus_stop_all(struct tp_cpus *cpus)
 	tp_cpus_lock(cpus);
 	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
 		if (stop_is_possible(&cpus->cpu[cpu_id]))
-			/* As in stop_hide_fenced; one fence for all. */
+			/* Relaxed: as in stop_hide_fenced, with one fence for all. */
 			tp_store_relaxed(&cpus->visible[cpu_id], empty_slab);
 	tp_point(TP_POINT_HIDDEN);
 	return !tp_cpu_rseq ||
@@ -224,7 +224,7 @@ void tp_cpus_start_all(struct tp_cpus *cpus)
 
 void tp_cpus_lock(struct tp_cpus *cpus)
 {
-	/* In one order, so that two who want all do not wait for each other. */
+	/* In one order, so that two threads that take all do not wait for each other. */
 	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
 		tp_spinlock_lock(&cpus->cpu[cpu_id].lock);
 }
@@ -250,9 +250,10 @@ struct tp_cpu *tp_cpus_claim(struct tp_cpus *cpus, unsigned cpu_id)
 
 void tp_cpu_install(struct tp_cpu *cpu, uint64_t *slab)
 {
-	/* Release: pairs with the acquires of home; a reader sees the slab zeroed. */
+	/* Release: pairs with each acquire of slab; a reader sees the slab zeroed. */
 	tp_store_release(&cpu->slab, slab);
 	tp_point(TP_POINT_INSTALL);
+	/* Release: pairs with the sequence's load of the slab pointer, as in tp_cpu_start. */
 	tp_store_release(cpu->visible, slab);
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
 		tp_spinlock_unlock(&cpu->lock);
@@ -264,7 +265,8 @@ void tp_cpus_close_all(struct tp_cpus *cpus)
 		struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
 		/*
-		 * Where a CPU could not be stopped a push may slip in here, and its buffer be lost.
+		 * On a CPU that could not be stopped a push may still commit. What it pushes stays
+		 * in the slab and is lost.
 		 */
 		tp_store_release(cpu->visible, empty_slab);
 		tp_store_relaxed(&cpu->closed, 1u);
