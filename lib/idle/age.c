@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What ticks do to idle buffers: those of age 1 go, those of age 0 are of age 1 now.
+ * What a tick does to a pool's idle buffers: age 1 ages out, age 0 becomes age 1. Owns the size of
+ * a piece of that. When it is done, and on which CPU, is decay.h's.
  */
 #include "idle/idle.h"
 
@@ -8,9 +9,8 @@
 #include "memory/bufstate.h"
 
 /*
- * A piece of a tick that nobody asked for: slots that are looked at on one CPU, but for the end of
- * the last stack; and what is freed, but one buffer at least. Ten microseconds or so; freeing 2 MiB
- * of mappings takes libc a hundred.
+ * A piece of a tick: slots of one CPU, and the rest of the last stack; what is freed, but at least
+ * one buffer. Ten microseconds or so.
  */
 #define PIECE_SLOTS 64
 #define PIECE_BUFFERS 64
@@ -18,11 +18,11 @@
 
 struct ageing {
 	struct tp_tiers *tiers;
-	size_t piece; /* slots to look at, and then no further tier */
-	struct tp_buflist gone;
+	size_t slots_most; /* after so many slots no further tier is begun */
+	struct tp_buflist aged_out;
 };
 
-/* Buffers of age 1 go, those of age 0 are of age 1 now, and half of the room goes. */
+/* Ages a stopped CPU's stack of a tier by one tick, and gives up half of its room. */
 static void age_stack(struct ageing *ageing, struct tp_cpu *cpu, unsigned tier)
 {
 	uint64_t *stack = tp_tiers_stack(ageing->tiers, cpu, tier);
@@ -32,7 +32,7 @@ static void age_stack(struct ageing *ageing, struct tp_cpu *cpu, unsigned tier)
 		tierpool_buf *b = (tierpool_buf *)(uintptr_t)stack[slot];
 
 		if (tp_bufstate_age(b)) {
-			tp_buflist_push(&ageing->gone, tp_stack_move_out(cpu, stack, slot));
+			tp_buflist_push(&ageing->aged_out, tp_stack_move_out(cpu, stack, slot));
 		} else {
 			tp_bufstate_age_set(b, 1);
 			slot++;
@@ -42,14 +42,14 @@ static void age_stack(struct ageing *ageing, struct tp_cpu *cpu, unsigned tier)
 	tp_tiers_unlease(ageing->tiers, tier, room - room / 2);
 }
 
-/* Of a tp_ager: tier by tier, from where the last piece ended. */
+/* The age of a tp_ager: tier by tier, from where the last piece ended. */
 static bool age_slab(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
 {
 	struct ageing *ageing = context;
 	unsigned tier = *progress, tiers = ageing->tiers->sizes->count;
 	size_t slots = 0;
 
-	for (; tier < tiers && slots < ageing->piece; tier++) {
+	for (; tier < tiers && slots < ageing->slots_most; tier++) {
 		slots += tp_word_depth(*tp_tiers_stack(ageing->tiers, cpu, tier));
 		for (unsigned i = 0; i < ticks; i++)
 			age_stack(ageing, cpu, tier);
@@ -58,29 +58,31 @@ static bool age_slab(void *context, struct tp_cpu *cpu, uint16_t *progress, unsi
 	return tier == tiers;
 }
 
-/* To the depots, to be freed by and by. A closed depot's have to go at once. */
-static void age_expire(struct tp_tiers *tiers, struct tp_buflist *gone, struct tp_buflist *victims)
+/* Moves aged_out to the depots' expired lists; what closed depots refuse goes to victims. */
+static void age_expire(
+	struct tp_tiers *tiers, struct tp_buflist *aged_out, struct tp_buflist *victims)
 {
-	struct tp_buflist one = {NULL, 0};
+	struct tp_buflist of_tier = {NULL, 0};
 
-	while (gone->head) {
-		unsigned tier = gone->head->tp_tier;
+	while (aged_out->head) {
+		unsigned tier = aged_out->head->tp_tier;
 
-		/* They come tier by tier. */
-		while (gone->head && gone->head->tp_tier == tier)
-			tp_buflist_push(&one, tp_buflist_pop(gone));
-		if (!tp_depot_expire(&tiers->tier[tier].depot, &one))
-			tp_buflist_move(&one, victims);
-		/* Release: who clears it first sees what it was set for. */
+		/* age_slab has them in order of their tiers. */
+		while (aged_out->head && aged_out->head->tp_tier == tier)
+			tp_buflist_push(&of_tier, tp_buflist_pop(aged_out));
+		if (!tp_depot_expire(&tiers->tier[tier].depot, &of_tier))
+			tp_buflist_move(&of_tier, victims);
+		/* Release: pairs with the acquire in age_expired_take, which finds the buffers. */
 		tp_store_release(&tiers->expired, 1u);
 	}
 }
 
-/* Some of those that are dying, of the larger tiers first. */
+/* Moves a piece of the depots' expired buffers to victims, of the larger tiers first. */
 static void age_expired_take(struct tp_tiers *tiers, struct tp_buflist *victims)
 {
 	size_t n = PIECE_BUFFERS, bytes = PIECE_BYTES;
 
+	/* Relaxed: what is missed now, a later call takes. */
 	if (!tp_load_relaxed(&tiers->expired) || !tp_exchange_acquire(&tiers->expired, 0u))
 		return;
 	for (unsigned tier = tiers->sizes->count; tier--;) {
@@ -92,7 +94,7 @@ static void age_expired_take(struct tp_tiers *tiers, struct tp_buflist *victims)
 		taken = victims->count - taken;
 		n -= taken;
 		bytes -= tp_min(bytes, taken * cost);
-		/* As many as might be: there may be more. */
+		/* The depot gave all that was asked for: it may have more. */
 		if (taken == fit)
 			tp_store_release(&tiers->expired, 1u);
 	}
@@ -114,26 +116,26 @@ void tp_idle_tick_begin(struct tp_tiers *tiers)
 
 bool tp_idle_age_some(struct tp_tiers *tiers, struct tp_buflist *victims)
 {
-	struct ageing ageing = {.tiers = tiers, .piece = PIECE_SLOTS};
+	struct ageing ageing = {.tiers = tiers, .slots_most = PIECE_SLOTS};
 	struct tp_ager ager = {.age = age_slab, .context = &ageing};
 	bool more;
 
 	if (tp_decay_claim(&tiers->decay))
 		tp_idle_tick_begin(tiers);
 	more = tp_decay_some(&tiers->decay, &ager);
-	age_expire(tiers, &ageing.gone, victims);
+	age_expire(tiers, &ageing.aged_out, victims);
 	age_expired_take(tiers, victims);
 	return more || tp_load_relaxed(&tiers->expired);
 }
 
 void tp_idle_tick(struct tp_tiers *tiers, bool asked, struct tp_buflist *victims)
 {
-	struct ageing ageing = {.tiers = tiers, .piece = SIZE_MAX};
+	struct ageing ageing = {.tiers = tiers, .slots_most = SIZE_MAX};
 
 	tp_decay_turn(&tiers->decay);
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		tp_depot_rotate(&tiers->tier[tier].depot, victims);
 	tp_decay_begin(&tiers->decay, asked ? TP_TICK_ASKED : TP_TICK_WHOLE);
 	tp_decay_all(&tiers->decay, &(struct tp_ager){.age = age_slab, .context = &ageing});
-	tp_buflist_move(&ageing.gone, victims);
+	tp_buflist_move(&ageing.aged_out, victims);
 }

@@ -8,27 +8,23 @@
 #include "base/inject.h"
 #include "process/reaper.h"
 
-/* Pops and pushes since the last tick from which on a CPU counts as hard at work. */
+/* Uses since the last tick from which on a CPU is hard at work. */
 #define BUSY 4096
 
-/*
- * Other CPUs in a piece of a tick: four fences of idle ones are 2 us, and so are sixteen looks at
- * where nothing lies.
- */
+/* Other CPUs in a piece of a tick: four fences of idle CPUs take 2 us, and so do sixteen looks. */
 #define PIECE_STOPS 4
 #define PIECE_LOOKS 16
 
-/* In swept: this is another round, for what was done in part. */
-#define SWEPT_AGAIN 0x80000000u
+/* In swept: this is a further round, for the CPUs that were done in part. */
+#define SWEPT_FURTHER 0x80000000u
 
-/* By so much the clock jumps at the most (clock.h). */
+/* The clock moves by at most so much at once (clock.h). */
 #define CLOCK_MS 10
 
 /*
- * Gets between two strikes of a stack, on average. After a tick and after a slow call, when
- * something may have become surplus, a few; then as many as come in a part of the time between
- * ticks, but some four thousand at the most. A strike takes some 40 ns: no more often than that, so
- * that the 99.9th percentile of a get does not see it (tick_tail: 70 ns at one in 1,024, else 40).
+ * Mean gets between two expiries of a stack: GAP_SOON after a tick or a slow call, when something
+ * may have become surplus; then as many as come in one of PARTS of a period, up to GAP_MOST. An
+ * expiry takes 40 ns: the 99.9th percentile of a get sees none (tick_tail: 70 ns at 1 in 1,024).
  */
 #define GAP_SOON 16
 #define GAP_MOST 4096
@@ -43,7 +39,7 @@ void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
 		.stack_index = stack_index,
 		.stacks = stacks,
 		.ms = ms,
-		/* The reaper may be asleep, and knows nothing of what is made now. */
+		/* The reaper may be asleep, and has not looked at what is made now. */
 		.unwatched = 1,
 		.due = ms == UINT_MAX ? TP_DUE_NEVER : tp_clock_ms() + ms};
 }
@@ -84,35 +80,36 @@ bool tp_decay_claim(struct tp_decay *decay)
 
 void tp_decay_turn(struct tp_decay *decay)
 {
-	/* Acquire and release: seen by whoever finds the depots turned. */
+	/* Acquire: before the depots. A thread that finds them aged, in their locks, sees this. */
 	(void)tp_add_acq_rel(&decay->turning, 1u);
 }
 
-void tp_decay_begin(struct tp_decay *decay, enum tp_tick tick)
+void tp_decay_begin(struct tp_decay *decay, enum tp_tick how)
 {
 	uint64_t now = tp_clock_ms(), before = tp_exchange_relaxed(&decay->begun_ms, now), number;
 
-	/* Of two that begin at once the earlier one may come later. */
+	/* If two begin at once, the one with the later time may come first. */
 	tp_store_relaxed(&decay->apart_ms, now > before ? (uint32_t)(now - before) : 0);
 	if (decay->ms != UINT_MAX)
 		tp_store_relaxed(&decay->due, now + decay->ms);
-	tp_store_relaxed(&decay->asked, tick == TP_TICK_ASKED);
+	tp_store_relaxed(&decay->asked, how == TP_TICK_ASKED);
 	/*
-	 * Where the last one has come to, so that each CPU's turn comes. Relaxed: where two begin
-	 * at once it is where one of them begins.
+	 * From where the looks of the last tick came to, so that each CPU's turn comes. Relaxed: if
+	 * two begin at once, either place will do.
 	 */
 	tp_store_relaxed(&decay->first_cpu,
 		(tp_load_relaxed(&decay->first_cpu) +
-			((uint32_t)tp_load_relaxed(&decay->swept) & ~SWEPT_AGAIN)) %
+			((uint32_t)tp_load_relaxed(&decay->swept) & ~SWEPT_FURTHER)) %
 			decay->cpus->count);
 	number = tp_add_relaxed(&decay->ticks, 1u) + 1;
-	/* Release: who goes on with this tick sees that it has begun. */
+	/* Release: pairs with decay_sweep_next; a thread that looks for this tick sees ticks. */
 	tp_store_release(
-		&decay->swept, number << 32 | (tick == TP_TICK_PIECES ? 0 : decay->cpus->count));
+		&decay->swept, number << 32 | (how == TP_TICK_PIECES ? 0 : decay->cpus->count));
+	/* Release: pairs with tp_decay_owes, which finds turning 0 and then sees ticks. */
 	tp_sub_acq_rel(&decay->turning, 1u);
 }
 
-/* Of 32 bits, as doors count ticks. */
+/* The number of the last tick, in 32 bits as aged. */
 static uint32_t decay_tick_now(const struct tp_decay *decay)
 {
 	return (uint32_t)tp_load_relaxed(&decay->ticks);
@@ -129,7 +126,7 @@ void tp_decay_forked(struct tp_decay *decay)
 	decay->turning = 0;
 }
 
-/* Where it has no slab nothing comes to it. */
+/* To a CPU without a slab nothing can come. */
 bool tp_decay_owes(const struct tp_decay *decay, const struct tp_cpu *cpu)
 {
 	return tp_load_relaxed(&cpu->slab) &&
@@ -151,32 +148,33 @@ static void decay_cpu_shorten(struct tp_decay *decay, struct tp_cpu *cpu)
 }
 
 /*
- * Whether so little time has passed since then that it is no tick's distance; never for a tick that
- * was asked for. Where ticks are as close as the clock's own, it cannot be told.
+ * Whether less than half the time between the last two ticks has passed since then: too little to
+ * count as a tick's. Never if the last tick was asked for, or if ticks are as close as the clock's.
  */
-static bool decay_is_recent(const struct tp_decay *decay, uint32_t ms)
+static bool decay_is_recent(const struct tp_decay *decay, uint32_t then_ms)
 {
 	uint32_t apart = tp_load_relaxed(&decay->apart_ms);
 
 	return !tp_load_relaxed(&decay->asked) && apart >= 2 * CLOCK_MS &&
-	       (uint32_t)tp_clock_ms() - ms < apart / 2;
+	       (uint32_t)tp_clock_ms() - then_ms < apart / 2;
 }
 
-/*
- * What was in use there so far: also what came otherwise than by a push, by a slow put or a growth,
- * and owes no more than if it were pushed.
- */
+/* Uses of a CPU so far: what a slow put or a growth moved in is as young as what was pushed. */
 static uint64_t decay_uses(const struct tp_decay *decay, unsigned cpu_id)
 {
 	return tp_decay_moves(decay, cpu_id) + tp_load_relaxed(&decay->cpus->cpu[cpu_id].moved_in);
 }
 
 /*
- * A stopped CPU's part of a tick, which may be so many steps. Whether it is done. One that was late
- * with the tick before is not aged for this one as well, unless the program asked for it: else what
- * was used just before the late one would go right after it. Where the tick before came only to
- * door->ager, and just now, this one begins there. What was used since the first piece, or may have
- * been aged in one of a tick that did not end, owes one step.
+ * Does a piece of a tick on a stopped CPU, which owes this many steps. Returns whether it is done.
+ *
+ *     the tick before              this one
+ *     was done                     begins at the first stack, steps as given
+ *     was left in part, recently   begins where that ended, one step
+ *     was left in part, long ago   begins at the first stack, one step: part was aged already
+ *
+ * If a tick was done here recently, since it was late, this one ages nothing: else what was used
+ * just before that one would go now. What is used between two pieces owes one step.
  */
 static bool decay_age_stopped(struct tp_decay *decay, struct tp_cpu *cpu, uint32_t tick,
 	unsigned steps, const struct tp_ager *ager)
@@ -186,10 +184,10 @@ static bool decay_age_stopped(struct tp_decay *decay, struct tp_cpu *cpu, uint32
 
 	if ((int32_t)(tick - tp_load_relaxed(&state->aged)) <= 0)
 		return true;
-	/* Another one may have begun, and been done in part, while we came here. */
+	/* A later tick may have begun, and been done here in part, before we stopped the CPU. */
 	if ((int32_t)(state->ager_tick - tick) > 0)
 		tick = state->ager_tick;
-	/* It is seen in time that the next one is due, however few gets there are from now on. */
+	/* So that the next tick is noticed in time, however few gets there are from now on. */
 	decay_cpu_shorten(decay, cpu);
 	used = (uint32_t)decay_uses(decay, decay_cpu_id(decay, cpu));
 	if (state->ager_tick != tick) {
@@ -219,15 +217,15 @@ static void decay_cpu_start(struct tp_cpu *cpu, const struct tp_ager *ager)
 		ager->after(ager->context);
 }
 
-/* Looks at a CPU for a tick: what was in use there since the last such look. */
-static uint64_t decay_look(struct tp_decay_cpu *state, uint64_t now)
+/* Notes the uses of a CPU up to now, for a tick. Returns those since it was last called. */
+static uint64_t decay_uses_note(struct tp_decay_cpu *state, uint64_t now)
 {
 	tp_store_relaxed(&state->tick_ms, (uint32_t)tp_clock_ms());
-	/* Relaxed: two ticks at once age what they find, and differ in who found it busy. */
+	/* Relaxed: of two calls at once one finds the CPU idle: it may cost that a fence. */
 	return now - tp_exchange_relaxed(&state->uses_at_tick, now);
 }
 
-/* Whether there is anything to do for a tick on a CPU. */
+/* Whether a CPU owes a tick that has begun. */
 static bool decay_cpu_owes(const struct tp_decay *decay, unsigned cpu_id)
 {
 	return tp_load_relaxed(&decay->cpus->cpu[cpu_id].slab) &&
@@ -235,7 +233,7 @@ static bool decay_cpu_owes(const struct tp_decay *decay, unsigned cpu_id)
 }
 
 /*
- * The caller's CPU, which is in use and so owes one tick, whatever was missed. Whether it is done.
+ * The caller's CPU: in use, so one step, however many ticks it missed. Returns whether it is done.
  */
 static bool decay_age_own(struct tp_decay *decay, const struct tp_ager *ager)
 {
@@ -248,13 +246,13 @@ static bool decay_age_own(struct tp_decay *decay, const struct tp_ager *ager)
 	cpu = tp_cpus_stop_own(decay->cpus);
 	if (!cpu)
 		return false;
-	decay_look(decay_state(decay, cpu), decay_uses(decay, decay_cpu_id(decay, cpu)));
+	decay_uses_note(decay_state(decay, cpu), decay_uses(decay, decay_cpu_id(decay, cpu)));
 	done = decay_age_stopped(decay, cpu, tick, 1, ager);
 	decay_cpu_start(cpu, ager);
 	return done;
 }
 
-/* Nothing lies there, and there is no room for anything. */
+/* Whether nothing lies there, and there is no room for anything. */
 static bool decay_cpu_is_empty(const struct tp_decay *decay, unsigned cpu_id)
 {
 	for (unsigned i = 0; i < decay->stacks; i++)
@@ -263,10 +261,10 @@ static bool decay_cpu_is_empty(const struct tp_decay *decay, unsigned cpu_id)
 	return true;
 }
 
-/* What came of a look at a CPU: a part is left; it was stopped; or it need not be, or cannot. */
+/* What came of a look: the CPU was done in part; in whole; it was not stopped. */
 enum aged { AGED_PARTLY, AGED_STOPPED, AGED_UNSTOPPED };
 
-/* Any CPU's part of a tick, or it is left to the CPU itself. */
+/* Does a tick on any CPU, or leaves it to the CPU itself if that is hard at work. */
 static enum aged decay_age_cpu(
 	struct tp_decay *decay, unsigned cpu_id, bool whole, const struct tp_ager *ager)
 {
@@ -276,27 +274,27 @@ static enum aged decay_age_cpu(
 	bool owes_two, done;
 	uint64_t now, used;
 
-	/* What is put there from now on was put after the tick. Else another did it just now. */
+	/* What is put there from now on comes after the tick. If this fails, another did it. */
 	if (decay_cpu_is_empty(decay, cpu_id)) {
 		(void)tp_publish(&state->aged, &aged, tick);
 		return AGED_UNSTOPPED;
 	}
 	now = decay_uses(decay, cpu_id);
 	owes_two = tick - aged >= 2 && !decay_is_recent(decay, tp_load_relaxed(&state->tick_ms));
-	used = decay_look(state, now);
+	used = decay_uses_note(state, now);
 	if (tp_cpu_rseq && used >= BUSY && tick - aged < 2 && cpu_id != tp_cpu_id())
 		return AGED_UNSTOPPED;
 	cpu = whole ? tp_cpus_stop(decay->cpus, cpu_id) : tp_cpus_try_stop(decay->cpus, cpu_id);
 	if (!cpu)
 		return AGED_UNSTOPPED;
-	/* Nor since it was stopped: a buffer that was put since then owes nothing. */
+	/* Nor was anything used before the stop: a buffer that was put just now is young. */
 	owes_two = owes_two && !used && decay_uses(decay, cpu_id) == now;
 	done = decay_age_stopped(decay, cpu, tick, 1 + owes_two, ager);
 	decay_cpu_start(cpu, ager);
 	return done ? AGED_STOPPED : AGED_PARTLY;
 }
 
-/* Whether the last piece of the tick left something there. */
+/* Whether a piece of the last tick was done there, and not the whole. */
 static bool decay_is_partly_done(const struct tp_decay *decay, unsigned cpu_id)
 {
 	return decay_cpu_owes(decay, cpu_id) &&
@@ -304,55 +302,57 @@ static bool decay_is_partly_done(const struct tp_decay *decay, unsigned cpu_id)
 }
 
 /*
- * Where the next look goes: each CPU has one in a tick; and where some were done in part all have
- * another one, for the sake of these, in as many rounds as it takes. False: all had theirs.
+ * Chooses the CPU of the next look. In the first round of a tick each CPU has one. As long as a
+ * round leaves a CPU done in part, a further round follows. False: no look is left.
  */
-static bool decay_sweep_next(struct tp_decay *decay, unsigned *cpu_id, bool *again)
+static bool decay_sweep_next(struct tp_decay *decay, unsigned *cpu_id, bool *further_round)
 {
 	uint64_t swept = tp_load_acquire(&decay->swept), next;
-	bool took = false;
+	bool round_begun = false;
 
 	do {
 		next = swept;
-		if (((uint32_t)swept & ~SWEPT_AGAIN) >= decay->cpus->count) {
-			if (!took && !(tp_load_relaxed(&decay->left) &&
-					     tp_exchange_acq_rel(&decay->left, 0u)))
+		if (((uint32_t)swept & ~SWEPT_FURTHER) >= decay->cpus->count) {
+			/* Acquire: pairs with decay_sweep; ager_tick is seen. */
+			if (!round_begun && !(tp_load_relaxed(&decay->left) &&
+						    tp_exchange_acq_rel(&decay->left, 0u)))
 				return false;
-			took = true;
-			next = (swept & ~(uint64_t)UINT32_MAX) | SWEPT_AGAIN;
+			round_begun = true;
+			next = (swept & ~(uint64_t)UINT32_MAX) | SWEPT_FURTHER;
 		}
-		/* Acquire: of another tick, perhaps, which then is seen to have begun. */
+		/* Acquire: pairs with tp_decay_begin, if swept is of a later tick now. */
 	} while (!tp_publish(&decay->swept, &swept, next + 1));
-	*again = next & SWEPT_AGAIN;
-	/* Where somebody else began that round, what is left may be behind its start. */
-	if (took && (uint32_t)next != SWEPT_AGAIN)
+	*further_round = next & SWEPT_FURTHER;
+	/* Another call began that round first, and may be past the CPU that was left. */
+	if (round_begun && (uint32_t)next != SWEPT_FURTHER)
 		tp_store_release(&decay->left, 1u);
-	*cpu_id = (tp_load_relaxed(&decay->first_cpu) + ((uint32_t)next & ~SWEPT_AGAIN)) %
+	*cpu_id = (tp_load_relaxed(&decay->first_cpu) + ((uint32_t)next & ~SWEPT_FURTHER)) %
 		  decay->cpus->count;
 	return true;
 }
 
 /*
- * Other CPUs, a few in a call, and from where the last call came to: so that where few calls are
- * made in a period each CPU's turn comes. Whether that was all.
+ * Other CPUs, a few in a call, from where the last call came to: so each CPU's turn comes even if
+ * there are few calls in a period. Returns whether no look is left.
  */
 static bool decay_sweep(struct tp_decay *decay, const struct tp_ager *ager)
 {
 	unsigned looks = 0, stops = 0, cpu_id;
-	bool again;
+	bool further_round;
 
 	while (looks < PIECE_LOOKS && stops < PIECE_STOPS) {
 		enum aged result;
 
-		if (!decay_sweep_next(decay, &cpu_id, &again))
+		if (!decay_sweep_next(decay, &cpu_id, &further_round))
 			return true;
-		if (again ? !decay_is_partly_done(decay, cpu_id) : !decay_cpu_owes(decay, cpu_id))
+		if (further_round ? !decay_is_partly_done(decay, cpu_id)
+				  : !decay_cpu_owes(decay, cpu_id))
 			continue;
 		looks++;
 		result = decay_age_cpu(decay, cpu_id, false, ager);
 		stops += result == AGED_STOPPED;
 		if (result == AGED_PARTLY) {
-			/* Release: who goes on finds how far it is. */
+			/* Release: pairs with the exchange in decay_sweep_next. */
 			tp_store_release(&decay->left, 1u);
 			return false;
 		}
@@ -381,16 +381,17 @@ unsigned tp_decay_gap(struct tp_decay *decay, bool more)
 {
 	struct tp_decay_cpu *state = &decay->per_cpu[decay_own_id(decay)];
 	uint32_t now = (uint32_t)tp_clock_ms(), part = tp_decay_part(decay);
-	uint32_t took = now - tp_load_relaxed(&state->expired_ms);
+	uint32_t elapsed = now - tp_load_relaxed(&state->expired_ms);
 	uint64_t gap = tp_max(tp_load_relaxed(&state->gap), 1);
 
 	if (more)
 		return 1;
-	if (took < part)
+	/* Expiries are to come once in a part. */
+	if (elapsed < part)
 		gap = tp_min(2 * gap, GAP_MOST);
-	else if (took / 2 >= part)
-		gap = tp_max(gap * part / took, 1);
-	/* Relaxed: of two threads that strike at once here, one of which has left, one is heard. */
+	else if (elapsed / 2 >= part)
+		gap = tp_max(gap * part / elapsed, 1);
+	/* Relaxed: if another thread does this at once, either of the two gaps will do. */
 	tp_store_relaxed(&state->gap, (uint32_t)gap);
 	tp_store_relaxed(&state->expired_ms, now);
 	return (unsigned)gap;
@@ -401,7 +402,7 @@ void tp_decay_shorten(struct tp_decay *decay)
 	struct tp_decay_cpu *state = &decay->per_cpu[decay_own_id(decay)];
 	struct tp_cpu *cpu;
 
-	/* Seldom, so that slow calls among many gets do not make strikes of all of them. */
+	/* Once in a part at most: else slow calls among many gets would make each get expire. */
 	if (tp_likely(tp_load_relaxed(&state->gap) <= 2 * GAP_SOON) ||
 		(uint32_t)tp_clock_ms() - tp_load_relaxed(&state->shortened_ms) <
 			tp_decay_part(decay))
@@ -415,10 +416,7 @@ void tp_decay_shorten(struct tp_decay *decay)
 
 /* ---- the reaper ---- */
 
-/*
- * Each exchange of the one is before or after the other's: either the reaper's look, which follows
- * its own, sees what was kept before; or who kept it sees here that the reaper has looked.
- */
+/* Acquire and release, here and in tp_decay_unwatch: they pair with each other, see decay.h. */
 void tp_decay_kept(struct tp_decay *decay)
 {
 	if (tp_unlikely(tp_exchange_acq_rel(&decay->unwatched, 0u)))
@@ -455,7 +453,7 @@ bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id, bool due)
 	if (due || !tp_cpu_rseq || cpu_id == tp_cpu_id())
 		return true;
 	moves = tp_decay_moves(decay, cpu_id);
-	/* Relaxed: two who look at once both see it idle, or one of them looks again. */
+	/* Relaxed: if two ask at once, one of them may fence a CPU that is busy. */
 	return tp_exchange_relaxed(&decay->per_cpu[cpu_id].moves_at_look, moves) == moves;
 }
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When what lies idle on the CPUs is aged, and by whom; and whom a stop may cost. Owns the clock of
- * a pool's or cache's ticks, and how far each CPU has come with them; what a tick does to a CPU's
- * stacks, its owner says (tp_ager).
+ * When what lies idle on the CPUs is aged, by whom, and which CPU may be stopped for what. Owns the
+ * clock of a pool's or cache's ticks, and how many of them each CPU has done. What a tick does to a
+ * stack is its owner's (tp_ager), and so are depots.
  *
- * A tick that begins is a number that is one higher; for each CPU is noted up to which number what
- * lies there has been aged. Whoever calls tierpool_tick, and the reaper, ages all CPUs before it
- * returns. A tick that falls due by itself is noticed by a slow call or a strike, and done in
- * pieces by all who come after: each CPU that is in use ages itself, and the others are aged by
- * whoever passes by, a few at a time. So no call does more than a piece.
+ * Ticks are numbered: one that begins raises ticks by 1. A CPU whose aged is below it owes a tick.
  *
- * A CPU that is hard at work is not fenced, which would cost it more than its own ageing does, and
- * ages itself within at most two gaps between strikes. If it has not by the next tick it is fenced
- * after all. One that has not moved since it was left alone has not touched a buffer since, and so
- * owes both ticks.
+ *     begun by                           done by
+ *     tierpool_tick, the reaper          the same call, on all CPUs
+ *     a slow call or an expiry, if due   slow calls and expiries, in pieces: each does the caller's
+ *                                        CPU, and some others from where the last piece ended
+ *
+ * A CPU that is hard at work is not fenced: that would cost it more than its own ageing does. It
+ * ages itself at its next slow call or expiry, within two gaps between expiries. If it has not by
+ * the next tick it is fenced; and if nothing was used there in between, both ticks are done.
  */
 #ifndef TP_DECAY_H
 #define TP_DECAY_H
@@ -24,139 +24,144 @@
 
 #include "percpu/stack.h"
 
-/* As decay_ms, where none is given. */
+/* The default of decay_ms. */
 #define TP_DECAY_MS 10000
 
-/* What is known of a CPU: on a line of its own, which gets and puts there do not need. */
+/*
+ * What is known of a CPU, on a line that gets and puts do not need. "Uses": pops, pushes, and what
+ * slow calls moved in. A field that names no writer and no reader is for the CPU's stopper only.
+ */
 struct tp_decay_cpu {
-	uint64_t moves_at_look; /* pops and pushes, by anyone */
-	uint64_t uses_at_tick;  /* what was in use there, as of the last tick, by anyone */
-	uint32_t tick_ms;       /* when that was */
-	/*
-	 * Ticks that have been done here, read by anyone, and when the last; and of the one that is
-	 * done piece by piece: which it is, read by anyone; how far, in how many steps, when the
-	 * last piece was, and what was in use then, its low bits. By whoever stopped the CPU.
-	 */
+	uint64_t moves_at_look; /* by anyone: pops and pushes when it was last asked about a stop */
+	uint64_t uses_at_tick;  /* by anyone: uses when a tick last looked here */
+	uint32_t tick_ms;       /* by anyone: when that was */
+	/* The last tick done here, also without a stop if it is empty. Read by anyone; and when. */
 	uint32_t aged, aged_ms;
+	/*
+	 * Of the tick that is done here in pieces: its number, read by anyone; when its last piece
+	 * was, and the uses then, low 32 bits; the ager's progress; by how many ticks it ages.
+	 */
 	uint32_t ager_tick, ager_ms, ager_uses;
 	uint16_t ager, ager_steps;
-	/* Mean pops to the next strike; when the last one was, and when it was brought nearer. */
+	/* By calls on the CPU, too. Mean pops to an expiry; when the last came, was shortened. */
 	uint32_t gap, expired_ms, shortened_ms;
 } __attribute__((aligned(TP_LINE)));
 
+/* Fields up to ms are set by tp_decay_init. The others are written and read by anyone. */
 struct tp_decay {
 	struct tp_cpus *cpus;
-	struct tp_decay_cpu *per_cpu; /* one for each of the doors */
+	struct tp_decay_cpu *per_cpu; /* cpus->count of them */
 	const uint16_t *stack_index;  /* of the stacks' words in each slab */
 	unsigned stacks;
 	unsigned ms;           /* between ticks; UINT_MAX: never by themselves */
-	uint64_t due;          /* when the next tick is, by tp_clock_ms; read by anyone */
-	uint64_t ticks;        /* begun so far; read by anyone */
-	uint64_t swept;        /* of which tick, 32 bits; in another round, 1; CPUs looked at, 31 */
-	uint32_t asked;        /* the last one that began was asked for */
-	uint32_t turning;      /* ticks that are about to begin */
+	uint64_t due;          /* when the next tick is, by tp_clock_ms */
+	uint64_t ticks;        /* begun so far */
+	uint64_t swept;        /* tick 32 | in a further round 1 | CPUs looked at 31, see decay.c */
+	uint32_t asked;        /* the last tick that began was TP_TICK_ASKED */
+	uint32_t turning;      /* calls between tp_decay_turn and tp_decay_begin */
 	uint64_t begun_ms;     /* when the last tick began */
-	uint32_t apart_ms;     /* from the one before */
+	uint32_t apart_ms;     /* how long after the one before it */
 	uint32_t first_cpu;    /* where a tick's looks begin */
-	uint64_t last_stop_ms; /* when busy CPUs were last stopped for what can be done without */
-	uint32_t left;         /* a CPU that was looked at was done in part only */
-	/* The reaper sleeps until it is told that this is not empty. */
-	uint32_t unwatched;
+	uint64_t last_stop_ms; /* when tp_decay_stop_due was last true */
+	uint32_t left;         /* a CPU was done in part: another round has to follow */
+	uint32_t unwatched;    /* the reaper has to be woken when something is kept here */
 };
 
-/* Bytes for what is known of so many CPUs. */
+/* Bytes of memory for count CPUs. */
 static inline size_t tp_decay_bytes(unsigned count)
 {
 	return count * sizeof(struct tp_decay_cpu);
 }
 
 /*
- * memory: of tp_decay_bytes, aligned to TP_LINE. It, doors, and at[0 … stacks - 1], must outlive
- * the decay. ms as decay_ms in the options.
+ * memory: tp_decay_bytes, aligned to TP_LINE. It, cpus and stack_index[0 ... stacks - 1] must
+ * outlive the decay. ms: decay_ms of the options.
  */
 void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
 	const uint16_t *stack_index, unsigned stacks, unsigned ms);
 
-/* A CPU that was claimed is given its slab now: it owes nothing of the ticks so far. */
+/* For a claimed CPU that is about to get its slab: it owes none of the ticks so far. */
 void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_cpu *cpu);
 
 struct tp_ager {
 	/*
-	 * Ages what lies on a stopped CPU by so many ticks, or a piece of it, where *progress says
-	 * how far the piece before has come, at first 0. False: more is left.
+	 * Ages what lies on a stopped CPU by this many ticks, or a piece of it: *progress is 0 at
+	 * first, and then what the last piece left there. Returns whether that was all.
 	 */
 	bool (*age)(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks);
-	/* After that, when the CPU has its slab again; NULL: nothing. */
+	/* Called after that, when the CPU has its slab again; may be NULL. */
 	void (*after)(void *context);
 	void *context;
 };
 
-/* A sixteenth of the time between two ticks, in milliseconds: how finely what is due is noticed. */
+/* A sixteenth of the time between two ticks, in milliseconds: how finely a due tick is noticed. */
 uint32_t tp_decay_part(const struct tp_decay *decay);
 
-/* Whether a tick is due, which then is the caller's to begin. */
+/* Whether a tick is due. If so the caller has to begin it; nobody else is asked to. */
 bool tp_decay_claim(struct tp_decay *decay);
 
-/*
- * How a tick is done: in pieces, by all who come; or whole, by tp_decay_all of who has begun it; or
- * whole because the program asked for it, and so everywhere, even where the last one was done late.
- */
+/* How a tick is done: in pieces; whole, by tp_decay_all; whole because the program asked for it. */
 enum tp_tick { TP_TICK_PIECES, TP_TICK_WHOLE, TP_TICK_ASKED };
 
 /*
- * Begins a tick. Before that, between the two, the caller does what is not on CPUs; what goes from
- * there to a CPU meanwhile is told to be young (tp_decay_owes). Else it might be aged twice for one
- * tick.
+ * A tick starts in two steps, with the depots between them:
+ *
+ *     tp_decay_turn(decay)          every CPU now owes a tick
+ *     age or empty the depots
+ *     tp_decay_begin(decay, how)    ticks goes up; CPUs may be aged
+ *
+ * A buffer that moves from an aged depot to a CPU that still owes would be aged twice for one tick.
+ * So a refill of a CPU that owes (tp_decay_owes) sets the age to 0.
  */
 void tp_decay_turn(struct tp_decay *decay);
-void tp_decay_begin(struct tp_decay *decay, enum tp_tick tick);
+void tp_decay_begin(struct tp_decay *decay, enum tp_tick how);
 
-/* A piece of the ticks that have begun. Whether there is more to do. */
+/* Does a piece of the ticks that have begun. Returns whether more is left. */
 bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager);
 
-/* Does all of a tick that was begun so, but what is left to busy CPUs. ager must not leave any. */
+/* Does a tick whole, but on busy CPUs. Before: it began so; ager does a CPU in one call. */
 void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
 
-/* Whether the last tick began so long ago, and none is about to. */
+/* Whether the last tick began ms ago or earlier, and none is about to begin. */
 bool tp_decay_is_past(const struct tp_decay *decay, unsigned ms);
 
-/* In the child of a fork: ticks that other threads were about to begin do not. */
+/* In the child of a fork: forgets the ticks that other threads were about to begin. */
 void tp_decay_forked(struct tp_decay *decay);
 
-/* Whether a CPU has yet to be aged: what comes to it now will be, whatever its age. */
+/* Whether a CPU, or the caller's, is yet to be aged: then what comes to it now will be, too. */
 bool tp_decay_owes(const struct tp_decay *decay, const struct tp_cpu *cpu);
 bool tp_decay_owes_here(const struct tp_decay *decay);
 
-/*
- * When a CPU looks at the clock again: the mean gap to give to tp_stack_arm at a strike. While
- * there is more to do, at the next get.
- */
+/* The mean gap for tp_stack_arm after an expiry here. more: a piece is left, so the next get. */
 unsigned tp_decay_gap(struct tp_decay *decay, bool more);
 
-/*
- * After a slow call, by which most surplus comes: looks at the clock soon again, since from now on
- * there may be few gets to notice it by.
- */
+/* After a slow call, by which most surplus comes: the caller's CPU looks at the clock soon. */
 void tp_decay_shorten(struct tp_decay *decay);
 
-/* Wakes the reaper where it waits for something to be kept here, or freed. After something was. */
-void tp_decay_kept(struct tp_decay *decay);
-
 /*
- * For the reaper, before it looks whether there is anything: from now on it is told if something is
- * kept. And what it makes of the look: when the next tick is due; where there is anything it need
- * not be told.
+ * How the reaper may sleep while nothing is here, and misses nothing:
+ *
+ *     the reaper                          a call that has kept or freed something
+ *     tp_decay_unwatch: sets unwatched    tp_decay_kept: clears it; if it was set, wakes the reaper
+ *     looks whether anything is here
+ *     tp_decay_due: if so, clears it
+ *
+ * The first two are exchanges. If the call's is first, the reaper's look sees what was kept; if the
+ * reaper's is first, the call wakes it.
  */
+void tp_decay_kept(struct tp_decay *decay);
 void tp_decay_unwatch(struct tp_decay *decay);
+
+/* any: whether something is here. Returns when the next tick is due; TP_DUE_EMPTY if not any. */
 uint64_t tp_decay_due(struct tp_decay *decay, bool any);
 
-/* Pops and pushes of a CPU so far, as of some moment: the same as before only where it is idle. */
+/* Pops and pushes of a CPU so far, at some moment: the same as before only if it is idle. */
 uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu_id);
 
 /*
- * Whether another CPU may be stopped for something that can be done without: to the one that is, a
- * fence costs more than an allocation. Yes where stopping costs no fence; where nothing moved there
- * since the last look; and where due says that this is the one time in a millisecond.
+ * Whether a CPU may be stopped for something that can be done without: a fence costs the CPU more
+ * than an allocation. True if stopping it takes no fence; if nothing moved there since this was
+ * last asked; or if due, which is tp_decay_stop_due.
  */
 bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id, bool due);
 

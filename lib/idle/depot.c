@@ -17,8 +17,8 @@ void tp_depot_fini(struct tp_depot *depot)
 	pthread_mutex_destroy(&depot->lock);
 }
 
-/* In the lock: makes the count that anyone may read true again. */
-static void depot_counted(struct tp_depot *depot)
+/* With the lock: count == young.count + old.count + expired.count again. */
+static void depot_count_set(struct tp_depot *depot)
 {
 	tp_store_relaxed(
 		&depot->count, depot->young.count + depot->old.count + depot->expired.count);
@@ -32,7 +32,7 @@ bool tp_depot_push(struct tp_depot *depot, struct tp_buflist *list)
 	open = !depot->closed;
 	for (tierpool_buf *b; open && (b = tp_buflist_pop(list));)
 		tp_buflist_push(tp_bufstate_age(b) ? &depot->old : &depot->young, b);
-	depot_counted(depot);
+	depot_count_set(depot);
 	pthread_mutex_unlock(&depot->lock);
 	return open;
 }
@@ -45,12 +45,12 @@ bool tp_depot_expire(struct tp_depot *depot, struct tp_buflist *list)
 	open = !depot->closed;
 	if (open)
 		tp_buflist_move(list, &depot->expired);
-	depot_counted(depot);
+	depot_count_set(depot);
 	pthread_mutex_unlock(&depot->lock);
 	return open;
 }
 
-/* Up to most of them; how many more it might have been. */
+/* Moves up to most buffers, with this age. Returns how many more it might have moved. */
 static size_t depot_move(struct tp_buflist *from, size_t most, unsigned age, struct tp_buflist *to)
 {
 	for (; most && from->head; most--) {
@@ -65,8 +65,7 @@ static size_t depot_move(struct tp_buflist *from, size_t most, unsigned age, str
 void tp_depot_pop(
 	struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_buflist *list)
 {
-	/* Stale by a moment at worst: then a get misses what was put just now, as if it came first.
-	 */
+	/* Relaxed: a get that misses what was put just now might as well have come before it. */
 	if (!tp_load_relaxed(&depot->count))
 		return;
 	pthread_mutex_lock(&depot->lock);
@@ -75,11 +74,11 @@ void tp_depot_pop(
 	if (age != TP_DEPOT_EXPIRED)
 		most = depot_move(&depot->old, most, 1, list);
 	depot_move(&depot->expired, most, 1, list);
-	depot_counted(depot);
+	depot_count_set(depot);
 	pthread_mutex_unlock(&depot->lock);
 }
 
-/* In the lock: what is old now, and makes old what was young. */
+/* With the lock: makes old what was young. Returns what was old. */
 static struct tp_buflist depot_generation_pass(struct tp_depot *depot)
 {
 	struct tp_buflist old = depot->old;
@@ -97,7 +96,7 @@ void tp_depot_rotate(struct tp_depot *depot, struct tp_buflist *victims)
 	old = depot_generation_pass(depot);
 	expired = depot->expired;
 	depot->expired = (struct tp_buflist){NULL, 0};
-	depot_counted(depot);
+	depot_count_set(depot);
 	pthread_mutex_unlock(&depot->lock);
 	tp_buflist_move(&old, victims);
 	tp_buflist_move(&expired, victims);

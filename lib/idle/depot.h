@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The depot of a tier: idle buffers that do not fit, or may not lie, in the per-CPU stacks. Owns
- * its linked lists and their lock; knows no bytes.
+ * The depot of a tier: idle buffers that have no place in the per-CPU stacks. Owns three lists and
+ * their lock; knows nothing of bytes and leases. Young and old are sync.Pool's two generations.
  *
- * Young and old are sync.Pool's two generations. A put goes to young; a get takes from young, then
- * from old; a tick frees old and makes young the new old, in constant time. So a buffer that nobody
- * touched between two ticks is gone, however many there are. A tick that nobody asked for frees
- * nothing by itself: what has aged out is dying, and whoever passes by frees some of it. Until then
- * it is as idle as ever, and a get that finds nothing better takes it.
+ *     put ----> young ----> old ----> expired ----> freed
+ *                     tick      tick          a few in each slow call or expiry
  *
- * A buffer in a list belongs to the depot; the lock is held only for the splice, never while memory
- * is allocated or freed.
+ * A get takes young buffers first, then old, then expired ones: these are still as idle as any. A
+ * tick that is done whole frees old and expired ones itself (tp_depot_rotate); one that is done in
+ * pieces frees none (tp_depot_age). Under the lock both take constant time.
+ *
+ * A buffer in a list belongs to the depot. The lock is held only to move buffers between lists,
+ * never while memory is allocated or freed.
  */
 #ifndef TP_DEPOT_H
 #define TP_DEPOT_H
@@ -28,41 +29,42 @@ struct tp_depot {
 	pthread_mutex_t lock;
 	struct tp_buflist young, old, expired; /* in the lock */
 	bool closed;  /* for ever, in the lock: the pool is being destroyed */
-	size_t count; /* of all three; written in the lock, read by anyone */
+	size_t count; /* of all three lists; written in the lock, read by anyone */
 } __attribute__((aligned(TP_LINE)));
 
 void tp_depot_init(struct tp_depot *depot);
 void tp_depot_fini(struct tp_depot *depot); /* must be empty */
 
 /*
- * Puts the whole list, which is empty afterwards: buffers of age 0 to young, others to old.
- * False: the depot is closed, and the list is still the caller's.
+ * Takes over the whole list: buffers of age 0 go to young, others to old. False: the depot is
+ * closed, and the list is still the caller's.
  */
 bool tp_depot_push(struct tp_depot *depot, struct tp_buflist *list);
 
-/* The same, to those that are dying. */
+/* The same, to expired. */
 bool tp_depot_expire(struct tp_depot *depot, struct tp_buflist *list);
 
-/* Which may be taken: young first; old and dying ones; dying ones. */
+/* What may be taken: all, young first; old and expired ones; expired ones. */
 enum tp_depot_age { TP_DEPOT_ANY, TP_DEPOT_AGED, TP_DEPOT_EXPIRED };
 
-/* Moves up to most buffers to the front of list; their age byte is 0 for those that were young. */
+/* Moves up to most buffers to the front of list; sets their age: 0 of young ones, 1 of others. */
 void tp_depot_pop(
 	struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_buflist *list);
 
-/* One tick: what was old or dying goes to victims, what was young is old. */
+/* A whole tick: what was old or expired goes to victims, young becomes old. */
 void tp_depot_rotate(struct tp_depot *depot, struct tp_buflist *victims);
 
 /*
- * One tick that frees nothing: what was old is dying. Where the last one's are dying still, nothing
- * happens; the young ones stay young, for one tick more. Whether any are dying.
+ * A tick in pieces: old becomes expired, young becomes old. If expired ones of the last tick are
+ * left, nothing happens, and the young ones stay young for one more tick. Returns whether any are
+ * expired now.
  */
 bool tp_depot_age(struct tp_depot *depot);
 
-/* Closes the depot for ever: nothing more goes in. What it holds is there to be popped. */
+/* Closes the depot for ever: nothing more goes in. What it holds may still be popped. */
 void tp_depot_close(struct tp_depot *depot);
 
-/* Buffers in the depot, as of some moment during the call. */
+/* Buffers in the depot at some moment during the call. */
 size_t tp_depot_count(const struct tp_depot *depot);
 
 #endif

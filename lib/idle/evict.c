@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which idle buffers go when there are too many: one for a smaller one, down to a number of bytes,
- * or all at the end.
+ * Which idle buffers leave when there are too many: one in favour of a smaller one, as many as are
+ * above a number of bytes, or all at the end of a pool. Decay is age.c's.
  */
 #include "idle/idle.h"
 
 #include "base/atomic.h"
 #include "memory/bufstate.h"
 
-/* Buffers that leave a depot under one hold of its lock; and all of them while CPUs are stopped. */
-#define STRIP 64
-#define STRIP_STOPPED 1024
+/* Buffers that leave a depot under one hold of its lock; and in one stop of all CPUs, in all. */
+#define POP_MOST 64
+#define TRIM_MOST 1024
 
-/* CPUs that a put looks at for something larger to go in its place. */
+/* CPUs on which a put looks for a larger buffer to evict. */
 #define EVICT_CPUS 16
 
-/* Up to n buffers of a stopped CPU's stack, oldest first, to victims, with their leases. */
+/* Moves up to n buffers of a stopped CPU's stack to victims, oldest first, with their leases. */
 static size_t evict_from_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier, size_t n,
 	enum tp_depot_age age, struct tp_buflist *victims)
 {
@@ -23,7 +23,7 @@ static size_t evict_from_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsig
 	size_t moved = 0;
 
 	for (; moved < n && tp_word_depth(*stack); moved++) {
-		/* The bottom of a stack is what lay untouched the longest. */
+		/* The bottom of a stack has lain there the longest. */
 		if (age == TP_DEPOT_AGED && !tp_bufstate_age((tierpool_buf *)(uintptr_t)stack[1]))
 			break;
 		tp_buflist_push(victims, tp_stack_move_out(cpu, stack, 1));
@@ -31,18 +31,18 @@ static size_t evict_from_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsig
 	return moved;
 }
 
-/* Up to n buffers of a depot. */
+/* Moves up to n buffers of a depot to victims. */
 static size_t evict_from_depot(struct tp_tiers *tiers, unsigned tier, size_t n,
 	enum tp_depot_age age, struct tp_buflist *victims)
 {
-	size_t before = victims->count, seen;
+	size_t before = victims->count, before_pop;
 
-	/* A few at a time, so that gets and puts find the depot's lock free in between. */
+	/* A few at a time: gets and puts take the depot's lock in between. */
 	do {
-		seen = victims->count;
-		tp_depot_pop(
-			&tiers->tier[tier].depot, tp_min(before + n - seen, STRIP), age, victims);
-	} while (victims->count != seen && victims->count < before + n);
+		before_pop = victims->count;
+		tp_depot_pop(&tiers->tier[tier].depot, tp_min(before + n - before_pop, POP_MOST),
+			age, victims);
+	} while (victims->count != before_pop && victims->count < before + n);
 	return victims->count - before;
 }
 
@@ -55,8 +55,8 @@ static bool evict_has_larger(const struct tp_tiers *tiers, unsigned cpu_id, unsi
 }
 
 /*
- * The caller's CPU and the next ones, another time others, as far as something larger lies there
- * and they may be stopped for it: how many.
+ * Chooses the CPUs to evict from: the caller's and others, in each call the next ones. Each has
+ * something larger and may be stopped for it. Returns how many they are.
  */
 static unsigned evict_candidates(
 	struct tp_tiers *tiers, unsigned tier, unsigned cpu_ids[EVICT_CPUS])
@@ -77,7 +77,7 @@ static unsigned evict_candidates(
 	return n;
 }
 
-/* One buffer of a tier above this one, out of a CPU's stacks, largest first. */
+/* Takes one buffer of a larger tier from a CPU's stacks, of the largest tier first. */
 static bool evict_from_cpu(struct tp_tiers *tiers, unsigned cpu_id, unsigned tier,
 	enum tp_depot_age age, struct tp_buflist *victim)
 {
@@ -112,7 +112,7 @@ tierpool_buf *tp_idle_evict(struct tp_tiers *tiers, unsigned tier)
 	return victim.head;
 }
 
-/* Up to n buffers of a tier from wherever they lie. All CPUs are stopped. */
+/* With all CPUs stopped: moves up to n buffers of a tier to victims, from the depot first. */
 static size_t evict_from_tier(struct tp_tiers *tiers, unsigned tier, size_t n,
 	enum tp_depot_age age, struct tp_buflist *victims)
 {
@@ -137,7 +137,7 @@ static void evict_room(struct tp_tiers *tiers)
 bool tp_idle_trim(struct tp_tiers *tiers, size_t excess, struct tp_buflist *victims)
 {
 	bool all = tp_cpus_stop_all(&tiers->cpus);
-	size_t found = 0, left = STRIP_STOPPED;
+	size_t found = 0, left = TRIM_MOST;
 
 	evict_room(tiers);
 	for (int pass = 0; pass < 2; pass++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps a buffer that was put: where it may lie, and what makes room for it, in which order.
+ * Keeps a buffer that was put: on the caller's CPU, in room or with a new lease; else in the depot,
+ * with a lease, for which the own CPU gives up room, and then others do.
  */
 #include "idle/idle.h"
 
@@ -9,32 +10,32 @@
 /* CPUs that give up room for a put that finds none: 160 us at worst, once a millisecond. */
 #define ROOM_CPUS 16
 
-/* What a change may use: leases of so many buffers more, up to so many in all. */
-struct means {
+/* What a change may use: new leases; and the most that the stack may then have leased. */
+struct keep_bounds {
 	unsigned leases, limit;
 };
 
-/* One buffer into the stack: with new leases, of which the rest becomes room, or into room. */
+/* One buffer more: with a new lease, and the other new ones become room; or in place of room. */
 static uint64_t keep_decide(uint64_t word, const void *context)
 {
-	const struct means *with = context;
+	const struct keep_bounds *bounds = context;
 
-	if (with->leases && tp_word_held(word) + with->leases <= with->limit)
-		return word + TP_WORD_DEPTH + (with->leases - 1) * TP_WORD_ROOM;
+	if (bounds->leases && tp_word_held(word) + bounds->leases <= bounds->limit)
+		return word + TP_WORD_DEPTH + (bounds->leases - 1) * TP_WORD_ROOM;
 	return tp_word_room(word) ? word + TP_WORD_DEPTH - TP_WORD_ROOM : word;
 }
 
-/* Leases for a stack without room: as many as it has buffers, or one, as limit and bounds allow. */
+/* Leases for a stack without room: as many as it has buffers; if the bounds refuse them, one. */
 static unsigned keep_leases(struct tp_tiers *tiers, unsigned tier, unsigned depth, unsigned limit)
 {
 	unsigned more = limit > depth ? (unsigned)tp_min(tp_max(depth, 1), limit - depth) : 0;
 
 	while (more && tp_tiers_lease(tiers, tier, more) != TP_KEPT)
-		more = more > 1; /* when not doubled then one more, and when not one then none */
+		more = more > 1; /* if it cannot be doubled, one more; if not that, none */
 	return more;
 }
 
-/* The older half of a full stack, with its leases: to go where a whole batch costs one lock. */
+/* Takes out the older half of a full stack, with its leases, for the depot: a batch, one lock. */
 static void keep_flush(struct tp_tiers *tiers, unsigned tier, struct tp_buflist *flushed)
 {
 	struct tp_cpu *cpu = tp_cpus_stop_own(&tiers->cpus);
@@ -43,40 +44,41 @@ static void keep_flush(struct tp_tiers *tiers, unsigned tier, struct tp_buflist 
 	if (!cpu)
 		return;
 	stack = tp_tiers_stack(tiers, cpu, tier);
-	/* From the newer end of it, so that the newest comes to lie on top of the depot again. */
+	/* The newest first: tp_depot_push reverses the list, and has the newest on top. */
 	for (unsigned slot = (tp_word_depth(*stack) + 1) / 2; slot; slot--)
 		tp_buflist_push(flushed, tp_stack_move_out(cpu, stack, slot));
 	tp_cpu_start(cpu);
 }
 
-/* Keeps b on the caller's CPU; a full stack makes place for it. */
+/* Keeps b on the caller's CPU. If its stack is full, half of it goes to flushed. */
 static bool keep_in_stack(
 	struct tp_tiers *tiers, unsigned tier, tierpool_buf *b, struct tp_buflist *flushed)
 {
-	struct means with = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
+	struct keep_bounds bounds = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
 	unsigned stack_index = tiers->stack_index[tier], depth;
 	struct tp_word_change change;
 	void *item = b;
 
-	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &with, &item);
+	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &bounds, &item);
 	if (change.before != change.after)
 		return true;
 	tp_tiers_slab_create(tiers);
-	if (tp_word_depth(change.before) >= with.limit)
+	if (tp_word_depth(change.before) >= bounds.limit)
 		keep_flush(tiers, tier, flushed);
 	depth = tp_word_depth(tp_tiers_word(tiers, tp_cpu_current(tiers->cpus.count), tier));
-	with.leases = keep_leases(tiers, tier, depth, with.limit);
-	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &with, &item);
+	bounds.leases = keep_leases(tiers, tier, depth, bounds.limit);
+	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &bounds, &item);
 	tp_tiers_unlease(tiers, tier,
-		with.leases + tp_word_held(change.before) - tp_word_held(change.after));
+		bounds.leases + tp_word_held(change.before) - tp_word_held(change.after));
 	return change.before != change.after;
 }
 
+/* Leases a place in the depot, and gives up room for that if there is none. */
 static enum tp_kept keep_lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 {
 	enum tp_kept result = tp_tiers_lease(tiers, tier, 1);
 
-	/* Nothing that could be given up would make room for what is above the whole bound. */
+	/* A buffer that is larger than the whole bound fits in no case. */
 	if (result == TP_KEPT || !tp_tiers_may_fit(tiers, tier))
 		return result;
 	if (result == TP_NO_BYTES) {
@@ -90,7 +92,7 @@ static enum tp_kept keep_lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 	}
 	if (result == TP_KEPT || !tp_decay_stop_due(&tiers->decay))
 		return result;
-	/* Where max_idle stands against it, only room of this tier helps. */
+	/* If max_idle refused it, only room of this tier helps. */
 	if (result == TP_NO_COUNT)
 		tp_tiers_room_drop(tiers, tier, tier + 1, ROOM_CPUS);
 	else

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Takes an idle buffer for a get or a growth: where it is looked for, in which order.
+ * Takes an idle buffer for a get or a growth: where it is looked for, and what moves along with it
+ * from a depot to a stack.
  */
 #include "idle/idle.h"
 
 #include "base/atomic.h"
 #include "memory/bufstate.h"
 
-/* Buffers that come along when one is taken from a depot, to spare its lock the next times. */
+/* Buffers that come along when one is taken from a depot: the next gets do without its lock. */
 #define BATCH 16
 
-/* From here on an idle buffer on another CPU is worth looking for, on so many CPUs. */
+/* From this size on a get looks on other CPUs, and on how many: an allocation costs more. */
 #define STEAL_FROM ((size_t)256 << 10)
 #define STEAL_CPUS 4
 
-/* The top of a stack. As in a pop, the lease stays behind as room for the buffer's return. */
+/* The top of a stack. As in a pop, its lease stays as room for the buffer's return. */
 static uint64_t take_decide(uint64_t word, const void *unused)
 {
 	(void)unused;
@@ -27,31 +28,30 @@ static tierpool_buf *take_from_stack(struct tp_tiers *tiers, unsigned tier)
 	void *item;
 
 	change = tp_stack_change(&tiers->cpus, tiers->stack_index[tier], take_decide, NULL, &item);
-	/* Where the change was aborted, item may be what it found on its way, which is not ours. */
+	/* An aborted change may have written item, which then is not ours. */
 	return change.before != change.after ? item : NULL;
 }
 
-/* What a refill may use: so many leases in all; pointers waiting. */
-struct refill {
+/* What a refill may use: the most that the stack may have leased; how many buffers there are. */
+struct take_refill {
 	unsigned limit, items;
 };
 
 /*
- * A refill: the lease of one more buffer, which the caller keeps, becomes room for its return. An
- * item takes room that is there, and its own lease ends; where none is, it brings its lease along,
- * up to the limit.
+ * Fills a stack. The lease of the buffer that the caller keeps becomes room for its return. An item
+ * takes room, and its own lease ends; without room, up to the limit, it brings its lease along.
  */
 static uint64_t take_refill_decide(uint64_t word, const void *context)
 {
-	const struct refill *with = context;
-	unsigned items = with->items, held = tp_word_held(word);
+	const struct take_refill *refill = context;
+	unsigned items = refill->items, held = tp_word_held(word);
 
-	if (held < with->limit) {
+	if (held < refill->limit) {
 		word += TP_WORD_ROOM;
 		held++;
 	}
-	/* The last of the room is for the return of the caller's. */
-	for (; items && (tp_word_room(word) > 1 || held < with->limit); items--) {
+	/* The last room is for the return of the caller's buffer. */
+	for (; items && (tp_word_room(word) > 1 || held < refill->limit); items--) {
 		word += TP_WORD_DEPTH;
 		if (tp_word_room(word) > 1)
 			word -= TP_WORD_ROOM;
@@ -61,29 +61,29 @@ static uint64_t take_refill_decide(uint64_t word, const void *context)
 	return word;
 }
 
-/* Fills the caller's CPU's stack from list. What finds no place stays in the list. */
+/* Fills the stack of the caller's CPU from list. What finds no place stays in the list. */
 static void take_refill(struct tp_tiers *tiers, unsigned tier, struct tp_buflist *list)
 {
-	struct refill with = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
+	struct take_refill refill = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
 	struct tp_word_change change = {0, 0};
-	bool owes = tp_decay_owes_here(&tiers->decay);
+	bool owes_tick = tp_decay_owes_here(&tiers->decay);
 	void *items[BATCH];
-	unsigned in;
+	unsigned filled;
 
-	while (with.items < BATCH && list->head) {
-		/* What the depot has aged for a tick is not to be aged here for the same one. */
-		if (owes)
+	while (refill.items < BATCH && list->head) {
+		/* The depot has aged it for the tick that this CPU owes: not twice, see decay.h. */
+		if (owes_tick)
 			tp_bufstate_age_set(list->head, 0);
-		items[with.items++] = tp_buflist_pop(list);
+		items[refill.items++] = tp_buflist_pop(list);
 	}
-	if (with.limit)
+	if (refill.limit)
 		change = tp_stack_change(
-			&tiers->cpus, tiers->stack_index[tier], take_refill_decide, &with, items);
-	in = tp_word_depth(change.after) - tp_word_depth(change.before);
-	for (unsigned i = with.items; i > in; i--)
+			&tiers->cpus, tiers->stack_index[tier], take_refill_decide, &refill, items);
+	filled = tp_word_depth(change.after) - tp_word_depth(change.before);
+	for (unsigned i = refill.items; i > filled; i--)
 		tp_buflist_push(list, items[i - 1]);
 	tp_tiers_unlease(
-		tiers, tier, 1 + in + tp_word_held(change.before) - tp_word_held(change.after));
+		tiers, tier, 1 + filled + tp_word_held(change.before) - tp_word_held(change.after));
 }
 
 static tierpool_buf *take_from_depot(
@@ -103,7 +103,7 @@ static tierpool_buf *take_from_depot(
 	return b;
 }
 
-/* The top of another CPU's stack. */
+/* Takes the top of another CPU's stack. Its lease stays there as room. */
 static tierpool_buf *take_steal_from(struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
 {
 	struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);

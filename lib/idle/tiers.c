@@ -8,29 +8,25 @@
 #include "base/colour.h"
 #include "base/inject.h"
 
-/*
- * A stack has 64 slots up to 8 KiB, fewer above so that one slab is less than 6 KB, and 8 at least.
- */
+/* Slots of a stack: 64 up to 8 KiB; above, as many as hold STACK_BYTES, and 8 at least. */
 #define STACK_SLOTS 64
 #define STACK_SLOTS_LEAST 8
 #define STACK_BYTES ((size_t)512 << 10)
 
 #define LINE_WORDS (TP_LINE / sizeof(uint64_t))
-/* Lines of a slab that are left out at the most, see tiers_hot_colours. */
+/* Lines of a slab that are left out at most, see tiers_hot_colours. */
 #define SKIPS 128
 
-/* A CPU may lease room only where it could be given so many buffers of the tier... */
+/* A CPU may lease room only if the bounds allow each CPU this many buffers of the tier... */
 #define ROOM_WORTH 4
-/* ...and then never more than this part of the bound, shared out among the CPUs. */
+/* ...and then all CPUs together at most this part of the bound, but one buffer each. */
 #define ROOM_PART 8
 
 /* ---- leases ---- */
 
 static bool tiers_bytes_lease(struct tp_tiers *tiers, size_t bytes)
 {
-	/*
-	 * The shared one first: what retain then refuses has not raised the peak that is told of.
-	 */
+	/* retain last: its peak is reported; what the shared one refuses must not raise it. */
 	if (tiers->shared && !tp_budget_lease(tiers->shared, bytes))
 		return false;
 	if (tp_budget_lease(&tiers->retain, bytes))
@@ -43,9 +39,9 @@ static bool tiers_bytes_lease(struct tp_tiers *tiers, size_t bytes)
 static void tiers_bytes_release(struct tp_tiers *tiers, size_t bytes)
 {
 	/*
-	 * The shared one last: what it gave to others was not leased here any more, so that the
-	 * pools' leased bytes, by which their idle bytes are told, never add up to more than it
-	 * has.
+	 * The shared one last: before it gives the bytes to another pool they are no longer leased
+	 * here. So the pools' leased bytes, and the idle bytes of their statistics, never add up to
+	 * more than it has.
 	 */
 	tp_budget_release(&tiers->retain, bytes);
 	tp_point(TP_POINT_RELEASED);
@@ -91,12 +87,11 @@ static size_t tiers_stack_slots(size_t size)
 }
 
 /*
- * Where things lie in their pages is a matter of speed: a load waits for an earlier store that has
- * the same place in another page, and lines of the same place may drive each other out of the first
- * level. Where a word had the line of fast (get.c) a pair took 7.5 to 14 ns in place of 5.7, by
- * what else the pages' addresses were: one size of the fifteen in a third of the runs of
- * pair_latency. So each slab begins a page, and no word has the line of anything else that every
- * get or put reads.
+ * The colours of what each get or put reads besides words. A load waits for an earlier store to the
+ * same place of another page, and lines of one colour may drive each other out of the first level
+ * of cache. When a word had the colour of tp_pool_fast (get.c), a pair took 7.5 to 14 ns in place
+ * of 5.7: one size of fifteen, in a third of the runs of pair_latency. So each slab begins a page,
+ * and no word has one of these colours.
  */
 static uint64_t tiers_hot_colours(const struct tp_tiers *tiers)
 {
@@ -122,10 +117,10 @@ uint64_t tp_tiers_colours(const struct tp_tiers *tiers, unsigned tier)
 	return colours;
 }
 
-/* What each CPU may lease of each tier, under the bound as it is now. */
+/* Sets what each CPU may lease of each tier, by the bound as it is now. */
 static void tiers_limits_set(struct tp_tiers *tiers)
 {
-	size_t cpu_memory = tiers->cpus.count;
+	size_t cpu_count = tiers->cpus.count;
 	size_t bound = tp_load_acquire(&tiers->retain.limit);
 
 	if (tiers->shared)
@@ -134,9 +129,9 @@ static void tiers_limits_set(struct tp_tiers *tiers)
 		struct tp_tier *t = &tiers->tier[tier];
 		size_t fit = tp_min(bound / t->cost, tiers->max_idle);
 		size_t limit =
-			fit / cpu_memory < ROOM_WORTH ? 0 : tp_max(1, fit / cpu_memory / ROOM_PART);
+			fit / cpu_count < ROOM_WORTH ? 0 : tp_max(1, fit / cpu_count / ROOM_PART);
 
-		/* Relaxed: a CPU that still sees the old limit is bounded by its leases anyway. */
+		/* Relaxed: the old limit does no harm, since no room comes without a lease. */
 		tp_store_relaxed(&t->limit, (uint16_t)tp_min(limit, t->stack));
 	}
 }
@@ -144,15 +139,16 @@ static void tiers_limits_set(struct tp_tiers *tiers)
 void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 {
 	pthread_mutex_lock(&tiers->setting);
+	/* Release, here and below: pairs with the acquires in stats.c. */
 	tp_add_release(&tiers->settings, 1u);
 	tp_budget_limit_set(&tiers->retain, retain);
 	tiers_limits_set(tiers);
-	/* Again: whoever read the count between the two must not take it for settled. */
+	/* A reader that saw the odd number, or the one before, finds it changed and reads again. */
 	tp_add_release(&tiers->settings, 1u);
 	pthread_mutex_unlock(&tiers->setting);
 }
 
-/* Where the stacks lie in each slab, and how a get finds them. */
+/* Chooses where the stacks lie in each slab, and fills the tables by which a get finds them. */
 static void tiers_stacks_place(struct tp_tiers *tiers, uint64_t hot)
 {
 	const struct tp_sizeclass *sizes = tiers->sizes;
@@ -210,10 +206,10 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_size
 
 _Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + (SKIPS + 1) * TP_LINE <=
 		       TP_SLAB_BYTES_MAX,
-	"the closed slab is as large as any");
+	"the empty slab is as large as any");
 _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 
-/* Of the block that a slab lies in, since it begins a page. */
+/* Bytes of the block that a slab lies in, since the slab begins a page. */
 #define BLOCK_BYTES(tiers) ((tiers)->slab_bytes + TP_COLOUR_PAGE - TP_LINE)
 
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
@@ -223,6 +219,7 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 	char *block;
 	uint64_t *slab;
 
+	/* Relaxed: tp_cpus_claim looks again, in the lock. */
 	if (tp_load_relaxed(&cpu->slab) || tp_load_relaxed(&cpu->closed))
 		return;
 	block = tp_backing_alloc(tiers->backing, BLOCK_BYTES(tiers));
@@ -264,6 +261,7 @@ void tp_tiers_depot_push(
 
 /* ---- room ---- */
 
+/* Returns the bytes that became free. */
 static size_t tiers_room_give_up(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier)
 {
 	uint64_t *stack = tp_tiers_stack(tiers, cpu, tier);
@@ -324,7 +322,7 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 
 	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
 		sum += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
-	/* A buffer that moves while we add may be seen twice; what is leased it never exceeds. */
+	/* A buffer that moves during the sum may be seen twice. Idle bytes never exceed leased. */
 	leased = tp_load_relaxed(&tiers->retain.leased);
 	return tp_fault(TP_FAULT_SUMMING_WATCHER) ? sum : tp_min(sum, leased);
 }
@@ -357,7 +355,7 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 		tp_budget_recount(&tiers->tier[tier].many, n);
 		bytes += n * tiers->tier[tier].cost;
 	}
-	/* A retain_set that was lowering it is lost with its thread: then it never began. */
+	/* The child has no thread that was lowering the limit: as if that had never begun. */
 	tiers->retain.limit = tp_max(tiers->retain.limit, bytes);
 	tp_budget_recount(&tiers->retain, bytes);
 	if (tiers->shared)

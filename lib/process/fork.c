@@ -8,13 +8,13 @@
 #include "process/reaper.h"
 #include "process/registry.h"
 
-/* Weak: a statically linked program has no use for them, and its linker warns of them. */
+/* Weak: a statically linked program has no use for them, and its linker warns about them. */
 #pragma weak dladdr
 #pragma weak dlopen
 
 static pthread_once_t fork_registered = PTHREAD_ONCE_INIT;
 
-/* The reaper's locks first: a thread that has one of them may wait for the registry's. */
+/* The reaper's locks first: no thread waits for them with a lock that tp_registry_fork takes. */
 static void fork_prepare(void)
 {
 	tp_reaper_fork(TP_FORK_PREPARE);
@@ -44,16 +44,14 @@ void tp_fork_start(void)
 }
 
 /*
- * The library stays where it is when a plugin that it was linked into is unloaded: buffers may
- * still be out, and fork's handlers are registered. The shared library says so itself (-z
- * nodelete).
+ * Keeps a plugin that the library is linked into from being unloaded: buffers may still be
+ * borrowed, and the handlers of fork are registered. The shared library is linked -z nodelete.
  */
 __attribute__((constructor)) static void fork_stay_loaded(void)
 {
 	Dl_info self;
 
-	/* Without a slash it is a program found through PATH, and would be searched for as a
-	 * library. */
+	/* A name without a slash is a program's, found by PATH; dlopen would search libraries. */
 	if (dladdr && dlopen && dladdr((void *)&fork_registered, &self) && self.dli_fname &&
 		strchr(self.dli_fname, '/'))
 		dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);

@@ -22,38 +22,38 @@
 #include "base/clock.h"
 #include "process/fork.h"
 
-/* At the most 15 bytes (pthread_setname_np). */
-#define NAME "tierpool-reaper"
+/* At most 15 bytes (pthread_setname_np). */
+#define THREAD_NAME "tierpool-reaper"
 
-/* The system's, and the process's own cgroup's. */
+/* Files that report memory pressure: the system's, and that of the process's own cgroup. */
 #define PRESSURES 2
 #define SYSTEM_PRESSURE "/proc/pressure/memory"
 
 /*
- * Some task waited for memory through a tenth of two seconds. The window is the smallest that a
- * process without privileges may ask for (linux/Documentation/accounting/psi.rst).
+ * Microseconds: some task waited for memory through a tenth of two seconds. A process without
+ * privileges may ask for no smaller window (linux/Documentation/accounting/psi.rst).
  */
 static const char trigger[] = "some 200000 2000000";
 
-/* What a thread sleeps on: an event that wakes it, and pressure. */
+/* What the thread sleeps on: an event by which it is woken, and pressure. */
 enum { WAKE, PRESSURE, FILES = PRESSURE + PRESSURES };
 
-/* The thread's own, from its start to its end; others, in the wake lock, use the event. */
+/* Each thread has one of its own and frees it at its end. Others use the event, in wake_lock. */
 struct reaper_watch {
 	struct pollfd file[FILES];
 };
 
 static struct {
-	pthread_mutex_t lock; /* of all but what says otherwise */
+	pthread_mutex_t lock; /* of starts, thread and unreported */
 	unsigned starts;
 	pthread_t thread;
-	int unreported; /* why there is no news of pressure, until it is told */
-	/*
-	 * Taken by puts: held for no more than a write to an event, but for a fork, and after the
-	 * other.
-	 */
+	int unreported; /* errno: why pressure cannot be watched; 0: none, or it was printed */
+	/* Taken after lock. Puts take it: so, but for forks, it is held for moments only. */
 	pthread_mutex_t wake_lock;
-	/* NULL: none is started. Written with both locks; a thread whose it no longer is ends. */
+	/*
+	 * NULL: no reaper is started. Written with both locks; read by anyone. A thread ends when
+	 * this is no longer its own watch.
+	 */
 	struct reaper_watch *watch;
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake_lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -63,9 +63,9 @@ static void reaper_event_raise(int event)
 	uint64_t one = 1;
 
 	/*
-	 * It fails only where so many wakes are under way that one more is of no account, or where
-	 * the program has closed it. Not write(), where pthread_cancel would end the thread amid a
-	 * put.
+	 * It fails if the event's count is at its maximum, which wakes the reaper anyway, or if the
+	 * program has closed the file. Not write(): that is a cancellation point, where
+	 * pthread_cancel would end the thread in the middle of a put.
 	 */
 	if (syscall(SYS_write, event, &one, sizeof one) < 0)
 		errno = error;
@@ -74,9 +74,9 @@ static void reaper_event_raise(int event)
 void tp_reaper_wake(void)
 {
 	/*
-	 * Acquire: pairs with reaper_watch_set. A caller who finds none did its exchange of unwatched
-	 * (decay.c) before the exchange of a reaper that starts now, whose look comes after that
-	 * and sees what was kept.
+	 * Acquire: pairs with the release in reaper_watch_set. A call that finds no watch here did
+	 * its exchange of unwatched (tp_decay_kept) before a reaper that starts now does its own.
+	 * That reaper looks at the entry afterwards, and sees what was kept.
 	 */
 	if (!tp_load_acquire(&reaper.watch))
 		return;
@@ -102,7 +102,7 @@ static int reaper_pressure_open(const char *path)
 	return file;
 }
 
-/* The process's cgroup of the second version, behind "0::". False: it is in none. */
+/* Reads the process's cgroup of version 2, which stands behind "0::". False: it is in none. */
 static bool reaper_cgroup_read(char line[PATH_MAX])
 {
 	FILE *cgroups = fopen("/proc/self/cgroup", "re");
@@ -132,7 +132,7 @@ static int reaper_cgroup_open(void)
 	return file;
 }
 
-/* With the lock. Has it told, once, where neither can be had. */
+/* With the lock. If neither file can be had, unreported says why; once for the process. */
 static void reaper_pressure_watch(struct pollfd *pressure)
 {
 	static bool reported;
@@ -146,7 +146,7 @@ static void reaper_pressure_watch(struct pollfd *pressure)
 	}
 }
 
-/* Without the lock: a thread that has stderr's may wait for ours, to fork. */
+/* Without the lock: a thread that holds stderr's lock and forks waits for ours. */
 static void reaper_report_no_pressure(int error)
 {
 	fprintf(stderr,
@@ -164,12 +164,12 @@ static void reaper_watch_free(struct reaper_watch *watch)
 }
 
 /*
- * Whether any tells of pressure. One that is no more is left out from now on: also from what the
- * child of a fork closes, which may have another file of that number by then.
+ * Whether any file reports pressure. One that is gone is left out from now on, and before it is
+ * closed: the child of a fork must not close its number, which may be another file's by then.
  */
-static bool reaper_is_pressed(struct pollfd *pressure)
+static bool reaper_sees_pressure(struct pollfd *pressure)
 {
-	bool pressed = false;
+	bool under_pressure = false;
 
 	for (unsigned i = 0; i < PRESSURES; i++) {
 		if (pressure[i].revents & POLLERR) {
@@ -177,15 +177,15 @@ static bool reaper_is_pressed(struct pollfd *pressure)
 
 			close(file);
 		} else if (pressure[i].revents & POLLPRI)
-			pressed = true;
+			under_pressure = true;
 	}
-	return pressed;
+	return under_pressure;
 }
 
 /* ---- the thread ---- */
 
-/* Ticks what is due. When the next one is. */
-static uint64_t reaper_reap(void)
+/* Ticks every entry that is due. Returns when the next tick of any is due. */
+static uint64_t reaper_tick_due(void)
 {
 	uint64_t now = tp_clock_ms(), next = TP_DUE_EMPTY;
 
@@ -208,7 +208,7 @@ static void reaper_empty_all(void)
 		entry->kind->empty(entry);
 }
 
-/* Milliseconds until then, for poll; -1: for ever. */
+/* Milliseconds until due, for poll; -1: no limit. */
 static int reaper_wait_ms(uint64_t due)
 {
 	uint64_t now = tp_clock_ms();
@@ -218,13 +218,13 @@ static int reaper_wait_ms(uint64_t due)
 	return due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
 }
 
-/* Milliseconds between two looks where nobody can wake us. */
-#define UNWOKEN_MS 100
+/* Milliseconds between two walks of a reaper that cannot wait, or cannot be woken. */
+#define BLIND_MS 100
 
 /*
- * Sleeps until then, or until something happens; whether something did. Where it may not wait,
- * since a sandbox came up or fewer files are allowed than it has, or cannot be woken, since the
- * program has closed its files, it looks ten times a second.
+ * Sleeps until due, or until a file reports something. Returns whether one did. It sleeps for
+ * BLIND_MS if poll is refused, by a sandbox or because fewer files are allowed than it has; and for
+ * BLIND_MS at most if the program has closed its event.
  */
 static bool reaper_sleep(uint64_t due, struct reaper_watch *watch, nfds_t files)
 {
@@ -232,17 +232,15 @@ static bool reaper_sleep(uint64_t due, struct reaper_watch *watch, nfds_t files)
 	int wait = reaper_wait_ms(due), ready;
 
 	if (file[WAKE].fd < 0)
-		wait = wait < 0 || wait > UNWOKEN_MS ? UNWOKEN_MS : wait;
+		wait = wait < 0 || wait > BLIND_MS ? BLIND_MS : wait;
 	ready = poll(file, files, wait);
 	if (ready < 0 && errno != EINTR)
-		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = UNWOKEN_MS * 1000000}, NULL);
+		syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = BLIND_MS * 1000000}, NULL);
 	return ready > 0;
 }
 
-/*
- * Leaves out what the program has closed of our files, which would make each poll return at once.
- */
-static void reaper_files_lost(struct reaper_watch *watch)
+/* Leaves out the files that the program has closed: each poll would return at once for them. */
+static void reaper_files_forget(struct reaper_watch *watch)
 {
 	pthread_mutex_lock(&reaper.wake_lock);
 	for (unsigned i = 0; i < FILES; i++)
@@ -257,25 +255,25 @@ static void *reaper_run(void *context)
 	bool was_empty = false;
 
 	while (tp_load_acquire(&reaper.watch) == watch) {
-		uint64_t due = reaper_reap(), wakes;
-		/* Where nothing is idle there is nothing to be had by pressure either. */
+		uint64_t due = reaper_tick_due(), wakes;
+		/* If nothing is idle, nothing could be freed under pressure. */
 		nfds_t files = due == TP_DUE_EMPTY ? PRESSURE : FILES;
 
-		/* What the kernel kept for us from a time when nobody asked is no news. */
+		/* Pressure from the time when it was not watched is over: read and ignored. */
 		if (was_empty && files == FILES)
 			(void)poll(watch->file + PRESSURE, PRESSURES, 0);
 		was_empty = files != FILES;
 		if (!reaper_sleep(due, watch, files))
 			continue;
-		reaper_files_lost(watch);
+		reaper_files_forget(watch);
 		if (watch->file[WAKE].revents & POLLIN)
 			(void)!read(watch->file[WAKE].fd, &wakes, sizeof wakes);
-		if (files > PRESSURE && reaper_is_pressed(watch->file + PRESSURE))
+		if (files > PRESSURE && reaper_sees_pressure(watch->file + PRESSURE))
 			reaper_empty_all();
 	}
 	/*
-	 * Who kept what our last look saw may not have woken the one that was started since. And
-	 * after this, whoever stopped us has let go of the watch.
+	 * Another reaper may have been started since. If our last walk found something in an entry
+	 * that it had found empty, the put that kept it woke neither of us: wake it.
 	 */
 	tp_reaper_wake();
 	reaper_watch_free(watch);
@@ -301,7 +299,7 @@ void tp_reaper_fork(enum tp_fork phase)
 	pthread_mutex_unlock(&reaper.lock);
 }
 
-/* With the lock. NULL with errno. */
+/* With the lock. Returns NULL with errno on failure. */
 static struct reaper_watch *reaper_watch_open(void)
 {
 	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -320,7 +318,7 @@ static struct reaper_watch *reaper_watch_open(void)
 	return watch;
 }
 
-/* With the lock. */
+/* With the lock. Release: pairs with the acquires in tp_reaper_wake and reaper_run. */
 static void reaper_watch_set(struct reaper_watch *watch)
 {
 	pthread_mutex_lock(&reaper.wake_lock);
@@ -328,7 +326,7 @@ static void reaper_watch_set(struct reaper_watch *watch)
 	pthread_mutex_unlock(&reaper.wake_lock);
 }
 
-/* With the lock. 0 or -errno. */
+/* With the lock. Returns 0 or -errno. */
 static int reaper_thread_start(void)
 {
 	sigset_t all, before;
@@ -337,9 +335,9 @@ static int reaper_thread_start(void)
 
 	if (!watch)
 		return -errno;
-	/* Before it looks at anything, of which it is to be told. */
+	/* Before the thread finds an entry empty: the puts after that must find the watch. */
 	reaper_watch_set(watch);
-	/* It inherits that all signals are blocked. */
+	/* The thread inherits that all signals are blocked. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&reaper.thread, NULL, reaper_run, watch);
@@ -349,7 +347,7 @@ static int reaper_thread_start(void)
 		reaper_watch_free(watch);
 		return -error;
 	}
-	pthread_setname_np(reaper.thread, NAME);
+	pthread_setname_np(reaper.thread, THREAD_NAME);
 	return 0;
 }
 
@@ -358,7 +356,7 @@ int tierpool_reaper_start(void)
 	int error = 0, unreported, cancel;
 
 	tp_fork_start();
-	/* To open a file is a place where a thread may be cancelled, and so is to print. */
+	/* To open a file and to print are cancellation points. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);
 	if (!reaper.starts)
@@ -386,7 +384,7 @@ void tierpool_reaper_stop(void)
 	if (last) {
 		struct reaper_watch *watch = reaper.watch;
 
-		/* From before it can see that it has to end: it frees the watch. */
+		/* In wake_lock: no put uses the event of a watch whose thread may end now. */
 		pthread_mutex_lock(&reaper.wake_lock);
 		tp_store_release(&reaper.watch, NULL);
 		reaper_event_raise(watch->file[WAKE].fd);
@@ -395,12 +393,15 @@ void tierpool_reaper_stop(void)
 	pthread_mutex_unlock(&reaper.lock);
 	if (!last)
 		return;
-	/* Without the lock: what it is amid of may start or stop it. Or be this very call. */
+	/*
+	 * Without the lock: a callback in the reaper's thread may start or stop the reaper. If this
+	 * is such a callback, the thread ends after it, and nobody joins it.
+	 */
 	if (pthread_equal(pthread_self(), thread)) {
 		pthread_detach(thread);
 		return;
 	}
-	/* Here too, or nobody would ever join it. */
+	/* pthread_join is a cancellation point: the thread would never be joined. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_join(thread, NULL);
 	pthread_setcancelstate(cancel, NULL);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reaper: a thread that ticks pools and caches which nobody touches, and empties all of them
- * when memory is short. Owns the thread, its starts, and its watch on memory pressure. Of pools and
- * caches it knows what the registry says: their kind's due, tick and empty.
+ * The reaper: one thread that ticks the pools and caches that nobody uses, and empties all of them
+ * when memory is short. Owns the thread, the count of its starts, and its watch on memory pressure.
+ * It knows no pool and no cache: it walks the registry and calls each entry's kind.
  *
- * It sleeps until the next tick of any entry is due. An entry that is empty wakes it when something
- * is kept there again (tp_reaper_wake), so that it sleeps for ever while all are empty.
+ * It sleeps until the earliest due time of all entries. While all entries are empty it sleeps
+ * without a limit; a call that keeps something in an empty entry wakes it (idle/decay.h).
  */
 #ifndef TP_REAPER_H
 #define TP_REAPER_H
@@ -13,12 +13,12 @@
 #include "process/registry.h"
 
 /*
- * Wakes the reaper, if one is started, so that it asks every entry again when it is due. A few
- * instructions if none is; else a write to a file. Called by puts.
+ * Has the reaper ask every entry again when it is due. Called by puts: a few instructions if no
+ * reaper is started, else a lock and a write to an event.
  */
 void tp_reaper_wake(void);
 
-/* TP_FORK_PREPARE, _PARENT or _CHILD: the reaper does not run in the child. See fork.c. */
+/* TP_FORK_PREPARE, _PARENT or _CHILD, from fork.c. The child has no reaper. */
 void tp_reaper_fork(enum tp_fork phase);
 
 #endif

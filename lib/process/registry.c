@@ -23,7 +23,7 @@ void tp_registry_add(struct tp_registered *entry)
 	pthread_mutex_unlock(&registry_lock);
 }
 
-/* In the lock. A pool whose last reference is gone waits for the lock to leave the list: not it. */
+/* With the lock. False: the last one was dropped, by a thread that waits for the lock. */
 static bool registry_retain_if_alive(struct tp_registered *entry)
 {
 	size_t references = tp_load_relaxed(&entry->references);
@@ -49,7 +49,7 @@ bool tp_registry_hold(const void *candidate)
 	return held;
 }
 
-/* In the lock. Release: who closes the entry sees what was done on the visit. */
+/* With the lock. Release: pairs with the acquire in tp_registry_close. */
 static void registry_visit_end(struct tp_registered *entry)
 {
 	tp_store_release(&entry->visits, entry->visits - 1);
@@ -62,7 +62,7 @@ struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
 
 	pthread_mutex_lock(&registry_lock);
 	next = entry ? entry->next : registry_first;
-	/* One whose last reference is gone waits for the lock to leave the list. */
+	/* An entry without references is about to leave the list. */
 	while (next && (next->closed || !tp_load_relaxed(&next->references) ||
 			       (wanted && !wanted(next, context))))
 		next = next->next;
@@ -94,7 +94,7 @@ void tp_registry_retain(struct tp_registered *entry)
 
 void tp_registry_drop(struct tp_registered *entry)
 {
-	/* Acquire and release: what each dropper did to the pool comes before its end. */
+	/* Acquire and release: what each thread did before its drop comes before dead. */
 	if (tp_sub_acq_rel(&entry->references, 1u) != 1)
 		return;
 	pthread_mutex_lock(&registry_lock);
@@ -110,11 +110,12 @@ void tp_registry_close(struct tp_registered *entry)
 	pthread_mutex_lock(&registry_lock);
 	entry->closed = true;
 	pthread_mutex_unlock(&registry_lock);
-	for (unsigned looks = 1; tp_load_acquire(&entry->visits); looks++)
-		tp_spinlock_wait(looks);
+	/* Acquire: pairs with registry_visit_end, so that the caller sees what visits did. */
+	for (unsigned tries = 1; tp_load_acquire(&entry->visits); tries++)
+		tp_spinlock_wait(tries);
 }
 
-/* In the lock. */
+/* With the lock. */
 static void registry_fork_each(enum tp_fork phase)
 {
 	for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
@@ -127,7 +128,7 @@ void tp_registry_fork(enum tp_fork phase)
 		pthread_mutex_lock(&registry_lock);
 	if (phase == TP_FORK_CHILD) {
 		registry_fork_each(TP_FORK_CHILD_FIRST);
-		/* The threads that were visiting are not in the child. */
+		/* The threads that were on visits are not in the child. */
 		for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
 			entry->visits = 0;
 	}

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All pools and object caches that exist, and the references that keep each in existence. Owns the
- * list and its lock; knows of an entry its name and its kind, which says what can be done to it
- * without knowing more.
+ * All pools and object caches, and the references that keep each alive. Owns the list, its lock and
+ * the meaning of due times. Of an entry it knows a name and a kind: a table of what can be done.
  *
- * A pool has a reference for its handle, one for each buffer that has a block, and one for each
- * slow call under way; whoever drops the last one frees the pool. A cache has one for its handle,
- * and one for each tick under way.
+ *   references of a pool == 1 for its handle + 1 for each buffer that has a block + 1 for each
+ *                           slow put, tick, trim and reading of statistics under way
+ *   references of a cache == 1 for its handle + 1 for each tierpool_cache_tick under way
  *
- * Who walks the list visits each entry, and has no reference: an entry is closed before its handle
- * is given up, which waits for all visits to end. So no walk, which the program does not know of,
- * uses a pool or its backing when tierpool_destroy has returned.
+ * The thread that drops the last one frees the entry. A walk visits one entry after the other and
+ * takes no reference. Instead destroy closes the entry, which waits for its visits, before it drops
+ * the handle's. So a walk, of which the program knows nothing, uses no pool after its destroy.
  */
 #ifndef TP_REGISTRY_H
 #define TP_REGISTRY_H
@@ -19,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* As a due time: never; and, to the reaper, that nothing is there that could decay. */
+/* Due times: no tick comes by itself; and, for the reaper only, nothing is there to decay. */
 #define TP_DUE_NEVER (UINT64_MAX - 1)
 #define TP_DUE_EMPTY UINT64_MAX
 
@@ -28,9 +27,12 @@ struct tp_registered;
 enum tp_kind_id { TP_KIND_POOL, TP_KIND_CACHE };
 
 /*
- * What happens around a fork, in this order: before it, all entries take their locks; after it, in
- * the parent they give them back. In the child each entry first lets go of what it shares with
- * others; then each counts what is there, and gives its locks back.
+ * The phases of a fork, in order. In each one all entries are called, with the registry's lock.
+ *
+ *   PREPARE       before the fork   take all locks
+ *   PARENT        in the parent     give them back
+ *   CHILD_FIRST   in the child      reset what is shared with other entries
+ *   CHILD         in the child      count what is there, give the locks back
  */
 enum tp_fork { TP_FORK_PREPARE, TP_FORK_PARENT, TP_FORK_CHILD_FIRST, TP_FORK_CHILD };
 
@@ -47,42 +49,45 @@ struct tp_kind {
 /* The head of every pool and cache. */
 struct tp_registered {
 	struct tp_registered *next, **link; /* in the registry's lock */
-	size_t references;
-	size_t visits; /* written in the lock, read by anyone */
-	bool closed;   /* in the lock: no more visits */
-	const char *name;
+	size_t references;                  /* written and read by anyone, atomically */
+	size_t visits;                      /* written in the lock; read by tp_registry_close */
+	bool closed;                        /* in the lock: no more visits */
+	const char *name;                   /* these two: set before the entry is added */
 	const struct tp_kind *kind;
 };
 
-/* Enters a pool or cache with the one reference of its handle. */
+/* Enters a pool or cache, with the one reference of its handle. */
 void tp_registry_add(struct tp_registered *entry);
 
 /*
- * Takes a reference to what may or may not be a live entry: only its address is looked at until it
- * is found in the list. False: there is none, and nothing was taken.
+ * Takes a reference to what may be a live entry, or gone. candidate is compared with the list, and
+ * not read before it is found there. False: it is not alive, and nothing was taken.
  */
 bool tp_registry_hold(const void *candidate);
 
-/* Visits the next entry, or the first for NULL; the visit of entry ends. */
+/* Ends the visit of entry and visits the next one; NULL: the first. Returns NULL at the end. */
 struct tp_registered *tp_registry_next(struct tp_registered *entry);
 
-/* The same, of those of which wanted says so; called in the lock. */
+/* The same, for the entries for which wanted is true. It is called in the lock. */
 struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
 	bool (*wanted)(const struct tp_registered *, void *context), void *context);
 
-/* Ends a visit amid a walk. */
+/* Ends a visit, and the walk before its end. */
 void tp_registry_leave(struct tp_registered *entry);
 
-/* Takes one more reference, where the caller knows that there is one. */
+/* Takes one more reference. Before: the caller knows that there is one. */
 void tp_registry_retain(struct tp_registered *entry);
 
-/* Drops a reference; the pool may be gone afterwards. */
+/* Drops a reference. After: the entry may be gone. */
 void tp_registry_drop(struct tp_registered *entry);
 
-/* Has no more walk visit the entry, and waits for those that do. With the handle's reference. */
+/*
+ * Closes the entry to walks. Blocks: until the visits under way have ended. Before: the caller has
+ * the handle's reference.
+ */
 void tp_registry_close(struct tp_registered *entry);
 
-/* TP_FORK_PREPARE, _PARENT or _CHILD: of the list itself, and of all entries. See fork.c. */
+/* TP_FORK_PREPARE, _PARENT or _CHILD, from fork.c: of the list itself and of all entries. */
 void tp_registry_fork(enum tp_fork phase);
 
 #endif
