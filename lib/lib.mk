@@ -29,9 +29,10 @@ $(SHARED): $(LIB_OBJECTS) lib/tierpool.map
 
 install: all
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
-	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/tierpool
+	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/tierpool $(DESTDIR)$(MANDIR)/man7
 	$(Q)install -m 644 include/tierpool.h $(DESTDIR)$(INCLUDEDIR)
 	$(Q)install -m 644 include/tierpool/*.h $(DESTDIR)$(INCLUDEDIR)/tierpool
+	$(Q)install -m 644 lib/tierpool.7 $(DESTDIR)$(MANDIR)/man7
 	$(Q)install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)
 	$(Q)install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)
 	$(Q)ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
@@ -43,5 +44,5 @@ install: all
 uninstall:
 	$(Q)rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libtierpool.a libtierpool.so $(SONAME) $(notdir $(SHARED)) \
 		pkgconfig/tierpool.pc pkgconfig/tierpool-jemalloc.pc) \
-		$(HEADERS:include/%=$(DESTDIR)$(INCLUDEDIR)/%)
+		$(HEADERS:include/%=$(DESTDIR)$(INCLUDEDIR)/%) $(DESTDIR)$(MANDIR)/man7/tierpool.7
 	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/tierpool 2>/dev/null || true

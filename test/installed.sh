@@ -4,7 +4,8 @@
 # What a program finds after `make install`: the files; that each header and each example compiles
 # against them through pkg-config, shared and static, with and without jemalloc, and runs; that inline
 # functions are symbols too, and the compiler warns of lost results; that the library loads by dlopen,
-# brings no malloc and exports nothing but its own; that `make uninstall` leaves nothing behind.
+# brings no malloc and exports nothing but its own; that the manual page has no faults; that
+# `make uninstall` leaves nothing behind.
 #
 # usage: test/installed.sh     from the top of the source; CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS, MAKE
 #
@@ -159,6 +160,12 @@ needs_only_libc() {
 	local names
 	names=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p') &&
 		! grep -vE '^(libc|libpthread|ld-linux[a-z0-9_-]*|ld-musl-[a-z0-9_]*)\.so' <<<"$names"
+}
+
+# What the formatter says of the page, if anything, goes to the log.
+page_is_clean() { # COMMAND...
+	"$@" "$prefix/share/man/man7/tierpool.7" 2>"$temporary/said" >"$temporary/page" &&
+		cat "$temporary/said" && [[ -s $temporary/page && ! -s $temporary/said ]]
 }
 
 soname_is() {
@@ -442,7 +449,7 @@ fi
 
 version=$(flags --modversion tierpool)
 for file in "${headers[@]/#/include/}" "lib/libtierpool.so.$version" lib/libtierpool.so.0 lib/libtierpool.a \
-	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc; do
+	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc share/man/man7/tierpool.7; do
 	check "$file" is_in_both "$file"
 done
 library=$prefix/lib/libtierpool.so.0
@@ -454,6 +461,11 @@ check "the soname is libtierpool.so.0" soname_is "$library" libtierpool.so.0
 check "only tierpool_ is exported" exports_only_its_own "$library"
 check "nothing is needed beyond the C library" needs_only_libc "$library"
 check "no .pc file names the stage" lacks "$stage" cat "$stage"/usr/lib/pkgconfig/tierpool*.pc
+if command -v groff >/dev/null; then
+	check "tierpool.7 has no warnings" page_is_clean groff -man -Tutf8 -ww
+else
+	skip "tierpool.7 has no warnings" "groff is not installed"
+fi
 for header in "${headers[@]}"; do
 	check "<$header> stands alone in C11" stands_alone "$header" C
 	check "<$header> stands alone in C++17" stands_alone "$header" C++
@@ -508,10 +520,12 @@ else
 fi
 
 # As a distribution with multiarch lays them out: each folder apart from the prefix, and from DESTDIR.
-apart=(PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu INCLUDEDIR=/usr/include/apart DESTDIR="$stage/apart")
+apart=(PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu INCLUDEDIR=/usr/include/apart
+	MANDIR=/usr/man DESTDIR="$stage/apart")
 check "make install, each folder apart" "${make[@]}" -s install "${apart[@]}"
 check "the library, in LIBDIR" test -e "$stage/apart/usr/lib/x86_64-linux-gnu/libtierpool.so.$version"
 check "the headers, in INCLUDEDIR" test -e "$stage/apart/usr/include/apart/tierpool/pool.h"
+check "the manual page, in MANDIR" test -e "$stage/apart/usr/man/man7/tierpool.7"
 check "tierpool.pc says LIBDIR" grep -qx 'libdir=/usr/lib/x86_64-linux-gnu' \
 	"$stage/apart/usr/lib/x86_64-linux-gnu/pkgconfig/tierpool.pc"
 check "tierpool.pc says INCLUDEDIR" grep -qx 'includedir=/usr/include/apart' \
