@@ -14,8 +14,8 @@ NONE             rseq,locked stress_stack  2
 NONE             rseq,locked stress_pool   2
 NONE             rseq,locked stress_budget 4
 NONE             rseq,locked stress_cache  2
-OPEN_DOOR        locked      stress_stack  8
-OPEN_DOOR        locked      stress_cache  8
+UNLOCKED_CPU     locked      stress_stack  8
+UNLOCKED_CPU     locked      stress_cache  8
 UNBOUNDED        rseq,locked stress_pool   8
 UNBOUNDED        rseq,locked stress_budget 8
 LOST_LEASE       rseq,locked stress_pool   1

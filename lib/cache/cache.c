@@ -14,7 +14,6 @@
 #include "base/colour.h"
 #include "base/options.h"
 #include "cache/store.h"
-#include "process/fork.h"
 #include "process/registry.h"
 
 struct tierpool_cache {
@@ -232,7 +231,6 @@ int tierpool_cache_create(tierpool_cache **out, const struct tierpool_cache_opti
 	*out = cache_make(&chosen);
 	if (!*out)
 		return -ENOMEM;
-	tp_fork_start();
 	tp_registry_add(&(*out)->registered);
 	return 0;
 }

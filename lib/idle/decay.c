@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/inject.h"
 #include "process/reaper.h"
+#include "process/registry.h"
 
 /* Uses since the last tick from which on a CPU is hard at work. */
 #define BUSY 4096

@@ -12,7 +12,6 @@
 #include "idle/idle.h"
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
-#include "process/fork.h"
 
 #define DEFAULT_NAME "tierpool"
 #define DEFAULT_MIN_SIZE ((size_t)64)
@@ -138,7 +137,6 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	*out = pool_make(&chosen, &sizes, &backing);
 	if (!*out)
 		return -ENOMEM;
-	tp_fork_start();
 	tp_registry_add(&(*out)->registered);
 	return 0;
 }

@@ -5,32 +5,39 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "process/reaper.h"
-#include "process/registry.h"
-
 /* Weak: a statically linked program has no use for them, and its linker warns about them. */
 #pragma weak dladdr
 #pragma weak dlopen
 
 static pthread_once_t fork_registered = PTHREAD_ONCE_INIT;
 
-/* The reaper's locks first: no thread waits for them with a lock that tp_registry_fork takes. */
+/* Held from before a fork to after it: no handler joins in between, with its locks taken or not. */
+static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tp_fork_handler *fork_handlers;
+
+/* In the lock. No thread waits for a lock of one handler with a lock of another: any order will do. */
+static void fork_call(enum tp_fork phase)
+{
+	for (struct tp_fork_handler *handler = fork_handlers; handler; handler = handler->next)
+		handler->handle(phase);
+}
+
 static void fork_prepare(void)
 {
-	tp_reaper_fork(TP_FORK_PREPARE);
-	tp_registry_fork(TP_FORK_PREPARE);
+	pthread_mutex_lock(&fork_lock);
+	fork_call(TP_FORK_PREPARE);
 }
 
 static void fork_parent(void)
 {
-	tp_registry_fork(TP_FORK_PARENT);
-	tp_reaper_fork(TP_FORK_PARENT);
+	fork_call(TP_FORK_PARENT);
+	pthread_mutex_unlock(&fork_lock);
 }
 
 static void fork_child(void)
 {
-	tp_registry_fork(TP_FORK_CHILD);
-	tp_reaper_fork(TP_FORK_CHILD);
+	fork_call(TP_FORK_CHILD);
+	pthread_mutex_unlock(&fork_lock);
 }
 
 static void fork_register(void)
@@ -38,9 +45,16 @@ static void fork_register(void)
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
-void tp_fork_start(void)
+void tp_fork_join(struct tp_fork_handler *handler)
 {
 	pthread_once(&fork_registered, fork_register);
+	pthread_mutex_lock(&fork_lock);
+	if (!handler->joined) {
+		handler->joined = true;
+		handler->next = fork_handlers;
+		fork_handlers = handler;
+	}
+	pthread_mutex_unlock(&fork_lock);
 }
 
 /*

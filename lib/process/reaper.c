@@ -21,6 +21,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "process/fork.h"
+#include "process/registry.h"
 
 /* At most 15 bytes (pthread_setname_np). */
 #define THREAD_NAME "tierpool-reaper"
@@ -71,6 +72,14 @@ static void reaper_event_raise(int event)
 		errno = error;
 }
 
+static void reaper_wake_current(void)
+{
+	pthread_mutex_lock(&reaper.wake_lock);
+	if (reaper.watch)
+		reaper_event_raise(reaper.watch->file[WAKE].fd);
+	pthread_mutex_unlock(&reaper.wake_lock);
+}
+
 void tp_reaper_wake(void)
 {
 	/*
@@ -78,12 +87,8 @@ void tp_reaper_wake(void)
 	 * its exchange of unwatched (tp_decay_kept) before a reaper that starts now does its own.
 	 * That reaper looks at the entry afterwards, and sees what was kept.
 	 */
-	if (!tp_load_acquire(&reaper.watch))
-		return;
-	pthread_mutex_lock(&reaper.wake_lock);
-	if (reaper.watch)
-		reaper_event_raise(reaper.watch->file[WAKE].fd);
-	pthread_mutex_unlock(&reaper.wake_lock);
+	if (tp_load_acquire(&reaper.watch))
+		reaper_wake_current();
 }
 
 /* ---- memory pressure ---- */
@@ -273,16 +278,18 @@ static void *reaper_run(void *context)
 	}
 	/*
 	 * Another reaper may have been started since. If our last walk found something in an entry
-	 * that it had found empty, the put that kept it woke neither of us: wake it.
+	 * that it had found empty, the put that kept it woke neither of us: wake it. And the stopper
+	 * raises our event after it took the watch away, in the same hold of wake_lock: when we had
+	 * that lock too, the watch is ours alone.
 	 */
-	tp_reaper_wake();
+	reaper_wake_current();
 	reaper_watch_free(watch);
 	return NULL;
 }
 
 /* ---- starts and stops ---- */
 
-void tp_reaper_fork(enum tp_fork phase)
+static void reaper_fork(enum tp_fork phase)
 {
 	if (phase == TP_FORK_PREPARE) {
 		pthread_mutex_lock(&reaper.lock);
@@ -298,6 +305,8 @@ void tp_reaper_fork(enum tp_fork phase)
 	pthread_mutex_unlock(&reaper.wake_lock);
 	pthread_mutex_unlock(&reaper.lock);
 }
+
+static struct tp_fork_handler reaper_fork_handler = {.handle = reaper_fork};
 
 /* With the lock. Returns NULL with errno on failure. */
 static struct reaper_watch *reaper_watch_open(void)
@@ -355,7 +364,7 @@ int tierpool_reaper_start(void)
 {
 	int error = 0, unreported, cancel;
 
-	tp_fork_start();
+	tp_fork_join(&reaper_fork_handler);
 	/* To open a file and to print are cancellation points. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);

@@ -10,15 +10,10 @@
 #ifndef TP_REAPER_H
 #define TP_REAPER_H
 
-#include "process/registry.h"
-
 /*
  * Has the reaper ask every entry again when it is due. Called by puts: a few instructions if no
  * reaper is started, else a lock and a write to an event.
  */
 void tp_reaper_wake(void);
-
-/* TP_FORK_PREPARE, _PARENT or _CHILD, from fork.c. The child has no reaper. */
-void tp_reaper_fork(enum tp_fork phase);
 
 #endif

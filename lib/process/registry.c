@@ -9,8 +9,11 @@
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tp_registered *registry_first;
 
+static struct tp_fork_handler registry_fork_handler = {.handle = tp_registry_fork};
+
 void tp_registry_add(struct tp_registered *entry)
 {
+	tp_fork_join(&registry_fork_handler);
 	entry->references = 1;
 	entry->visits = 0;
 	entry->closed = false;

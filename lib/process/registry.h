@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "process/fork.h"
+
 /* Due times: no tick comes by itself; and, for the reaper only, nothing is there to decay. */
 #define TP_DUE_NEVER (UINT64_MAX - 1)
 #define TP_DUE_EMPTY UINT64_MAX
@@ -26,16 +28,6 @@ struct tp_registered;
 
 enum tp_kind_id { TP_KIND_POOL, TP_KIND_CACHE };
 
-/*
- * The phases of a fork, in order. In each one all entries are called, with the registry's lock.
- *
- *   PREPARE       before the fork   take all locks
- *   PARENT        in the parent     give them back
- *   CHILD_FIRST   in the child      reset what is shared with other entries
- *   CHILD         in the child      count what is there, give the locks back
- */
-enum tp_fork { TP_FORK_PREPARE, TP_FORK_PARENT, TP_FORK_CHILD_FIRST, TP_FORK_CHILD };
-
 struct tp_kind {
 	enum tp_kind_id id;
 	void (*dead)(struct tp_registered *self); /* called once, when no reference is left */
@@ -43,6 +35,7 @@ struct tp_kind {
 	uint64_t (*due)(struct tp_registered *self); /* when the next tick is, by tp_clock_ms */
 	size_t (*tick)(struct tp_registered *self);  /* one decay step to its end, if it is due */
 	size_t (*empty)(struct tp_registered *self); /* gives up all that is idle */
+	/* All entries are called, with the registry's lock, before the next phase (fork.h). */
 	void (*fork)(struct tp_registered *self, enum tp_fork phase);
 };
 

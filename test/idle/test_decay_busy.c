@@ -14,7 +14,7 @@
 #include "pool_checks.h"
 
 #define IDLE 8u
-#define BUSILY 10000 /* pairs, among which a strike is sure: the largest gap is 8,191 */
+#define BUSILY 10000 /* pairs, among which a countdown surely expires: the largest gap is 8,191 */
 
 static struct idle_fixture f;
 static struct counting_backing counting;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a tick is divided, so that no call is long for it, and by what a CPU notices that one is due:
- * pieces of one CPU, CPUs that owe two ticks, ticks that follow each other too soon, and strikes.
+ * pieces of one CPU, CPUs that owe two ticks, ticks that follow each other too soon, and countdowns.
  */
 #include <criterion/criterion.h>
 #include <limits.h>
@@ -286,14 +286,14 @@ Test(decay, what_was_aged_a_moment_ago_for_a_tick_that_did_not_end_is_left_out)
 	cr_assert_eq(part_of_next_tick(true), 0, "who asks means all that is there");
 }
 
-/* ---- strikes ---- */
+/* ---- countdowns ---- */
 
-#define GAP_SOON 16   /* gets to the next strike, in the mean */
+#define GAP_SOON 16   /* gets to the next expiry, in the mean */
 #define GAP_MOST 4096 /* and when gets are many */
 #define MS 1600000u   /* a period that does not end here */
 #define PART (MS / 16)
 
-/* The mean gap after a strike that came ms after the one before. */
+/* The mean gap after an expiry that came ms after the one before. */
 static unsigned gap_after(uint32_t ms)
 {
 	decay_cpu_expired_ago(0, ms);
@@ -303,13 +303,13 @@ static unsigned gap_after(uint32_t ms)
 /* Strikes are as rare as they can be, and a slow call brought one near shortened_ms ago. */
 static void gap_grow(uint32_t shortened_ms)
 {
-	for (unsigned strikes = 0; strikes < 100; strikes++)
+	for (unsigned times = 0; times < 100; times++)
 		gap_after(0);
 	decay_cpu_shortened_ago(0, shortened_ms);
 }
 
-/* All stacks of a CPU strike within the first gap, at its most. */
-static bool strikes_soon(unsigned i)
+/* All stacks of a CPU expire within the first gap, at its most. */
+static bool expires_soon(unsigned i)
 {
 	for (unsigned stack = 0; stack < DECAY_STACKS; stack++)
 		if (decay_countdown(i, stack) >= 2 * GAP_SOON - 1)
@@ -317,7 +317,7 @@ static bool strikes_soon(unsigned i)
 	return true;
 }
 
-Test(decay, strikes_come_half_as_often_while_they_are_early_and_more_often_when_they_are_late)
+Test(decay, countdowns_expire_half_as_often_while_they_are_early_and_more_often_when_they_are_late)
 {
 	unsigned before, gap;
 
@@ -352,7 +352,7 @@ Test(decay, on_a_cpu_that_was_aged_and_after_a_slow_call_strikes_come_soon_and_a
 	gap_grow(0);
 	decay_begin(false);
 	cr_assert_not(decay_some());
-	cr_assert(strikes_soon(0) && strikes_soon(1));
+	cr_assert(expires_soon(0) && expires_soon(1));
 	cr_assert_eq(gap_after(0), 2 * GAP_SOON);
 	counts = tp_stack_count(&decay_cpus, decay.stack_index, DECAY_STACKS);
 	cr_assert(counts.pops == before.pops && counts.pushes == before.pushes);
@@ -360,7 +360,7 @@ Test(decay, on_a_cpu_that_was_aged_and_after_a_slow_call_strikes_come_soon_and_a
 	before = tp_stack_count(&decay_cpus, decay.stack_index, DECAY_STACKS);
 	gap_grow(PART);
 	tp_decay_shorten(&decay);
-	cr_assert(strikes_soon(0));
+	cr_assert(expires_soon(0));
 	cr_assert_eq(gap_after(0), 2 * GAP_SOON);
 	cr_assert_not(tp_cpu_is_stopped(decay_cpu(0)));
 	counts = tp_stack_count(&decay_cpus, decay.stack_index, DECAY_STACKS);
@@ -372,18 +372,18 @@ Test(decay, slow_calls_bring_strikes_near_once_in_a_part_of_a_period_and_put_non
 	decay_start(0, MS);
 	gap_grow(PART / 2);
 	tp_decay_shorten(&decay);
-	cr_assert_not(strikes_soon(0), "by slow calls among many gets all would strike");
+	cr_assert_not(expires_soon(0), "by slow calls among many gets each would expire");
 	/* Where the own CPU cannot be stopped the next slow call does it. */
 	decay_cpu_shortened_ago(0, PART);
 	cr_assert(tp_spinlock_try(&decay_cpu(0)->lock));
 	tp_decay_shorten(&decay);
-	cr_assert_not(strikes_soon(0), "another one has stopped it");
+	cr_assert_not(expires_soon(0), "another one has stopped it");
 	tp_spinlock_unlock(&decay_cpu(0)->lock);
 	for (unsigned pops = 0; decay_countdown(0, 0) >= 0; pops++) {
 		cr_assert_lt(pops, 2u * GAP_SOON, "slow calls between the gets put it off");
 		decay_cpu_shortened_ago(0, PART);
 		tp_decay_shorten(&decay);
-		cr_assert(strikes_soon(0));
+		cr_assert(expires_soon(0));
 		decay_work(0, 1);
 	}
 }

@@ -84,7 +84,7 @@ static struct tp_buflist rotate(void)
 	return victims;
 }
 
-/* One of each generation: buffer 0 is dying, 1 is old, 2 is young. */
+/* One of each generation: buffer 0 is expired, 1 is old, 2 is young. */
 static void one_of_each(void)
 {
 	struct tp_buflist list = list_of(0, 1);
@@ -93,7 +93,7 @@ static void one_of_each(void)
 	tp_bufstate_age_set(&buffer[1], 1);
 	push(1);
 	push(2);
-	cr_assert_eq(tp_depot_count(&depot), 3, "what is dying lies there still");
+	cr_assert_eq(tp_depot_count(&depot), 3, "what is expired lies there still");
 }
 
 Test(depot, a_list_is_a_stack_that_counts)
@@ -231,7 +231,7 @@ Test(depot, a_tick_hands_out_what_is_old_and_what_is_dying)
 
 Test(depot, ageing_makes_old_what_was_young_and_dying_what_was_old)
 {
-	cr_assert_not(tp_depot_age(&depot), "of none, none are dying");
+	cr_assert_not(tp_depot_age(&depot), "of none, none are expired");
 	push(0);
 	cr_assert_not(tp_depot_age(&depot), "it is old");
 	cr_assert_null(pop(TP_DEPOT_EXPIRED));

@@ -52,7 +52,7 @@ Test(stack, the_last_one_in_is_the_first_one_out_and_leaves_its_room)
 	cr_assert_eq(own.slabs[0][SECOND], 0, "a stack ran over its end");
 }
 
-static bool pop_strikes(void)
+static bool pop_expires(void)
 {
 	uint64_t after;
 
@@ -61,7 +61,7 @@ static bool pop_strikes(void)
 	return (int64_t)after < 0;
 }
 
-Test(stack, a_pop_strikes_when_the_countdown_is_below_zero)
+Test(stack, a_pop_expires_when_the_countdown_is_below_zero)
 {
 	uint64_t after;
 
@@ -70,9 +70,9 @@ Test(stack, a_pop_strikes_when_the_countdown_is_below_zero)
 	own_room_set(FIRST, 3);
 	for (unsigned i = 0; i < 3; i++)
 		own_push(FIRST, &own.item[i]);
-	cr_assert_not(pop_strikes(), "at 0");
-	cr_assert(pop_strikes(), "at -1");
-	cr_assert(pop_strikes(), "and again, for the thread may have moved before it armed");
+	cr_assert_not(pop_expires(), "at 0");
+	cr_assert(pop_expires(), "at -1");
+	cr_assert(pop_expires(), "and again, for the thread may have moved before it armed");
 	cr_assert_null(tp_stack_pop(&own.cpus, FIRST, &after), "nothing is left");
 }
 
@@ -83,19 +83,19 @@ Test(stack, arming_puts_the_next_strike_a_random_gap_away)
 	own_install();
 	own_room_set(FIRST, 1);
 	own_push(FIRST, own.item);
-	cr_assert(pop_strikes(), "the first of all");
+	cr_assert(pop_expires(), "the first of all");
 	cr_assert(own_push(FIRST, own.item));
 	for (unsigned round = 0; round < GAP_ROUNDS; round++) {
 		unsigned gap = tp_stack_arm(&own.cpus, FIRST, GAP_MEAN), pops = 0;
-		bool strike;
+		bool expired;
 
 		cr_assert_eq(tp_stack_arm(&own.cpus, FIRST, GAP_MEAN), 0, "armed twice");
 		do {
-			strike = pop_strikes();
+			expired = pop_expires();
 			cr_assert(own_push(FIRST, own.item));
 			pops++;
-		} while (!strike);
-		cr_assert_eq(pops, gap, "armed for %u, struck after %u", gap, pops);
+		} while (!expired);
+		cr_assert_eq(pops, gap, "armed for %u, expired after %u", gap, pops);
 		gap_drawn(&gaps, gap);
 	}
 	expect_counts(gaps.sum + 1, gaps.sum + 2);
@@ -108,7 +108,7 @@ Test(stack, a_mean_of_one_strikes_at_every_pop)
 	own_room_set(FIRST, 1);
 	own_push(FIRST, own.item);
 	for (unsigned i = 0; i < 20; i++) {
-		cr_assert(pop_strikes());
+		cr_assert(pop_expires());
 		cr_assert_eq(tp_stack_arm(&own.cpus, FIRST, 1), 1);
 		own_push(FIRST, own.item);
 	}
@@ -247,7 +247,7 @@ Test(stack, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 
 	cr_assert(done.before == 0 && done.after == 0);
 	own_install();
-	/* In locked mode the stopper has the lock; in rseq mode the CPU shows the closed slab. */
+	/* In locked mode the stopper has the lock; in rseq mode the CPU shows the empty slab. */
 	own_stop(FIRST);
 	done = own_change(1, 0, 0, in);
 	cr_assert(done.before == 0 && done.after == 0);

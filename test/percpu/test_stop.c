@@ -78,7 +78,7 @@ static void arm(int64_t countdown)
 	own.cpus.cpu[own.cpu_id].armed += (uint64_t)countdown;
 }
 
-static void hurry(unsigned mean)
+static void shorten(unsigned mean)
 {
 	uint64_t *stack = own_stop(FIRST);
 
@@ -86,7 +86,7 @@ static void hurry(unsigned mean)
 	own_publish();
 }
 
-/* Pops, each with its push, up to the strike and with it. */
+/* Pops, each with its push, up to the expiry and with it. */
 static unsigned pops_to_strike(void)
 {
 	uint64_t after = 0;
@@ -108,17 +108,17 @@ Test(stop, a_stack_that_is_hurried_strikes_a_random_gap_later)
 	cr_assert(own_push(FIRST, own.item));
 	for (unsigned round = 0; round < GAP_ROUNDS; round++) {
 		arm(FAR);
-		hurry(GAP_MEAN);
+		shorten(GAP_MEAN);
 		expect_counts(gaps.sum, gaps.sum + 1);
 		gap_drawn(&gaps, pops_to_strike());
 	}
 	expect_uniform(&gaps);
 	arm(FAR);
-	hurry(1);
+	shorten(1);
 	cr_assert_eq(pops_to_strike(), 1, "in a mean of one it is the next pop");
 }
 
-Test(stop, a_strike_is_never_put_off_by_hurry)
+Test(stop, an_expiry_is_never_put_off_by_shorten)
 {
 	unsigned nearer = 0;
 
@@ -129,7 +129,7 @@ Test(stop, a_strike_is_never_put_off_by_hurry)
 		int64_t after;
 
 		arm(before - tp_word_countdown(own.slabs[0][FIRST]));
-		hurry(100);
+		shorten(100);
 		after = tp_word_countdown(own.slabs[0][FIRST]);
 		cr_assert_leq(after, before);
 		expect_word(FIRST, 1, 2, after);
@@ -197,7 +197,7 @@ Test(stop, nobody_writes_to_the_closed_slab, .signal = SIGSEGV)
 Test(stop, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_away)
 {
 	if (tp_cpu_rseq)
-		skip("in rseq mode nobody waits for a door");
+		skip("in rseq mode nobody waits for a CPU");
 	doors_setup(2);
 	for (unsigned cpu_id = 0; cpu_id < 2; cpu_id++) {
 		cr_assert(slab_install(&own.cpus, cpu_id, own.slabs[cpu_id]));

@@ -137,7 +137,7 @@ static void begin_held(const struct play *play, const struct trace_place *place,
 static void hold_once(const struct play *play, unsigned nth, unsigned against, bool defeated)
 {
 	const struct trace_place *place = &places[nth];
-	bool amid = trace_is_inside(place) && trace_offset(place);
+	bool inside = trace_is_inside(place) && trace_offset(place);
 	const char *fault;
 
 	begin_held(play, place, against);
@@ -145,7 +145,7 @@ static void hold_once(const struct play *play, unsigned nth, unsigned against, b
 		trace_sequence_forget();
 	rival_acts();
 	fault = end(2);
-	cr_assert(!fault || (defeated && amid), "%s, at byte %u of sequence %u, rival %u: %s",
+	cr_assert(!fault || (defeated && inside), "%s, at byte %u of sequence %u, rival %u: %s",
 		play->name, (unsigned)trace_offset(place), place->sequence, against, fault);
 	runs++;
 	runs_inside += trace_is_inside(place);
@@ -169,7 +169,7 @@ static void hold_everywhere(const struct play *play, bool defeated)
 		}
 }
 
-Test(traced, whoever_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhile)
+Test(traced, a_thread_that_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhile)
 {
 	bool reached[TRACE_SEQUENCES_MOST] = {false};
 	unsigned count = 0;
@@ -208,7 +208,7 @@ Test(traced, control_without_the_abort_buffers_are_doubled_or_lost)
 
 #else
 
-Test(traced, whoever_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhile)
+Test(traced, a_thread_that_is_held_in_a_sequence_undoes_nothing_that_was_done_meanwhile)
 {
 	skip("only the sequences of x86-64 are traced here");
 }

@@ -245,7 +245,7 @@ Test(surplus, hits_notice_it_soon_after_the_last_and_in_any_case_within_8191)
 			pair(pool, SIZE);
 		}
 		/*
-		 * The strike that noticed the last one was a fast one, which doubles the next gap.
+		 * The expiry that noticed the last one was a fast one, which doubles the next gap.
 		 */
 		cr_assert(round % 2 == 0 || hits_before || hits <= 63, "%u", hits);
 	}

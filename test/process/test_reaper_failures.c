@@ -287,6 +287,31 @@ Test(reaper, one_that_is_started_does_not_take_the_wake_of_one_that_ends)
 	cache_end(cache);
 }
 
+static bool event_was_open;
+
+/* The thread that is being stopped finds out by itself, and may end: then it closes its event. */
+static void thread_may_end(int event)
+{
+	tp_store_relaxed(&kernel.no_poll, true);
+	sem_post(&old_may_poll);
+	for (unsigned i = 0; i < 100 && fcntl(event, F_GETFD) >= 0; i++)
+		usleep(3000);
+	event_was_open = fcntl(event, F_GETFD) >= 0;
+	tp_store_relaxed(&kernel.no_poll, false);
+}
+
+Test(reaper, one_that_ends_keeps_its_event_until_its_stopper_has_used_it)
+{
+	sem_init(&old_may_poll, 0, 0);
+	tp_store_relaxed(&kernel.hold, &old_may_poll);
+	reaper_start();
+	cr_assert(comes_true(!tp_load_relaxed(&kernel.hold)));
+	tp_store_release(&kernel.before_wake, thread_may_end);
+	tierpool_reaper_stop();
+	cr_assert_null(tp_load_relaxed(&kernel.before_wake), "it was not stopped by its event");
+	cr_assert(event_was_open, "the stop wrote to a file that was closed");
+}
+
 /* Something that the reaper looks at and finds empty; during its first look it is stopped. */
 static struct {
 	struct tp_registered registered;

@@ -243,7 +243,7 @@ static void round_end(void)
 		pthread_join(threads[i].id, NULL);
 }
 
-/* Takes an object from whoever had it at the end. */
+/* Takes an object from the thread that had it at the end. */
 static void reclaim(struct object *o, uint32_t owner)
 {
 	pass(o, owner, FREE, "left over");

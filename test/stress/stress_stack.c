@@ -142,7 +142,7 @@ static void round_start(void)
 {
 	stop = 0;
 	if (tp_cpus_init(&cpus, base + TP_VISIBLE_OFFSET, cpus.count)) {
-		broke("no closed slab");
+		broke("no empty slab");
 		return;
 	}
 	for (unsigned i = 0; i <= workers; i++) {

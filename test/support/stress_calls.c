@@ -20,7 +20,7 @@ char *base;
 
 /* ---- what a worker does on its CPU ---- */
 
-/* *odd: no item, or a strike. */
+/* *odd: no item, or an expired countdown. */
 static void *pop_any_way(const struct thread *me, unsigned tier, bool *odd)
 {
 	uint64_t after;

@@ -149,7 +149,7 @@ static uint64_t word(void)
 	return tp_tiers_word(&pool->tiers, tp_cpu_id(), tier());
 }
 
-/* A countdown begins at 0: the first pop is a strike. */
+/* A countdown begins at 0: the first pop expires it. */
 static void prepare_first_pop(void)
 {
 	take(&theirs, THEIRS);
@@ -157,7 +157,7 @@ static void prepare_first_pop(void)
 	give(&ours, 8);
 }
 
-/* An own stack of some depth, with room beside it, and no strike soon. */
+/* An own stack of some depth, with room beside it, and no expiry soon. */
 static void prepare_stack(void)
 {
 	prepare_first_pop();
@@ -271,7 +271,7 @@ const struct play plays[] = {
 	{"a get whose tier is searched", 2048, 1, prepare_stack, act_get},
 	{"a get from a new place", 1024, 1, prepare_stack, act_get_from_site},
 	{"a get from a known place", 1024, 1, prepare_known_site, act_get_from_site},
-	{"a get that strikes", 1024, 1, prepare_first_pop, act_get_default},
+	{"a get whose countdown expires", 1024, 1, prepare_first_pop, act_get_default},
 	{"a get out of the depot", 1024, 1, prepare_depot, act_get},
 	{"a get after an abort", 1024, 1, prepare_stack, act_pop},
 	{"a put", 1024, 1, prepare_stack, act_put},
