@@ -55,8 +55,3 @@ size_t tp_pool_tick_entry(struct tp_registered *entry)
 
 	return tp_decay_claim(&pool->tiers.decay) ? tp_pool_tick(pool, false) : 0;
 }
-
-size_t tp_pool_empty(struct tp_registered *entry)
-{
-	return tp_pool_trim(tp_pool_of(entry), 0);
-}

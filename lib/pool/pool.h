@@ -132,7 +132,6 @@ void tp_pool_wake_reaper(tierpool *pool, bool kept);
 /* What the reaper calls (struct tp_kind). */
 uint64_t tp_pool_due(struct tp_registered *entry);
 size_t tp_pool_tick_entry(struct tp_registered *entry);
-size_t tp_pool_empty(struct tp_registered *entry);
 
 /* ---- purge.c ---- */
 
@@ -155,6 +154,9 @@ size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t a
 
 /* As tierpool_trim, for a pool that the caller knows to exist. */
 size_t tp_pool_trim(tierpool *pool, size_t keep);
+
+/* The same, of all that is idle, as the reaper calls it (struct tp_kind). */
+size_t tp_pool_empty(struct tp_registered *entry);
 
 /* ---- create.c, fork.c ---- */
 

@@ -37,6 +37,11 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 	return bytes;
 }
 
+size_t tp_pool_empty(struct tp_registered *entry)
+{
+	return tp_pool_trim(tp_pool_of(entry), 0);
+}
+
 static bool trim_is_pool(const struct tp_registered *entry, void *unused)
 {
 	(void)unused;

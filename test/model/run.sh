@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Proves the protocol of the per-CPU cache (cpucache.pml) with spin, each configuration by a search
+# Proves the protocol of the per-CPU cache (stack.pml) with spin, each configuration by a search
 # of all states, and requires that it reaches what it is about. Then breaks the protocol in one place
 # after the other: each breakage must be found. A proof that stays without the fence proves nothing.
 # Skipped (77) without spin. Needs 2 GiB of memory. The last line is "N passed, N failed".
@@ -9,7 +9,7 @@ if ! command -v spin >/dev/null 2>&1; then
 	echo "skipped: spin is not installed"
 	exit 77
 fi
-model=$(cd "$(dirname "$0")" && pwd)/cpucache.pml
+model=$(cd "$(dirname "$0")" && pwd)/stack.pml
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -25,7 +25,7 @@ fail() { # WHAT
 verify() {
 	optimization=$1
 	shift
-	rm -f pan pan.* cpucache.pml.trail said
+	rm -f pan pan.* stack.pml.trail said
 	for name in STOPPERS TICK_ONLY CHANGE BATCH LAZY CLOSE COUNT OPS WATCH NO_FENCE DRAIN_OFF_BY_ONE \
 		RACING_INSTALL CARELESS_ARM EARLY_COMMIT SUMMING_WATCHER EARLY_RELEASE; do
 		case " $* " in
@@ -78,7 +78,7 @@ breaks() {
 two="-DTHREADS=2 -DITEMS=2 -DCAP=2 -DRETAIN=2"
 three="-DTHREADS=3 -DITEMS=2 -DCAP=2 -DRETAIN=2"
 items="-DTHREADS=2 -DITEMS=3 -DCAP=2 -DRETAIN=3"
-slow="closed_slab depot_put refused release"
+slow="empty_slab depot_put refused release"
 stops="stop_own fence move_out move_in"
 changes="change_put change_room change_outrun change_elsewhere"
 

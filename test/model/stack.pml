@@ -4,13 +4,13 @@
  * configurations by a search of all states, then breaks it in several places; each must be found.
  *
  * Modelled: two CPUs, up to three threads, one tier, its depot, the shared count of leases. Here
- * pop, push, change are tp_cpucache_pop ..., stop, publish, install, close are tp_doors_stop ...,
- * LEASE and give_back are tp_budget_lease and tp_budget_release, reader is tp_cpucache_count; and,
+ * pop, push, change are tp_stack_pop ..., stop, start, install, close are tp_cpus_stop ...,
+ * LEASE and give_back are tp_budget_lease and tp_budget_release, reader is tp_stack_count; and,
  * in outline, the slow paths of get and put, tick, destroy, and a watcher of what is idle.
  *
  * A preemption, a signal or a fence matters only to a thread inside a sequence: the kernel moves it
  * back to the start. So threads have no place of their own. A sequence begins by reading the number
- * of a CPU, any; whoever was inside a sequence there was preempted and is thrown out. Each may also
+ * of a CPU, any; a thread inside a sequence there was preempted and is thrown out. Each may also
  * be thrown out before any of its steps. At its start a sequence may give up for the slow path,
  * which covers every limit of the tries. Threads run for ever, except with COUNT and CLOSE.
  *
@@ -18,7 +18,7 @@
  * lock makes each call one step), the locked mode, fork, a fence that is refused, calls from signal
  * handlers, and weak memory: all loads and stores happen in one order here.
  *
- * run.sh gives each of these by -D, 0 unless told: THREADS, ITEMS, CAP (up to 3), RETAIN; STOPPERS,
+ * run.sh gives each of these by -D, 0 if left out: THREADS, ITEMS, CAP (up to 3), RETAIN; STOPPERS,
  * how many threads tick, TICK_ONLY, and do nothing else; CHANGE, in slow paths, BATCH, of two items
  * too; LAZY, slabs are made when needed; CLOSE, thread 0 destroys the cache at some time; COUNT,
  * exact counts and their reader, OPS calls in all; WATCH; and the names of the negative controls.
@@ -36,8 +36,8 @@
 #define event(what) c_code { static int seen; if (!seen++) printf("reached: " #what "\n"); }
 
 /* ---- state ---- */
-#define CLOSED 0
-#define HOME 1
+#define EMPTY 0
+#define OWN 1
 /* Where a thread is in a sequence; from AT_SLAB on it is inside. */
 #define OUT 0
 #define AT_CPU 1
@@ -47,8 +47,8 @@
 #define AT_SLOT2 5
 #define AT_COMMIT 6
 
-/* slab: exchanged by a stopper, read in sequences. home, closed: written in the lock. */
-typedef door_t { bit slab; bit home; bit lock; bit closed };
+/* visible: exchanged by a stopper, read in sequences. slab, closed: written in the lock. */
+typedef cpu_t { bit visible; bit slab; bit lock; bit closed };
 /* depth, room and countdown are one word: every step stores them together. Slots 1 ... CAP. */
 typedef stack_t { byte depth; byte room; short countdown; byte slot[4] };
 /* What a thread has in registers inside a sequence; an abort forgets it. */
@@ -56,7 +56,7 @@ typedef registers_t {
 	byte at; byte cpu; byte depth; byte room; short countdown; byte item; byte item2
 };
 
-door_t door[2];
+cpu_t of_cpu[2];
 stack_t stack[2];
 registers_t r[3];
 byte inside[2];       /* who is inside a sequence: thread + 1; 0: nobody */
@@ -103,7 +103,7 @@ inline check() {
 }
 
 /*
- * In each step of a sequence that has seen HOME: so a stopper's steps within the slab may be taken
+ * In each step of a sequence that has seen OWN: so a stopper's steps within the slab may be taken
  * as one. Not asserted where the fence is missing: there the items shall tell.
  */
 #define LEFT_ALONE require(stopped_slab_is_left_alone, NO_FENCE || stopper[r[me].cpu] == 0);
@@ -138,12 +138,12 @@ inline check() {
 	:: d_step { r[me].at > AT_CPU -> event(interrupted); LEAVE_TO(AT_CPU) }
 
 #define s stack[r[me].cpu]
-#define sees_home (door[r[me].cpu].slab == HOME)
+#define sees_own (of_cpu[r[me].cpu].visible == OWN)
 
-/* The closed slab is all zero: reading its word as well would say nothing more. */
+/* The empty slab is all zero: reading its word as well would say nothing more. */
 #define READS_WORD(counter, next) \
-	:: d_step { r[me].at == AT_SLAB && sees_home -> r[me].at = AT_WORD } \
-	:: atomic { r[me].at == AT_SLAB && !sees_home -> d_step { event(closed_slab); LEAVE }; break } \
+	:: d_step { r[me].at == AT_SLAB && sees_own -> r[me].at = AT_WORD } \
+	:: atomic { r[me].at == AT_SLAB && !sees_own -> d_step { event(empty_slab); LEAVE }; break } \
 	:: d_step { r[me].at == AT_WORD && s.counter -> LEFT_ALONE \
 		r[me].depth = s.depth; r[me].room = s.room; r[me].countdown = s.countdown; \
 		r[me].at = next } \
@@ -201,14 +201,14 @@ inline change(first, second, out, more, gap) {
 	do
 	:: atomic { /* outside the sequence: how it looks on the CPU where the thread is */
 		if :: cpu = 0 :: cpu = 1 fi;
-		WHEN(!CHANGE || !door[cpu].home || stack[cpu].depth < out ||
+		WHEN(!CHANGE || !of_cpu[cpu].slab || stack[cpu].depth < out ||
 			stack[cpu].depth + stack[cpu].room + N + more > CAP, cpu = 0; break);
 		SEE(cpu); r[me].at = AT_CPU };
 		IF_COUNT(atomic { WHEN(N, ADD(moved_in, cpu, N)) };)
 		do
 		INTERRUPTIBLE
-		:: d_step { r[me].at == AT_SLAB && r[me].cpu == cpu && sees_home -> r[me].at = AT_WORD }
-		:: atomic { r[me].at == AT_SLAB && !(r[me].cpu == cpu && sees_home) ->
+		:: d_step { r[me].at == AT_SLAB && r[me].cpu == cpu && sees_own -> r[me].at = AT_WORD }
+		:: atomic { r[me].at == AT_SLAB && !(r[me].cpu == cpu && sees_own) ->
 			d_step { event(change_elsewhere); LEAVE }; break }
 		:: d_step { r[me].at == AT_WORD && LOOKS_THE_SAME -> LEFT_ALONE
 			r[me].at = (first || out -> AT_SLOT : AT_COMMIT) }
@@ -242,26 +242,26 @@ inline change(first, second, out, more, gap) {
 
 /* ---- the slab of a stopped CPU ---- */
 /*
- * Takes the door's lock and, where there is a slab, takes it from the sequences. On its own CPU by
+ * Takes the CPU's lock and, where there is a slab, takes it from the sequences. On its own CPU by
  * a sequence, which needs no fence: whoever was inside one there has been thrown out.
  */
 inline stop(c) {
-	atomic { !door[c].lock -> door[c].lock = 1; r[me].at = (door[c].home -> AT_CPU : OUT) };
+	atomic { !of_cpu[c].lock -> of_cpu[c].lock = 1; r[me].at = (of_cpu[c].slab -> AT_CPU : OUT) };
 	do
 	INTERRUPTIBLE
 	:: atomic { r[me].at == AT_SLAB && r[me].cpu != c -> d_step { LEAVE }; break }
 	:: d_step { r[me].at == AT_SLAB && r[me].cpu == c -> r[me].at = AT_COMMIT }
 	:: atomic { r[me].at == AT_COMMIT ->
-		d_step { event(stop_own); door[c].slab = CLOSED; LEAVE; stopper[c] = me + 1 }; break }
+		d_step { event(stop_own); of_cpu[c].visible = EMPTY; LEAVE; stopper[c] = me + 1 }; break }
 	:: r[me].at == OUT -> break /* no slab */
 	od;
-	WHEN(door[c].home && !stopper[c], door[c].slab = CLOSED;
+	WHEN(of_cpu[c].slab && !stopper[c], of_cpu[c].visible = EMPTY;
 		d_step { WHEN(!NO_FENCE, event(fence); INTERRUPT(c)); stopper[c] = me + 1 })
 }
 
-#define publish(c) \
-	atomic { stopper[c] = 0; door[c].slab = (door[c].home -> HOME : CLOSED) }; \
-	door[c].lock = 0
+#define start(c) \
+	atomic { stopper[c] = 0; of_cpu[c].visible = (of_cpu[c].slab -> OWN : EMPTY) }; \
+	of_cpu[c].lock = 0
 
 /* The word is read in one step and stored in another: nobody else may store it in between. */
 #define LOOK(c) atomic { SEE(c) }
@@ -315,12 +315,12 @@ inline move_in(c, item, n) {
 
 /* A slab, all zero, in the lock; the control forgets the lock and looked before. */
 inline install(c) {
-	atomic { RACING_INSTALL || !door[c].lock -> WHEN(!RACING_INSTALL, door[c].lock = 1) };
-	WHEN(RACING_INSTALL || (!door[c].home && !door[c].closed),
+	atomic { RACING_INSTALL || !of_cpu[c].lock -> WHEN(!RACING_INSTALL, of_cpu[c].lock = 1) };
+	WHEN(RACING_INSTALL || (!of_cpu[c].slab && !of_cpu[c].closed),
 		atomic { event(install);
-			door[c].home = 1; stack[c].depth = 0; stack[c].room = 0; TIDY(c); check() };
-		door[c].slab = HOME);
-	WHEN(!RACING_INSTALL, door[c].lock = 0)
+			of_cpu[c].slab = 1; stack[c].depth = 0; stack[c].room = 0; TIDY(c); check() };
+		of_cpu[c].visible = OWN);
+	WHEN(!RACING_INSTALL, of_cpu[c].lock = 0)
 }
 
 /* Takes everything out of a CPU and leaves it closed; from the stop on in one hold of the lock. */
@@ -331,7 +331,7 @@ inline close(c) {
 	:: else -> break
 	od;
 	WHEN(stopper[c], move_in(c, 0, (-room)); give_back());
-	atomic { event(close); door[c].closed = 1; stopper[c] = 0; door[c].lock = 0 }
+	atomic { event(close); of_cpu[c].closed = 1; stopper[c] = 0; of_cpu[c].lock = 0 }
 }
 
 /* ---- calls ---- */
@@ -377,7 +377,7 @@ taken:
 
 put:
 	push();
-	if :: LAZY && !door[0].home -> install(0) :: LAZY && !door[1].home -> install(1) :: skip fi;
+	if :: LAZY && !of_cpu[0].slab -> install(0) :: LAZY && !of_cpu[1].slab -> install(1) :: skip fi;
 	if LEASE(1, true) LEASE(2, BATCH) :: leased == RETAIN -> event(refused); goto refused fi;
 	change(hand[me], 0, 0, (lease[me] - 1), 0);
 	if SHELVES(hand[me]) :: hand[me] && closing :: !hand[me] fi;
@@ -397,7 +397,7 @@ tick: /* a bounded piece of ageing: in one CPU's stack, or in the depot */
 		move_in(target, bag[me], 0)
 	:: else
 	fi;
-	publish(target); target = 0;
+	start(target); target = 0;
 
 leftovers:
 	shelve(bag[me]); shelve(bag2[me]);
@@ -436,7 +436,7 @@ proctype watcher() {
 
 init {
 	atomic {
-		WHEN(!LAZY, door[0].home = 1; door[0].slab = HOME; door[1].home = 1; door[1].slab = HOME);
+		WHEN(!LAZY, of_cpu[0].slab = 1; of_cpu[0].visible = OWN; of_cpu[1].slab = 1; of_cpu[1].visible = OWN);
 		/* From the middle, where the calls are few: an item in each stack. */
 		WHEN(COUNT, made = 6; leased = 2; moved_in = 1;
 			stack[0].depth = 1; stack[0].slot[1] = 1; stack[1].depth = 1; stack[1].slot[1] = 2);
