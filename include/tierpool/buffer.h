@@ -74,8 +74,7 @@ typedef struct tierpool_buf {
 /* ---- append, and make room ---- */
 
 /*
- * Private: append where the bytes do not fit, or the buffer is idle, failed or special. The inline
- * functions call it.
+ * Private: append where the bytes do not fit or tp_limit is 0. The inline functions call it.
  */
 TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size_t n)
 	__attribute__((__cold__));
@@ -104,9 +103,9 @@ TIERPOOL_API int tierpool_buf_reserve(tierpool_buf *b, size_t extra);
 TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n)
 {
 	/*
-	 * The limit is 0 in a buffer that is idle, failed or special. Then, and where the bytes do
-	 * not fit, the slow way finds out what to do. n - 1 wraps if n is 0, and so takes the slow
-	 * way too: memmove may not be given a NULL, even for 0 bytes.
+	 * The limit is 0 in a buffer that is idle, secret or above max_size, has a stream or an
+	 * error that sticks. Then, and where the bytes do not fit, the slow way finds out what to
+	 * do. n - 1 wraps if n is 0: so it takes the slow way too.
 	 */
 	if (__builtin_expect(b && src && b->len < b->tp_limit && n - 1 < b->tp_limit - b->len, 1)) {
 		memmove(b->data + b->len, src, n);
@@ -232,8 +231,8 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf
  * the buffer grows or is put, is first wiped over its whole capacity. Every append to a secret
  * buffer takes the slow way.
  *
- * Before:  tierpool_buf_open, if a stream is wanted too: the stream is unbuffered then. Otherwise
- *          stdio keeps a copy.
+ * Before:  no stream of the buffer is open: stdio would keep a copy. A stream that is opened later
+ *          is unbuffered.
  */
 TIERPOOL_API void tierpool_buf_secret(tierpool_buf *b);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Object caches: what tierpool is to byte buffers, for objects of any kind, as Go's sync.Pool is. A
+ * Object caches: what pools are for byte buffers, for objects of any kind, as Go's sync.Pool is. A
  * cache keeps idle objects per CPU and gives them out again. It is not bounded in bytes, since it
  * does not know how large an object is. An object that nobody takes through two ticks is destroyed.
  *

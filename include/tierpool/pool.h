@@ -126,7 +126,7 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_create(
  *          meanwhile.
  * Blocks:  while the reaper, a tick or trim of all pools, or a put that reclaims a shared budget
  *          works on this pool. They may call its backing: hold no lock that the backing takes.
- * After:   nothing uses the pool's backing any more, but calls with this pool and its buffers.
+ * After:   only calls with this pool and its buffers use its backing.
  * Returns: the number of buffers still borrowed; 0 if pool is NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
@@ -323,10 +323,10 @@ TIERPOOL_API void tierpool_reaper_stop(void) TIERPOOL_NOEXCEPT;
  * The budget goes to the pools that use it. When a put finds it exhausted by other pools, that put
  * takes from them
  *   - at once, what they have set aside for idle buffers and not filled;
- *   - while that lasts, what has lain idle in them for 100 to 200 ms, whatever their decay_ms.
- * At most one put a millisecond does so. It visits at most eight pools, stops at most eight CPUs of
- * each, and frees at most 64 buffers or 2 MiB of each, until there is room. So a put may call the
- * backing of another pool. A growth, which puts its old block back, does the same.
+ *   - while it is exhausted, what has lain idle in them for 100 to 200 ms, whatever their decay_ms.
+ * At most one put a millisecond does so. It visits at most eight pools, stops at most eight other
+ * CPUs of each, and frees at most 64 buffers or 2 MiB of each, until there is room. So a put may
+ * call the backing of another pool. A growth, which puts its old block back, does the same.
  *
  * bytes:   the bound, not 0
  * After:   *out is the caller's, until tierpool_budget_destroy; NULL on failure.
@@ -363,7 +363,7 @@ typedef void tierpool_misuse_handler(const char *pool, const char *what, const t
  * Installs a handler of misuse for the process. NULL: the one at the start, which prints the pool,
  * the misuse and the buffer's size to stderr and ends the process by SIGABRT.
  *
- * Returns: the handler until now; NULL: that one.
+ * Returns: the handler until now; NULL: the one at the start.
  */
 TIERPOOL_API tierpool_misuse_handler *tierpool_on_misuse(
 	tierpool_misuse_handler *handler) TIERPOOL_NOEXCEPT;

@@ -51,7 +51,7 @@ struct tierpool_stats {
 	size_t overhead_bytes;  /* the pool's own tables; retain does not bound them */
 	size_t retain;          /* the bound that holds now, in bytes */
 
-	/* What it has learned, and how it works. */
+	/* What the pool has learned, and how it works. */
 	size_t default_size, max_size; /* as calibrated now, in bytes */
 	uint64_t calibrations, ticks;
 	uint64_t fences;     /* stops of other CPUs by membarrier(2), of one or of all at once */

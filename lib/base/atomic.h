@@ -29,7 +29,7 @@
 #define tp_cas_relaxed(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
-/* Sets *p to v if it is still *expected; else *expected becomes what another thread published. */
+/* Sets *p to v if it is still *expected; else *expected becomes what another thread stored. */
 #define tp_publish(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 

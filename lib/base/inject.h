@@ -2,7 +2,7 @@
 /*
  * Faults and delays that stress programs build into the library. Every other build has none.
  *
- *   -DTP_FAULT=TP_FAULT_...   a negative control: the stress program must fail
+ *   -DTP_FAULT=TP_FAULT_...   builds in one fault: the stress program must fail
  *   -DTP_INJECT               tp_point(name) calls the program's tp_inject_point, which delays,
  *                             yields or sleeps there. Inside a restartable sequence nothing may be
  *                             called; TP_RSEQ_POINT counts tp_inject_loops down in a register.

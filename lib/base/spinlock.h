@@ -5,7 +5,7 @@
  *
  * It is not a pthread mutex, because an unlock must touch the lock for the last time with its
  * release store: the thread that takes the lock next may free the pool that it lies in
- * (lib/DESIGN.md, "The end of a pool").
+ * (lib/DESIGN.md, "Forks, and the end of a pool").
  */
 #ifndef TP_SPINLOCK_H
 #define TP_SPINLOCK_H

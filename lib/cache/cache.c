@@ -59,7 +59,7 @@ static tp_cold void *cache_get_slow(tierpool_cache *cache)
 	return object;
 }
 
-/* As get_lend_expired in pool/get.c. */
+/* The countdown has expired: does a piece of what is due, and arms the countdown again. */
 static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 {
 	unsigned mean = tp_decay_gap(&cache->idle.decay, tp_object_store_some(&cache->idle));

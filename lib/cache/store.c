@@ -72,7 +72,7 @@ static size_t store_chunk_keep(struct tp_object_store *store, void *const *objec
 
 /*
  * Gives the caller's CPU its slab, if it has none. As in a pool's slab (tiers.c), the stack begins
- * in a colour that nothing else has which each get and put reads.
+ * in a colour of nothing else that each get and put reads.
  */
 static void store_slab_create(struct tp_object_store *store)
 {

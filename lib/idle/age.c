@@ -9,8 +9,8 @@
 #include "memory/bufstate.h"
 
 /*
- * A piece of a tick: slots of one CPU, and the rest of the last stack; what is freed, but at least
- * one buffer. Ten microseconds or so.
+ * A piece of a tick: slots of one CPU that are aged, and then the rest of the last stack; buffers
+ * and bytes that are freed, but at least one buffer.
  */
 #define PIECE_SLOTS 64
 #define PIECE_BUFFERS 64
@@ -18,7 +18,7 @@
 
 struct ageing {
 	struct tp_tiers *tiers;
-	size_t slots_most; /* after so many slots no further tier is begun */
+	size_t slots_most; /* after this many slots no further tier is begun */
 	struct tp_buflist aged_out;
 };
 

@@ -9,23 +9,23 @@
 #include "process/reaper.h"
 #include "process/registry.h"
 
-/* Uses since the last tick from which on a CPU is hard at work. */
+/* A CPU with this many uses since the last tick, or more, is hard at work. */
 #define BUSY 4096
 
-/* Other CPUs in a piece of a tick: four fences of idle CPUs take 2 us, and so do sixteen looks. */
+/* Other CPUs in a piece of a tick: how many are stopped at most, and looked at. */
 #define PIECE_STOPS 4
 #define PIECE_LOOKS 16
 
 /* In swept: this is a further round, for the CPUs that were done in part. */
 #define SWEPT_FURTHER 0x80000000u
 
-/* The clock moves by at most so much at once (clock.h). */
+/* The clock moves by at most this much at once (clock.h). */
 #define CLOCK_MS 10
 
 /*
  * Mean gets between two expiries of a stack: GAP_SOON after a tick or a slow call, when something
- * may have become surplus; then as many as come in one of PARTS of a period, up to GAP_MOST. An
- * expiry takes 40 ns: the 99.9th percentile of a get sees none (tick_tail: 70 ns at 1 in 1,024).
+ * may have become surplus; then as many as come in one of PARTS of a period, up to GAP_MOST. If
+ * each 1,024th get expired, the 99.9th percentile would see it (tick_tail: 70 ns).
  */
 #define GAP_SOON 16
 #define GAP_MOST 4096
@@ -95,8 +95,8 @@ void tp_decay_begin(struct tp_decay *decay, enum tp_tick how)
 		tp_store_relaxed(&decay->due, now + decay->ms);
 	tp_store_relaxed(&decay->asked, how == TP_TICK_ASKED);
 	/*
-	 * From where the looks of the last tick came to, so that each CPU's turn comes. Relaxed: if
-	 * two begin at once, either place will do.
+	 * Where the looks of the last tick ended, so that each CPU has its turn. Relaxed: if two
+	 * ticks begin at once, either place will do.
 	 */
 	tp_store_relaxed(&decay->first_cpu,
 		(tp_load_relaxed(&decay->first_cpu) +
@@ -167,7 +167,7 @@ static uint64_t decay_uses(const struct tp_decay *decay, unsigned cpu_id)
 }
 
 /*
- * Does a piece of a tick on a stopped CPU, which owes this many steps. Returns whether it is done.
+ * Does a piece of a tick on a stopped CPU, which owes this many steps. Returns: whether it is done.
  *
  *     the tick before              this one
  *     was done                     begins at the first stack, steps as given
@@ -218,11 +218,11 @@ static void decay_cpu_start(struct tp_cpu *cpu, const struct tp_ager *ager)
 		ager->after(ager->context);
 }
 
-/* Notes the uses of a CPU up to now, for a tick. Returns those since it was last called. */
+/* Notes the uses of a CPU up to now, for a tick. Returns: those since it was last called. */
 static uint64_t decay_uses_note(struct tp_decay_cpu *state, uint64_t now)
 {
 	tp_store_relaxed(&state->tick_ms, (uint32_t)tp_clock_ms());
-	/* Relaxed: of two calls at once one finds the CPU idle: it may cost that a fence. */
+	/* Relaxed: of two calls at once one finds the CPU idle, and may fence it. */
 	return now - tp_exchange_relaxed(&state->uses_at_tick, now);
 }
 
@@ -234,7 +234,8 @@ static bool decay_cpu_owes(const struct tp_decay *decay, unsigned cpu_id)
 }
 
 /*
- * The caller's CPU: in use, so one step, however many ticks it missed. Returns whether it is done.
+ * Does a piece on the caller's CPU. It is in use, so one step, however many ticks it missed.
+ * Returns: whether the CPU is done.
  */
 static bool decay_age_own(struct tp_decay *decay, const struct tp_ager *ager)
 {
@@ -275,7 +276,7 @@ static enum aged decay_age_cpu(
 	bool owes_two, done;
 	uint64_t now, used;
 
-	/* What is put there from now on comes after the tick. If this fails, another did it. */
+	/* What is put there from now on comes after the tick. If it fails, another call did it. */
 	if (decay_cpu_is_empty(decay, cpu_id)) {
 		(void)tp_publish(&state->aged, &aged, tick);
 		return AGED_UNSTOPPED;
@@ -288,7 +289,7 @@ static enum aged decay_age_cpu(
 	cpu = whole ? tp_cpus_stop(decay->cpus, cpu_id) : tp_cpus_try_stop(decay->cpus, cpu_id);
 	if (!cpu)
 		return AGED_UNSTOPPED;
-	/* Nor was anything used before the stop: a buffer that was put just now is young. */
+	/* Only if nothing was used up to the stop: a buffer that was put just now is young. */
 	owes_two = owes_two && !used && decay_uses(decay, cpu_id) == now;
 	done = decay_age_stopped(decay, cpu, tick, 1 + owes_two, ager);
 	decay_cpu_start(cpu, ager);
@@ -333,8 +334,8 @@ static bool decay_sweep_next(struct tp_decay *decay, unsigned *cpu_id, bool *fur
 }
 
 /*
- * Other CPUs, a few in a call, from where the last call came to: so each CPU's turn comes even if
- * there are few calls in a period. Returns whether no look is left.
+ * Does a few other CPUs, from where the last call ended: so each CPU has its turn even if there are
+ * few calls in a period. Returns: whether no look is left.
  */
 static bool decay_sweep(struct tp_decay *decay, const struct tp_ager *ager)
 {
@@ -437,7 +438,7 @@ uint64_t tp_decay_due(struct tp_decay *decay, bool any)
 	return tp_load_relaxed(&decay->due);
 }
 
-/* ---- whom a stop may cost ---- */
+/* ---- which CPU may be stopped ---- */
 
 uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu_id)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When what lies idle on the CPUs is aged, by whom, and which CPU may be stopped for what. Owns the
- * clock of a pool's or cache's ticks, and how many of them each CPU has done. What a tick does to a
- * stack is its owner's (tp_ager), and so are depots.
+ * When and by which call idle objects on the CPUs are aged, and which CPU may be stopped for what.
+ * Owns the clock of a pool's or cache's ticks, and how many of them each CPU has done. What a tick
+ * does to a stack is its owner's (tp_ager), and so are depots.
  *
  * Ticks are numbered: one that begins raises ticks by 1. A CPU whose aged is below it owes a tick.
  *
@@ -32,10 +32,10 @@
  * slow calls moved in. A field that names no writer and no reader is for the CPU's stopper only.
  */
 struct tp_decay_cpu {
-	uint64_t moves_at_look; /* by anyone: pops and pushes when it was last asked about a stop */
+	uint64_t moves_at_look; /* by anyone: moves when tp_decay_may_stop last looked */
 	uint64_t uses_at_tick;  /* by anyone: uses when a tick last looked here */
 	uint32_t tick_ms;       /* by anyone: when that was */
-	/* The last tick done here, also without a stop if it is empty. Read by anyone; and when. */
+	/* The last tick done here (on an empty CPU without a stop), read by anyone; when. */
 	uint32_t aged, aged_ms;
 	/*
 	 * Of the tick that is done here in pieces: its number, read by anyone; when its last piece
@@ -43,7 +43,7 @@ struct tp_decay_cpu {
 	 */
 	uint32_t ager_tick, ager_ms, ager_uses;
 	uint16_t ager, ager_steps;
-	/* By calls on the CPU, too. Mean pops to an expiry; when the last came, was shortened. */
+	/* Also by calls on the CPU: mean gap; when a countdown last expired; was last shortened. */
 	uint32_t gap, expired_ms, shortened_ms;
 } __attribute__((aligned(TP_LINE)));
 
@@ -86,7 +86,7 @@ void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_cpu *cpu);
 struct tp_ager {
 	/*
 	 * Ages what lies on a stopped CPU by this many ticks, or a piece of it: *progress is 0 at
-	 * first, and then what the last piece left there. Returns whether that was all.
+	 * first, and then what the last piece left there. Returns: whether that was all.
 	 */
 	bool (*age)(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks);
 	/* Called after that, when the CPU has its slab again; may be NULL. */
@@ -97,7 +97,7 @@ struct tp_ager {
 /* A sixteenth of the time between two ticks, in milliseconds: how finely a due tick is noticed. */
 uint32_t tp_decay_part(const struct tp_decay *decay);
 
-/* Whether a tick is due. If so the caller has to begin it; nobody else is asked to. */
+/* Whether a tick is due. If so, this caller alone has to begin it. */
 bool tp_decay_claim(struct tp_decay *decay);
 
 /* How a tick is done: in pieces; whole, by tp_decay_all; whole because the program asked for it. */
@@ -116,10 +116,10 @@ enum tp_tick { TP_TICK_PIECES, TP_TICK_WHOLE, TP_TICK_ASKED };
 void tp_decay_turn(struct tp_decay *decay);
 void tp_decay_begin(struct tp_decay *decay, enum tp_tick how);
 
-/* Does a piece of the ticks that have begun. Returns whether more is left. */
+/* Does a piece of the ticks that have begun. Returns: whether more is left. */
 bool tp_decay_some(struct tp_decay *decay, const struct tp_ager *ager);
 
-/* Does a tick whole, but on busy CPUs. Before: it began so; ager does a CPU in one call. */
+/* Does a tick on all CPUs but busy ones. Before: it began as whole; ager does a CPU in one call. */
 void tp_decay_all(struct tp_decay *decay, const struct tp_ager *ager);
 
 /* Whether the last tick began ms ago or earlier, and none is about to begin. */
@@ -128,11 +128,11 @@ bool tp_decay_is_past(const struct tp_decay *decay, unsigned ms);
 /* In the child of a fork: forgets the ticks that other threads were about to begin. */
 void tp_decay_forked(struct tp_decay *decay);
 
-/* Whether a CPU, or the caller's, is yet to be aged: then what comes to it now will be, too. */
+/* Whether a CPU, or the caller's, owes a tick: then what comes to it now will be aged as well. */
 bool tp_decay_owes(const struct tp_decay *decay, const struct tp_cpu *cpu);
 bool tp_decay_owes_here(const struct tp_decay *decay);
 
-/* The mean gap for tp_stack_arm after an expiry here. more: a piece is left, so the next get. */
+/* The mean gap for tp_stack_arm after an expiry here. more: a piece is left, so the gap is 1. */
 unsigned tp_decay_gap(struct tp_decay *decay, bool more);
 
 /* After a slow call, by which most surplus comes: the caller's CPU looks at the clock soon. */
@@ -152,7 +152,7 @@ void tp_decay_shorten(struct tp_decay *decay);
 void tp_decay_kept(struct tp_decay *decay);
 void tp_decay_unwatch(struct tp_decay *decay);
 
-/* any: whether something is here. Returns when the next tick is due; TP_DUE_EMPTY if not any. */
+/* any: whether something is here. Returns: when the next tick is due; TP_DUE_EMPTY if not any. */
 uint64_t tp_decay_due(struct tp_decay *decay, bool any);
 
 /* Pops and pushes of a CPU so far, at some moment: the same as before only if it is idle. */

@@ -50,7 +50,7 @@ bool tp_depot_expire(struct tp_depot *depot, struct tp_buflist *list)
 	return open;
 }
 
-/* Moves up to most buffers, with this age. Returns how many more it might have moved. */
+/* Moves up to most buffers, with this age. Returns: how many more it might have moved. */
 static size_t depot_move(struct tp_buflist *from, size_t most, unsigned age, struct tp_buflist *to)
 {
 	for (; most && from->head; most--) {
@@ -78,7 +78,7 @@ void tp_depot_pop(
 	pthread_mutex_unlock(&depot->lock);
 }
 
-/* With the lock: makes old what was young. Returns what was old. */
+/* With the lock: makes old what was young. Returns: what was old. */
 static struct tp_buflist depot_generation_pass(struct tp_depot *depot)
 {
 	struct tp_buflist old = depot->old;

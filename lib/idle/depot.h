@@ -56,7 +56,7 @@ void tp_depot_rotate(struct tp_depot *depot, struct tp_buflist *victims);
 
 /*
  * A tick in pieces: old becomes expired, young becomes old. If expired ones of the last tick are
- * left, nothing happens, and the young ones stay young for one more tick. Returns whether any are
+ * left, nothing happens, and the young ones stay young for one more tick. Returns: whether any are
  * expired now.
  */
 bool tp_depot_age(struct tp_depot *depot);

@@ -8,7 +8,7 @@
 #include "base/atomic.h"
 #include "memory/bufstate.h"
 
-/* Buffers that leave a depot under one hold of its lock; and in one stop of all CPUs, in all. */
+/* Most buffers that leave a depot in one hold of its lock; that leave in one stop of all CPUs. */
 #define POP_MOST 64
 #define TRIM_MOST 1024
 
@@ -56,7 +56,7 @@ static bool evict_has_larger(const struct tp_tiers *tiers, unsigned cpu_id, unsi
 
 /*
  * Chooses the CPUs to evict from: the caller's and others, in each call the next ones. Each has
- * something larger and may be stopped for it. Returns how many they are.
+ * something larger and may be stopped for it. Returns: how many they are.
  */
 static unsigned evict_candidates(
 	struct tp_tiers *tiers, unsigned tier, unsigned cpu_ids[EVICT_CPUS])

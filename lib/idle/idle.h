@@ -19,8 +19,9 @@
 
 /*
  * Takes an idle buffer of a tier: from the stack of the caller's CPU; the depot; if it is large,
- * other CPUs' stacks; of the next larger tier, an aged one from the depot. Returns the buffer, in
- * state idle, the caller's; NULL: none was found.
+ * other CPUs' stacks; of the next larger tier, an aged one from the depot.
+ *
+ * Returns: the buffer, in state idle, the caller's; NULL: none was found.
  */
 tierpool_buf *tp_idle_take(struct tp_tiers *tiers, unsigned tier, struct tp_buflist *victims);
 
@@ -32,7 +33,7 @@ enum tp_kept tp_idle_keep(struct tp_tiers *tiers, tierpool_buf *b, struct tp_buf
 /* Takes one buffer of a larger tier, with its lease, to be freed: aged ones first. NULL: none. */
 tierpool_buf *tp_idle_evict(struct tp_tiers *tiers, unsigned tier);
 
-/* One whole tick: buffers that age out go to victims; room is halved. asked: TP_TICK_ASKED. */
+/* One whole tick: buffers that age out go to victims; room is halved. asked: by the program. */
 void tp_idle_tick(struct tp_tiers *tiers, bool asked, struct tp_buflist *victims);
 
 /* Begins a tick before it is due. Slow calls and expiries do it in pieces. */
@@ -40,14 +41,15 @@ void tp_idle_tick_begin(struct tp_tiers *tiers);
 
 /*
  * For slow calls and expiries: a piece of the ticks that have fallen due. What ages out goes to the
- * depots' expired lists, and a few of the expired ones to victims. Returns whether more is left.
+ * depots' expired lists, and a few of the expired ones to victims. Returns: whether more is left.
  */
 bool tp_idle_age_some(struct tp_tiers *tiers, struct tp_buflist *victims);
 
 /*
- * Moves buffers to victims until they are excess bytes, but some thousand at most, so that no get
- * waits long for the CPUs: aged ones first, and of these the largest. Gives up all room. Returns
- * whether all CPUs could be stopped.
+ * Moves buffers to victims until they are excess bytes, but 1,024 at most, so that no get waits
+ * long for the CPUs: aged ones first, and of these the largest. Gives up all room.
+ *
+ * Returns: whether all CPUs could be stopped.
  */
 bool tp_idle_trim(struct tp_tiers *tiers, size_t excess, struct tp_buflist *victims);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keeps a buffer that was put: on the caller's CPU, in room or with a new lease; else in the depot,
- * with a lease, for which the own CPU gives up room, and then others do.
+ * with a lease. If that is refused, the caller's CPU gives up room, and then others do.
  */
 #include "idle/idle.h"
 
@@ -15,7 +15,7 @@ struct keep_bounds {
 	unsigned leases, limit;
 };
 
-/* One buffer more: with a new lease, and the other new ones become room; or in place of room. */
+/* Adds a buffer: it takes a new lease, and the other new ones become room; else it takes room. */
 static uint64_t keep_decide(uint64_t word, const void *context)
 {
 	const struct keep_bounds *bounds = context;
@@ -31,7 +31,7 @@ static unsigned keep_leases(struct tp_tiers *tiers, unsigned tier, unsigned dept
 	unsigned more = limit > depth ? (unsigned)tp_min(tp_max(depth, 1), limit - depth) : 0;
 
 	while (more && tp_tiers_lease(tiers, tier, more) != TP_KEPT)
-		more = more > 1; /* if it cannot be doubled, one more; if not that, none */
+		more = more > 1; /* after several, tries one; after one, none */
 	return more;
 }
 
@@ -92,7 +92,7 @@ static enum tp_kept keep_lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
 	}
 	if (result == TP_KEPT || !tp_decay_stop_due(&tiers->decay))
 		return result;
-	/* If max_idle refused it, only room of this tier helps. */
+	/* If max_idle refused the lease, only room of this tier helps. */
 	if (result == TP_NO_COUNT)
 		tp_tiers_room_drop(tiers, tier, tier + 1, ROOM_CPUS);
 	else

@@ -11,11 +11,11 @@
 /* Buffers that come along when one is taken from a depot: the next gets do without its lock. */
 #define BATCH 16
 
-/* From this size on a get looks on other CPUs, and on how many: an allocation costs more. */
+/* From this size on a get looks on other CPUs; on how many. */
 #define STEAL_FROM ((size_t)256 << 10)
 #define STEAL_CPUS 4
 
-/* The top of a stack. As in a pop, its lease stays as room for the buffer's return. */
+/* Takes the top of a stack. As in a pop, its lease stays as room for the buffer's return. */
 static uint64_t take_decide(uint64_t word, const void *unused)
 {
 	(void)unused;

@@ -87,11 +87,9 @@ static size_t tiers_stack_slots(size_t size)
 }
 
 /*
- * The colours of what each get or put reads besides words. A load waits for an earlier store to the
- * same place of another page, and lines of one colour may drive each other out of the first level
- * of cache. When a word had the colour of tp_pool_fast (get.c), a pair took 7.5 to 14 ns in place
- * of 5.7: one size of fifteen, in a third of the runs of pair_latency. So each slab begins a page,
- * and no word has one of these colours.
+ * The colours (base/colour.h) of what each get or put reads besides words. When a word had the
+ * colour of tp_pool_fast (get.c), a pair took 7.5 to 14 ns in place of 5.7: one size of fifteen, in
+ * a third of the runs of pair_latency. So each slab begins a page, and no word has one of them.
  */
 static uint64_t tiers_hot_colours(const struct tp_tiers *tiers)
 {
@@ -261,7 +259,7 @@ void tp_tiers_depot_push(
 
 /* ---- room ---- */
 
-/* Returns the bytes that became free. */
+/* Returns: the bytes that became free. */
 static size_t tiers_room_give_up(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier)
 {
 	uint64_t *stack = tp_tiers_stack(tiers, cpu, tier);

@@ -71,7 +71,7 @@ static inline size_t tp_tiers_cpu_bytes(unsigned count)
 /*
  * cpu_memory: tp_tiers_cpu_bytes(tp_cpu_count()). It, sizes and backing must outlive the tables.
  * hot: the colours (tp_colour) of what else each get and put reads. retain, max_idle and decay_ms
- * are the options'. Returns 0 or -ENOMEM.
+ * are the options'. Returns: 0 or -ENOMEM.
  */
 int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
@@ -83,7 +83,7 @@ void tp_tiers_fini(struct tp_tiers *tiers);
 /* What came of a lease, or of keeping a buffer: done; or why not. */
 enum tp_kept { TP_KEPT, TP_NO_BYTES, TP_NO_COUNT, TP_CLOSED };
 
-/* Leases the cost of n buffers of a tier, or returns which bound has no room for them. */
+/* Leases the cost of n buffers of a tier. Returns: TP_KEPT, or which bound has no room for them. */
 enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n);
 void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n);
 
@@ -96,10 +96,10 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain);
 /* Gives up a stopped CPU's room, of the larger tiers first, until wanted bytes are free. */
 void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_cpu *cpu, size_t wanted);
 
-/* Gives up all room in the tiers from ... to - 1, of most CPUs at most; of others the next time. */
+/* Gives up all room in the tiers from ... to - 1, on up to most CPUs; next time on others. */
 void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most);
 
-/* Puts the whole list, with its leases, into a tier's depot; if that is closed, to victims. */
+/* Moves the whole list, with its leases, to a tier's depot; if that is closed, to victims. */
 void tp_tiers_depot_push(
 	struct tp_tiers *tiers, unsigned tier, struct tp_buflist *list, struct tp_buflist *victims);
 
@@ -113,10 +113,10 @@ static inline uint64_t *tp_tiers_stack(
 	return cpu->slab + tiers->stack_index[tier];
 }
 
-/* A CPU's word of a tier at some moment: whether there is anything worth stopping it for. */
+/* A CPU's word of a tier at some moment: says whether the CPU is worth stopping. */
 uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier);
 
-/* Gives the caller's CPU its slab. If memory is short, or another thread did it, does nothing. */
+/* Gives the caller's CPU its slab. If it has one, or memory is short, does nothing. */
 void tp_tiers_slab_create(struct tp_tiers *tiers);
 
 /* Idle buffers of a tier, and the bytes of all, at some moment; bytes never above the leased. */

@@ -27,7 +27,7 @@ extern int mallctl(const char *name, void *old, size_t *old_size, void *new, siz
 #define JEMALLOC_OWN_FROM ((size_t)16 << 10)
 /* The smallest of jemalloc's large classes; sizes just below are rounded up to it. */
 #define JEMALLOC_LARGE ((size_t)16 << 10)
-/* CPUs that share an arena: a miss in one arena takes 0.3 us alone, 1.2 us from two threads. */
+/* CPUs that share an arena. */
 #define JEMALLOC_ARENA_CPUS 4
 #define JEMALLOC_ARENAS_MAX 64
 

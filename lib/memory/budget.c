@@ -21,8 +21,8 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 
 	/*
 	 * Relaxed, here and below: free guards nothing but itself, and the compare-and-swap sees
-	 * its newest value. What the bytes are used for is published by the stack's commit or under
-	 * the depot's lock.
+	 * its newest value. What the bytes are used for becomes visible by the stack's commit or
+	 * under the depot's lock.
 	 */
 	do {
 		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))

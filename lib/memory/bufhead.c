@@ -9,7 +9,7 @@
 
 #define HEADERS_PER_PAGE 63
 
-/* Headers looked at for one of another colour: more than a stack has lines. */
+/* Headers that are tried until one has none of the colours: more than a stack has lines. */
 #define COLOUR_TRIES 16
 
 struct tp_bufhead_page {

@@ -27,8 +27,8 @@ void tp_bufheads_init(struct tp_bufheads *heads);
 void tp_bufheads_fini(struct tp_bufheads *heads, const struct tp_backing *backing);
 
 /*
- * A header in state released, which is the caller's. Of none of these colours, if there is a
- * choice. NULL: out of memory.
+ * Gives the caller a header in state released; if there is a choice, one of none of these colours.
+ * NULL: out of memory.
  */
 tierpool_buf *tp_bufhead_alloc(
 	struct tp_bufheads *heads, const struct tp_backing *backing, uint64_t colours);

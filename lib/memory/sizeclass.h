@@ -35,7 +35,11 @@ struct tp_sizeclass {
  */
 int tp_sizeclass_steps(struct tp_sizeclass *table, size_t min, size_t max, unsigned steps);
 
-/* Makes the tiers as listed. 0; -EINVAL: no tier or too many, a size of 0, or not ascending. */
+/*
+ * Makes the tiers as listed.
+ *
+ * Returns: 0; -EINVAL: no tier or too many, a size of 0, or not ascending.
+ */
 int tp_sizeclass_list(struct tp_sizeclass *table, const size_t *sizes, size_t count);
 
 /*

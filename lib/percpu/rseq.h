@@ -67,9 +67,8 @@
 #define TP_RSEQ_CS 8
 
 /*
- * How often a caller tries a sequence before it takes the slow path. Aborts are rare, a thousand a
- * second under a 200 us timer, and the next try takes nanoseconds. Under a debugger that steps,
- * every try aborts.
+ * How often a caller tries a sequence before it takes the slow path: aborts are rare, but under a
+ * debugger that steps every try aborts.
  */
 #define TP_RSEQ_TRIES 16
 

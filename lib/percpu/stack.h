@@ -152,9 +152,10 @@ static inline bool tp_stack_push_aged_fast(
 }
 
 /*
- * Returns the word that tp_stack_change is to store; the same word: change nothing. If the depth
- * grows, pointers are taken from items; if it shrinks, they are copied there. It is called again if
- * the word has changed meanwhile, so it must have no other effect.
+ * Decides on a change. If the depth grows, pointers are taken from items; if it shrinks, they are
+ * copied there. It is called again if the word has changed meanwhile: it must have no other effect.
+ *
+ * Returns: the word that tp_stack_change is to store; the same word: change nothing.
  */
 typedef uint64_t tp_word_decide(uint64_t word, const void *context);
 

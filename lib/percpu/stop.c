@@ -184,7 +184,7 @@ bool tp_cpu_is_stopped(const struct tp_cpu *cpu)
 }
 
 /*
- * With all locks, after one fence for all was refused: stops each CPU by itself. Returns whether
+ * With all locks, after one fence for all was refused: stops each CPU by itself. Returns: whether
  * all are stopped.
  */
 static bool stop_hide_each(struct tp_cpus *cpus)

@@ -75,11 +75,13 @@ static inline size_t tp_cpus_bytes(unsigned count)
 
 /*
  * Lays cpus out in memory of tp_cpus_bytes, aligned to TP_LINE: the slab pointers first. Each CPU
- * shows the empty slab. Chooses the mode. 0; -ENOMEM: the empty slab could not be mapped.
+ * shows the empty slab. Chooses the mode.
+ *
+ * Returns: 0; -ENOMEM: the empty slab could not be mapped.
  */
 int tp_cpus_init(struct tp_cpus *cpus, void *memory, unsigned count);
 
-/* Locks the first CPU after cpu_id, all around, whose lock is free. NULL: none is. */
+/* Locks the first CPU whose lock is free, from the one after cpu_id on, all around. NULL: none. */
 struct tp_cpu *tp_cpus_enter_other(const struct tp_cpus *cpus, unsigned cpu_id);
 
 /* Locked mode: locks the caller's CPU, or another one if its lock is held. NULL: all are held. */
@@ -111,8 +113,8 @@ struct tp_cpu *tp_cpus_stop_own(struct tp_cpus *cpus);
 void tp_cpu_start(struct tp_cpu *cpu);
 
 /*
- * Stops all CPUs, with one fence. False: not all that have a slab could be stopped; before
- * tp_cpus_start_all, which must follow in both cases, tp_cpu_is_stopped says which.
+ * Stops all CPUs, with one fence. False: not all that have a slab could be stopped;
+ * tp_cpu_is_stopped says which are. tp_cpus_start_all must follow in both cases.
  */
 bool tp_cpus_stop_all(struct tp_cpus *cpus);
 bool tp_cpu_is_stopped(const struct tp_cpu *cpu);

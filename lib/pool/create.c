@@ -158,7 +158,7 @@ tierpool *tierpool_default(void)
 	}
 	if (tp_publish(&default_pool, &published, pool))
 		return pool;
-	/* Another thread was first. No lock prevents it: a fork would leave the child with one. */
+	/* Another thread was first. No lock prevents this: a fork could leave it locked. */
 	tierpool_destroy(pool);
 	return published;
 }

@@ -51,7 +51,7 @@ static void pool_fork_count_lost(tierpool *pool)
 
 /*
  * What slow calls of the parent's other threads had in their hands is lost. Its leases end, because
- * the pool leases anew what is there; its buffers count as borrowed, as all that those threads had.
+ * the pool leases anew what is there; its buffers count as borrowed, like all of those threads.
  */
 static void pool_fork_recount(struct tp_registered *entry)
 {

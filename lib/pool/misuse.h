@@ -10,7 +10,7 @@
 
 #include <tierpool/pool.h>
 
-/* Reports a misuse of b, whose header may be overwritten. Returns if the program's handler does. */
+/* Reports a misuse of b, whose header may be overwritten. Returns only if the handler does. */
 void tp_misuse(const tierpool_buf *b, const char *what);
 
 /*

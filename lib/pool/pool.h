@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pool: its struct, its counters, and what the files of this folder do for each other. Owns how
- * a pool's parts lie in memory. What may be done with a part, the header of that part says.
+ * a pool's parts lie in memory. The header of a part says what may be done with it.
  */
 #ifndef TP_POOL_H
 #define TP_POOL_H

@@ -48,7 +48,7 @@ void tp_shared_budget_fork(tierpool_budget *budget)
 /* ---- neighbours ---- */
 
 /*
- * If only the leases of other pools keep a put from keeping its buffer, it visits some of these
+ * If a put cannot keep its buffer because of other pools' leases alone, it visits some of these
  * pools, its neighbours; one put at a time, and at most one a millisecond. In each neighbour
  *   - room, which is leased and not used, goes at once;
  *   - if the last tick began RECLAIM_MS ago, another one begins, of which each visit does a piece.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program does to a whole pool, or to all pools: tick, trim, a new bound. Which buffers go,
- * idle/ decides; here they are freed, again and again until it is enough.
+ * What a program does to a whole pool, or to all pools: tick, trim, a new bound. idle/ decides
+ * which buffers go; here they are freed, again and again until it is enough.
  */
 #include "base/atomic.h"
 #include "base/spinlock.h"

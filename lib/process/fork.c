@@ -15,7 +15,7 @@ static pthread_once_t fork_registered = PTHREAD_ONCE_INIT;
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tp_fork_handler *fork_handlers;
 
-/* In the lock. No thread waits for a lock of one handler with a lock of another: any order will do. */
+/* In the lock. In any order: no thread waits for a lock of one handler with a lock of another. */
 static void fork_call(enum tp_fork phase)
 {
 	for (struct tp_fork_handler *handler = fork_handlers; handler; handler = handler->next)

@@ -189,7 +189,7 @@ static bool reaper_sees_pressure(struct pollfd *pressure)
 
 /* ---- the thread ---- */
 
-/* Ticks every entry that is due. Returns when the next tick of any is due. */
+/* Ticks every entry that is due. Returns: when the next tick of any is due. */
 static uint64_t reaper_tick_due(void)
 {
 	uint64_t now = tp_clock_ms(), next = TP_DUE_EMPTY;
@@ -227,9 +227,9 @@ static int reaper_wait_ms(uint64_t due)
 #define BLIND_MS 100
 
 /*
- * Sleeps until due, or until a file reports something. Returns whether one did. It sleeps for
- * BLIND_MS if poll is refused, by a sandbox or because fewer files are allowed than it has; and for
- * BLIND_MS at most if the program has closed its event.
+ * Sleeps until due, or until a file reports something. Returns: whether one did. Sleeps for
+ * BLIND_MS if poll is refused, by a sandbox or because fewer files are allowed than the reaper has;
+ * and for BLIND_MS at most if the program has closed its event.
  */
 static bool reaper_sleep(uint64_t due, struct reaper_watch *watch, nfds_t files)
 {
@@ -277,10 +277,10 @@ static void *reaper_run(void *context)
 			reaper_empty_all();
 	}
 	/*
-	 * Another reaper may have been started since. If our last walk found something in an entry
-	 * that it had found empty, the put that kept it woke neither of us: wake it. And the stopper
-	 * raises our event after it took the watch away, in the same hold of wake_lock: when we had
-	 * that lock too, the watch is ours alone.
+	 * Another reaper may have been started since. If our last walk found a buffer in an entry
+	 * that was empty before, its put woke neither reaper: so wake the new one. This takes
+	 * wake_lock, in which the stopper takes the watch away and raises its event. So after it
+	 * the watch is ours alone.
 	 */
 	reaper_wake_current();
 	reaper_watch_free(watch);
@@ -308,7 +308,7 @@ static void reaper_fork(enum tp_fork phase)
 
 static struct tp_fork_handler reaper_fork_handler = {.handle = reaper_fork};
 
-/* With the lock. Returns NULL with errno on failure. */
+/* With the lock. Returns: NULL with errno on failure. */
 static struct reaper_watch *reaper_watch_open(void)
 {
 	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -335,7 +335,7 @@ static void reaper_watch_set(struct reaper_watch *watch)
 	pthread_mutex_unlock(&reaper.wake_lock);
 }
 
-/* With the lock. Returns 0 or -errno. */
+/* With the lock. Returns: 0 or -errno. */
 static int reaper_thread_start(void)
 {
 	sigset_t all, before;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * All pools and object caches, and the references that keep each alive. Owns the list, its lock and
- * the meaning of due times. Of an entry it knows a name and a kind: a table of what can be done.
+ * the meaning of due times. Of an entry it knows a name and a kind: a table of functions.
  *
  *   references of a pool == 1 for its handle + 1 for each buffer that has a block + 1 for each
  *                           slow put, tick, trim and reading of statistics under way
  *   references of a cache == 1 for its handle + 1 for each tierpool_cache_tick under way
  *
  * The thread that drops the last one frees the entry. A walk visits one entry after the other and
- * takes no reference. Instead destroy closes the entry, which waits for its visits, before it drops
- * the handle's. So a walk, of which the program knows nothing, uses no pool after its destroy.
+ * takes no reference. Instead destroy first closes the entry, which waits for its visits, and then
+ * drops the handle's reference. So no walk of the reaper uses a pool after its destroy.
  */
 #ifndef TP_REGISTRY_H
 #define TP_REGISTRY_H
@@ -58,7 +58,7 @@ void tp_registry_add(struct tp_registered *entry);
  */
 bool tp_registry_hold(const void *candidate);
 
-/* Ends the visit of entry and visits the next one; NULL: the first. Returns NULL at the end. */
+/* Ends the visit of entry and visits the next one; NULL: the first. Returns: NULL at the end. */
 struct tp_registered *tp_registry_next(struct tp_registered *entry);
 
 /* The same, for the entries for which wanted is true. It is called in the lock. */

@@ -76,8 +76,8 @@ static void some_stepped(void)
 
 /*
  * CPU 1 owes two ticks. At one step of doing them something happens there, each time at a later step.
- * Where that is early enough the CPU ages by ticks, else by two; and once it is too late for one
- * step, it is for all that follow. Every seventh step will do: from the look to the stop there are
+ * If that is early enough the CPU ages by ticks, else by two; if it is too late for one step, it is
+ * for all that follow. Every seventh step will do: from the look to the stop there are
  * hundreds.
  */
 static void expect_stepped(void (*what)(void), unsigned ticks)
@@ -300,7 +300,7 @@ static unsigned gap_after(uint32_t ms)
 	return tp_decay_gap(&decay, false);
 }
 
-/* Strikes are as rare as they can be, and a slow call brought one near shortened_ms ago. */
+/* Expiries are as rare as they can be, and a slow call shortened the gap shortened_ms ago. */
 static void gap_grow(uint32_t shortened_ms)
 {
 	for (unsigned times = 0; times < 100; times++)

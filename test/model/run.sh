@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Proves the protocol of the per-CPU cache (stack.pml) with spin, each configuration by a search
+# Proves the protocol of the per-CPU stacks (stack.pml) with spin, each configuration by a search
 # of all states, and requires that it reaches what it is about. Then breaks the protocol in one place
 # after the other: each breakage must be found. A proof that stays without the fence proves nothing.
 # Skipped (77) without spin. Needs 2 GiB of memory. The last line is "N passed, N failed".

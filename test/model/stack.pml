@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The protocol of the per-CPU cache in rseq mode, for spin. run.sh proves it in several
+ * The protocol of the per-CPU stacks in rseq mode, for spin. run.sh proves it in several
  * configurations by a search of all states, then breaks it in several places; each must be found.
  *
  * Modelled: two CPUs, up to three threads, one tier, its depot, the shared count of leases. Here
@@ -20,8 +20,8 @@
  *
  * run.sh gives each of these by -D, 0 if left out: THREADS, ITEMS, CAP (up to 3), RETAIN; STOPPERS,
  * how many threads tick, TICK_ONLY, and do nothing else; CHANGE, in slow paths, BATCH, of two items
- * too; LAZY, slabs are made when needed; CLOSE, thread 0 destroys the cache at some time; COUNT,
- * exact counts and their reader, OPS calls in all; WATCH; and the names of the negative controls.
+ * too; LAZY, slabs are made when needed; CLOSE, thread 0 destroys the pool at some time; COUNT,
+ * exact counts and their reader, OPS calls in all; WATCH; and the names of the breakages.
  */
 #if COUNT
 #define IF_COUNT(...) __VA_ARGS__

@@ -77,7 +77,7 @@ static void *wander(void *unused)
 			continue;
 		CPU_ZERO(&one);
 		CPU_SET(cpu_id, &one);
-		/* Where that is refused, or undone at once, nothing can be said. */
+		/* If that is refused, or undone at once, this CPU proves nothing. */
 		if (sched_setaffinity(0, sizeof one, &one))
 			continue;
 		if (tp_cpu_current(CPU_SETSIZE) != cpu_id || tp_cpu_current(cpu_id + 1) != cpu_id ||

@@ -65,7 +65,7 @@ static void start(void)
 	cr_assert_eq(stats_of(pool).fence_lost, 0);
 }
 
-/* Whoever waits for what lies where nobody can go, waits for ever. */
+/* A call that waits for a CPU which cannot be stopped would wait for ever. */
 TestSuite(fence_lost, .init = start, .timeout = 60);
 
 /* What lies in a CPU's stacks. */
@@ -236,7 +236,7 @@ Test(fence_lost, nothing_is_lost_or_doubled_while_busy_cpus_are_stopped)
 
 /* ---- without fences, and nobody may go anywhere ---- */
 
-/* A thread that is there, stays there to the end of the test, and does what it is told. */
+/* A thread that stays on the other CPU to the end of the test, and does what the test says. */
 static struct {
 	pthread_barrier_t begin, end;
 	void (*job)(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPUs that are stopped, and what is done to their stacks: moved, leased, hurried, closed. CPUs
- * that have no slab yet, and how one is brought.
+ * CPUs that are stopped, and what is done there: buffers move, room is leased, countdowns are
+ * shortened, the CPU is closed. CPUs that have no slab yet, and how they get one.
  */
 #include <signal.h>
 

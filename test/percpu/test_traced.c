@@ -2,8 +2,7 @@
 /*
  * Gets and puts under a debugger: stepped through, where every pass of a sequence aborts; and held
  * at each instruction of each sequence in the program while another thread of the same CPU uses the
- * same tier. A child process does it, and looks at its pool after each run
- * (trace_plays.h).
+ * same tier. A child process does it, and looks at its pool after each run (trace_plays.h).
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What other pools do, as configurations of this one. The README shows the same options, and where
+ * What other pools do, as configurations of this one. tierpool(7) shows the same options, and where
  * the two differ. Nothing decays here, so each count is exact.
  */
 #include "pool_checks.h"

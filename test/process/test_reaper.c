@@ -2,7 +2,7 @@
 /*
  * The reaper: the thread, its starts and stops, what it ticks and when it sleeps. Against other
  * threads, forks and callbacks: test_reaper_threads.c; where calls fail, and under memory pressure:
- * test_reaper_system.c.
+ * test_reaper_failures.c, test_reaper_pressure.c.
  */
 #include <criterion/criterion.h>
 #include <dlfcn.h>

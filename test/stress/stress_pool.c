@@ -2,7 +2,7 @@
 /*
  * One pool under everything at once, for argv[1] seconds: 8 threads that borrow all sizes and
  * beyond, grow, hold several at a time, hand buffers over to each other and change CPUs; a timer's
- * signals for each; ticks and trims; and a watcher who reads the statistics. Holds: no buffer has two
+ * signals for each; ticks and trims; and a watcher that reads the statistics. Holds: no buffer has two
  * owners, idle bytes stay within retain and counters only grow at every reading, all identities are
  * exact at the end.
  *
@@ -37,7 +37,7 @@ static tierpool *pool;
 /*
  * A second pool, of one tier, whose one borrower takes a few and now and then all, and puts them
  * back at once; so it is full most of the time, while its buffers go from the depot to the stacks
- * and back. Whoever counts one of them twice tells of too many.
+ * and back. A reading that counts one of them twice has too many.
  */
 static tierpool *full;
 static tierpool_buf *handed_over[SLOTS];

@@ -3,7 +3,7 @@
  * The per-CPU stacks under everything at once, for argv[1] seconds, or, with --borrows N, until N
  * items were popped: more threads than CPUs that pop, push, change, arm, bring the slabs and stop
  * their own CPU; a timer's signals for each; random migrations; a stopper, a thousand times a
- * second; and a watcher who counts. In rounds, each on a cache of its own, so that slabs come while
+ * second; and a watcher that counts. In rounds, each on new stacks, so that slabs come while
  * CPUs are stopped; every other one is closed before its end, while all are at work.
  *
  * Holds: no item has two owners; a word stays as it is while its CPU is stopped, and after it was

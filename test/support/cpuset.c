@@ -87,7 +87,7 @@ const char *cpuset_enter(unsigned cpu)
 	return NULL;
 }
 
-/* Back to where it came from. The cpuset is gone then. */
+/* Moves the process back, and removes the cpuset. */
 void cpuset_leave(void)
 {
 	if (!*cpuset.child)

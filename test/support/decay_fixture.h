@@ -52,10 +52,10 @@ void decay_start(unsigned others, unsigned ms); /* all of them in use */
 void decay_fill(unsigned i);
 void decay_join(unsigned i);
 
-/* From now on so much lies in each stack of a CPU, and room: it came and went by slow calls. */
+/* Sets depth and room of each stack of a CPU, as slow calls would. */
 void decay_hold(unsigned i, unsigned depth, unsigned room);
 
-/* What pairs of pop and push change on a CPU. */
+/* Changes on a CPU what that many pairs of pop and push would. */
 void decay_work(unsigned i, unsigned pairs);
 
 /* A countdown of a CPU's stack. */

@@ -54,14 +54,14 @@ unsigned idle_index(const struct idle_fixture *f, const tierpool_buf *b);
 /* As a put does: the age is forgotten. */
 enum tp_kept idle_keep(struct idle_fixture *f, tierpool_buf *b);
 
-/* Makes n buffers of a tier and keeps them all. Returns the first. */
+/* Makes n buffers of a tier and keeps them all. Returns: the first. */
 tierpool_buf *idle_keep_new(struct idle_fixture *f, unsigned tier, unsigned n);
 
 /* NULL: there is none. */
 tierpool_buf *idle_take(struct idle_fixture *f, unsigned tier);
 tierpool_buf *idle_evict(struct idle_fixture *f, unsigned tier);
 
-/* Takes over the victims with their leases, into out in their order unless it is NULL. How many. */
+/* Takes over the victims with their leases, into out unless it is NULL. Returns: how many. */
 size_t idle_victims(struct idle_fixture *f, tierpool_buf **out);
 
 /* Ends the leases of what came out with one, as if it were freed. */
@@ -75,7 +75,7 @@ size_t idle_depot_count(const struct idle_fixture *f, unsigned tier);
 
 /*
  * The invariant of tiers.h: what is leased is the sum of its parts, in bytes, in counts, and in the
- * shared budget, of which other bytes are leased elsewhere. NULL, or what is wrong.
+ * shared budget, of which other bytes are leased elsewhere. Returns: NULL, or what is wrong.
  */
 const char *idle_lease_fault(const struct idle_fixture *f, size_t other);
 void idle_assert_leases(const struct idle_fixture *f);

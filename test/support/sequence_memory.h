@@ -41,7 +41,7 @@ extern union area area;
 
 /*
  * What sequences may read and write, in one mapping: a page that begins with the slab pointers, the
- * slabs of CPUs 0 and 1, and the closed one; and a copy of it as it has to be afterwards. A stack's
+ * slabs of CPUs 0 and 1, and the empty one; and a copy of it as it has to be afterwards. A stack's
  * word is the last on its page, so that its slots can be protected without it.
  */
 extern uint8_t *memory, *wanted;
@@ -93,7 +93,7 @@ void memory_make(void);
 
 /*
  * Begins a case: fills all memory, with no byte that is an age's; all stacks have this word, but
- * for the closed one. The area says this CPU.
+ * for those of the empty slab. The area says this CPU.
  */
 void begin(const char *name, uint32_t cpu, uint64_t word);
 

@@ -27,14 +27,14 @@ extern struct own {
 	int item[SLOTS];
 } own;
 
-/* Doors for this many CPUs, none of which has a slab. */
+/* Slab pointers for this many CPUs, none of which has a slab. */
 void doors_setup(unsigned cpu_count);
 
-/* On one CPU that stays the same, with doors for it and all before it. The init of a suite. */
+/* On one CPU that stays the same, with slab pointers up to it. The init of a suite. */
 void own_setup(void);
 void own_install(void);
 
-/* Stops the CPU; its stack. */
+/* Stops the CPU. Returns: its stack. */
 uint64_t *own_stop(unsigned at);
 void own_publish(void);
 void own_room_set(unsigned at, unsigned room);

@@ -29,14 +29,14 @@ struct thread {
 	uint64_t random;
 	uint64_t pops, pushes, changes, stops, migrations;
 	int64_t leased[TIERS]; /* brought to the stacks, less what was taken from them */
-	bool in_line;          /* pops and pushes by the functions in line, in rseq mode */
+	bool in_line;          /* pops and pushes by the inline functions, in rseq mode */
 	pthread_t id;
 } __attribute__((aligned(2 * TP_LINE)));
 
 extern const uint16_t at[TIERS]; /* of each stack in a slab */
 extern struct tp_cpus cpus;
 extern struct tp_fast fast;
-extern char *base; /* what the functions in line are given; the cache's memory lies behind it */
+extern char *base; /* what the inline functions are given; the memory of cpus lies behind it */
 
 /* A worker, on its CPU. pop and push: whether there was something, or room. */
 bool call_pop(struct thread *me, unsigned tier);

@@ -5,20 +5,19 @@
  *
  * Each call is open from a ticket that was taken before it to one that was taken when it was
  * decided: for a get that missed and a put that freed in the backing, which is called for it; else
- * after the call. Whatever it did to what is idle it did while it was open. So at every instant,
- * where n were idle at first,
+ * after the call. What it did to idle buffers it did while it was open. So at every instant, if n
+ * were idle at first,
  *
  *     low  = n + puts ended that kept - gets begun that hit
  *     high = n + puts begun that kept - gets ended that hit
  *
- * no fewer lie in the pool than low, and no more have a part in the bound than high. A get may miss
- * only if low is 0 at some instant while it is open, and a put free only if high is then all that
- * the bound allows. Calls that overlap can be excused by nothing more, and by nothing less: a put
- * may have its part in the bound and not yet have laid down its buffer, a get have its buffer and
- * not yet have given up its part, and either for as long as it is open.
+ * at least low buffers lie in the pool, and at most high have a part in the bound. A get may miss
+ * only if low is 0, and a put may free only if high is all that the bound allows, at some instant
+ * while it is open. A call that is open may be half done: a put may have its part in the bound and
+ * not have laid down its buffer yet, a get may have its buffer and not have given up its part.
  *
- * To compare with: how often a pool would have missed to which the same calls come one by one, each
- * get at its first ticket and each put at its last.
+ * Also counts how often a pool would have missed if the same calls came one by one, each get at its
+ * first ticket and each put at its last.
  */
 #ifndef STRESS_REPLAY_H
 #define STRESS_REPLAY_H
@@ -42,8 +41,8 @@ struct replay_log {
 
 struct replay {
 	uint64_t gets, misses, frees;
-	uint64_t misses_alike;          /* of a pool to which calls come one by one */
-	uint64_t odd_misses, odd_frees; /* which the bound did not make */
+	uint64_t misses_alike;          /* if the calls came one by one */
+	uint64_t odd_misses, odd_frees; /* that the bound does not explain */
 };
 
 /* Around each call. False: the log is full. */
@@ -54,8 +53,8 @@ void replay_end(void);
 void replay_decided(bool put);
 
 /*
- * All calls of so many logs, in the order of their tickets, where bound buffers may be idle, and
- * were at first. False: out of memory.
+ * Replays the calls of several logs in the order of their tickets. bound: buffers that may be idle,
+ * and are idle at first. False: out of memory.
  */
 bool replay(struct replay_log *log, unsigned logs, size_t bound, struct replay *sum);
 

@@ -27,8 +27,8 @@ uint64_t alarms_seen(void);
 bool alarms_start(timer_t *timer);
 
 /*
- * To one of the CPUs there are; or, one time in their number and one, to wherever the scheduler
- * likes. Whether that could be done.
+ * Moves the thread to a random CPU, or lets the scheduler choose, each as likely as the others.
+ * Returns: whether that could be done.
  */
 bool migrate(uint64_t *random);
 

@@ -56,12 +56,12 @@ void trace_sequence_forget(void);
 
 typedef void trace_seen(const struct trace_place *place);
 
-/* Steps to the next mark, at most so many times; how many. Inside sequences, seen is called. */
+/* Steps to the next mark, at most most times. Calls seen inside sequences. Returns: the steps. */
 unsigned trace_step_through(unsigned most, trace_seen *seen);
 
 /*
- * Runs to the next mark, through each sequence as if nothing there could abort. Where the child
- * could be held on its way, seen is called.
+ * Runs to the next mark, through each sequence as if nothing there could abort. Calls seen at each
+ * place where the child could be held.
  */
 void trace_walk(trace_seen *seen);
 

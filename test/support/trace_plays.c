@@ -157,7 +157,7 @@ static void prepare_first_pop(void)
 	give(&ours, 8);
 }
 
-/* An own stack of some depth, with room beside it, and no expiry soon. */
+/* Fills the own stack in part, with some room left, and no expiry soon. */
 static void prepare_stack(void)
 {
 	prepare_first_pop();
@@ -326,7 +326,7 @@ static void rival_drains(void)
 
 void rival_trims(void)
 {
-	/* It would wait for the other, where that is held while it stops the CPU. */
+	/* A trim would wait for the other thread, if that is held while it stops the CPU. */
 	if (!tp_load_relaxed(&pool->tiers.cpus.cpu[tp_cpu_id()].lock))
 		tierpool_trim(pool, 0);
 }
