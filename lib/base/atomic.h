@@ -30,7 +30,7 @@
 	__atomic_compare_exchange_n((p), (expected), (v), true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
 /* Sets *p to v if it is still *expected; else *expected becomes what another thread stored. */
-#define tp_publish(p, expected, v) \
+#define tp_cas_strong_acq_rel(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
 /* Raises *p to at least v and returns the new value. Relaxed: a maximum orders nothing. */

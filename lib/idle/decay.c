@@ -278,7 +278,7 @@ static enum aged decay_age_cpu(
 
 	/* What is put there from now on comes after the tick. If it fails, another call did it. */
 	if (decay_cpu_is_empty(decay, cpu_id)) {
-		(void)tp_publish(&state->aged, &aged, tick);
+		(void)tp_cas_strong_acq_rel(&state->aged, &aged, tick);
 		return AGED_UNSTOPPED;
 	}
 	now = decay_uses(decay, cpu_id);
@@ -323,7 +323,7 @@ static bool decay_sweep_next(struct tp_decay *decay, unsigned *cpu_id, bool *fur
 			next = (swept & ~(uint64_t)UINT32_MAX) | SWEPT_FURTHER;
 		}
 		/* Acquire: pairs with tp_decay_begin, if swept is of a later tick now. */
-	} while (!tp_publish(&decay->swept, &swept, next + 1));
+	} while (!tp_cas_strong_acq_rel(&decay->swept, &swept, next + 1));
 	*further_round = next & SWEPT_FURTHER;
 	/* Another call began that round first, and may be past the CPU that was left. */
 	if (round_begun && (uint32_t)next != SWEPT_FURTHER)

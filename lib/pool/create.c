@@ -145,7 +145,7 @@ static tierpool *default_pool;
 
 tierpool *tierpool_default(void)
 {
-	/* Acquire: a thread that sees the pool sees it whole. Partner: tp_publish below. */
+	/* Acquire: a thread that sees the pool sees it whole. Partner: tp_cas_strong_acq_rel below. */
 	tierpool *pool = tp_load_acquire(&default_pool), *published = NULL;
 	int error;
 
@@ -156,7 +156,7 @@ tierpool *tierpool_default(void)
 		errno = -error;
 		return NULL;
 	}
-	if (tp_publish(&default_pool, &published, pool))
+	if (tp_cas_strong_acq_rel(&default_pool, &published, pool))
 		return pool;
 	/* Another thread was first. No lock prevents this: a fork could leave it locked. */
 	tierpool_destroy(pool);

@@ -99,12 +99,12 @@ Test(cache, what_a_thread_put_outlives_it)
 	cache_end(cache);
 }
 
-static volatile sig_atomic_t strikes;
+static volatile sig_atomic_t signals;
 
 static void on_signal(int number)
 {
 	(void)number;
-	strikes++;
+	signals++;
 }
 
 Test(cache, a_storm_of_signals_does_no_harm)
@@ -117,7 +117,7 @@ Test(cache, a_storm_of_signals_does_no_harm)
 	sigaction(SIGALRM, &action, NULL);
 	crew_start(thread);
 	setitimer(ITIMER_REAL, &often, NULL);
-	while (strikes < 800)
+	while (signals < 800)
 		if ((o = object_get(crew.cache)))
 			object_put(crew.cache, o);
 	setitimer(ITIMER_REAL, &never, NULL);

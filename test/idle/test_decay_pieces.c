@@ -342,7 +342,7 @@ Test(decay, countdowns_expire_half_as_often_while_they_are_early_and_more_often_
 	cr_assert_eq(tp_decay_gap(&decay, false), 2, "this one came early, behind the last");
 }
 
-Test(decay, on_a_cpu_that_was_aged_and_after_a_slow_call_strikes_come_soon_and_all_is_counted)
+Test(decay, on_a_cpu_that_was_aged_and_after_a_slow_call_countdowns_expire_soon_and_all_is_counted)
 {
 	struct tp_stack_counts before, counts;
 
@@ -367,7 +367,7 @@ Test(decay, on_a_cpu_that_was_aged_and_after_a_slow_call_strikes_come_soon_and_a
 	cr_assert(counts.pops == before.pops && counts.pushes == before.pushes);
 }
 
-Test(decay, slow_calls_bring_strikes_near_once_in_a_part_of_a_period_and_put_none_off)
+Test(decay, slow_calls_bring_expiries_near_once_in_a_part_of_a_period_and_put_none_off)
 {
 	decay_start(0, MS);
 	gap_grow(PART / 2);

@@ -44,9 +44,9 @@ unsigned tp_inject_loops = 3;
 
 static unsigned aborts;
 
-static __attribute__((noinline)) void *pop(unsigned count, uint64_t *after, bool *odd)
+static __attribute__((noinline)) void *pop(unsigned count, uint64_t *after, bool *slow)
 {
-	return tp_rseq_pop(area_offset(), base(), count, at, after, odd);
+	return tp_rseq_pop(area_offset(), base(), count, at, after, slow);
 }
 
 static __attribute__((noinline)) bool push(unsigned count, const void *item, bool aged)
@@ -65,7 +65,7 @@ static __attribute__((noinline)) bool store(const struct tp_rseq_store *s)
 /* The CPU's stack, if it has one in a table of count CPUs. */
 static uint64_t *stack_found(uint32_t cpu_id, unsigned count)
 {
-	return cpu_id < count && cpu_id != CLOSED ? stack_of(cpu_id < CPUS ? cpu_id : 1) : NULL;
+	return cpu_id < count && cpu_id != EMPTY ? stack_of(cpu_id < CPUS ? cpu_id : 1) : NULL;
 }
 
 /* What the contract says of a pop on a CPU: changes wanted, and gives the item. */
@@ -99,15 +99,15 @@ static bool pushed(uint32_t cpu_id, unsigned count, unsigned depth, unsigned roo
 static void pop_try(uint32_t cpu_id, unsigned count, void *ought)
 {
 	uint64_t after = 0;
-	bool odd;
-	void *item = pop(count, &after, &odd);
+	bool slow;
+	void *item = pop(count, &after, &slow);
 
 	if (item != ought)
 		fail("popped %p, not %p", item, ought);
 	if (item && after != *wanted_of(stack_found(cpu_id, count)))
 		fail("afterwards it says %#" PRIx64, after);
-	if (odd != (!item || (int64_t)after < 0))
-		fail("popped %p, and afterwards %#" PRIx64 " is odd: %d", item, after, odd);
+	if (slow != (!item || (int64_t)after < 0))
+		fail("popped %p, and afterwards %#" PRIx64 " is slow: %d", item, after, slow);
 	end();
 }
 
@@ -198,7 +198,7 @@ static void store_refused_elsewhere(bool in, unsigned count)
 	begin("store on no CPU", UINT32_MAX, word_of(3, 4, 5));
 	store_try(&s, false);
 	begin("store on a stopped CPU", 0, word_of(3, 4, 5));
-	slabs[0] = slab_of(CLOSED);
+	slabs[0] = slab_of(EMPTY);
 	memcpy(wanted, memory, memory_size);
 	store_try(&s, false);
 }
@@ -243,7 +243,7 @@ static void stores(void)
 		.slab = slab_of(1),
 		.target = (uint64_t *)(void *)&slabs[1],
 		.expected = (uint64_t)slab_of(1),
-		.desired = (uint64_t)slab_of(CLOSED)};
+		.desired = (uint64_t)slab_of(EMPTY)};
 	stored(&s);
 	store_try(&s, true);
 }

@@ -76,7 +76,7 @@ Test(stack, a_pop_expires_when_the_countdown_is_below_zero)
 	cr_assert_null(tp_stack_pop(&own.cpus, FIRST, &after), "nothing is left");
 }
 
-Test(stack, arming_puts_the_next_strike_a_random_gap_away)
+Test(stack, arming_puts_the_next_expiry_a_random_gap_away)
 {
 	struct gaps gaps = {0};
 
@@ -102,7 +102,7 @@ Test(stack, arming_puts_the_next_strike_a_random_gap_away)
 	expect_uniform(&gaps);
 }
 
-Test(stack, a_mean_of_one_strikes_at_every_pop)
+Test(stack, a_mean_of_one_expires_at_every_pop)
 {
 	own_install();
 	own_room_set(FIRST, 1);
@@ -254,7 +254,7 @@ Test(stack, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 	cr_assert_null(own_pop(FIRST));
 	cr_assert_not(own_push(FIRST, own.item));
 	cr_assert_null(tp_cpus_stop_own(&own.cpus), "a second stopper");
-	own_publish();
+	own_start();
 	expect_word(FIRST, 0, 0, 0);
 	expect_counts(0, 0);
 }

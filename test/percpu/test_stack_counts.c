@@ -58,7 +58,7 @@ Test(stack_counts, counts_are_exact_at_rest_whatever_was_moved_or_armed)
 			break;
 		}
 		if (stack)
-			own_publish();
+			own_start();
 		expect_counts(pops, pushes);
 	}
 	cr_assert(pops > 1000 && pushes > 1000);

@@ -24,7 +24,7 @@ Test(stop, a_slab_is_installed_once)
 {
 	own_install();
 	cr_assert_eq(own_stop(0), own.slabs[0]);
-	own_publish();
+	own_start();
 	cr_assert_not(slab_install(&own.cpus, own.cpu_id, own.slabs[1]));
 	cr_assert_eq(own_stop(0), own.slabs[0]);
 }
@@ -48,7 +48,7 @@ Test(stop, what_is_moved_in_and_out_takes_its_lease_along)
 	expect_word(FIRST, 1, 5, 0);
 	cr_assert_eq(tp_stack_move_out(&own.cpus.cpu[own.cpu_id], stack, 1), &own.item[1]);
 	expect_word(FIRST, 0, 5, 0);
-	own_publish();
+	own_start();
 	expect_counts(0, 0);
 }
 
@@ -83,11 +83,11 @@ static void shorten(unsigned mean)
 	uint64_t *stack = own_stop(FIRST);
 
 	tp_stack_shorten(&own.cpus.cpu[own.cpu_id], stack, mean);
-	own_publish();
+	own_start();
 }
 
 /* Pops, each with its push, up to the expiry and with it. */
-static unsigned pops_to_strike(void)
+static unsigned pops_to_expiry(void)
 {
 	uint64_t after = 0;
 
@@ -99,7 +99,7 @@ static unsigned pops_to_strike(void)
 	}
 }
 
-Test(stop, a_stack_that_is_hurried_strikes_a_random_gap_later)
+Test(stop, a_countdown_that_is_shortened_expires_a_random_gap_later)
 {
 	struct gaps gaps = {0};
 
@@ -110,12 +110,12 @@ Test(stop, a_stack_that_is_hurried_strikes_a_random_gap_later)
 		arm(FAR);
 		shorten(GAP_MEAN);
 		expect_counts(gaps.sum, gaps.sum + 1);
-		gap_drawn(&gaps, pops_to_strike());
+		gap_drawn(&gaps, pops_to_expiry());
 	}
 	expect_uniform(&gaps);
 	arm(FAR);
 	shorten(1);
-	cr_assert_eq(pops_to_strike(), 1, "in a mean of one it is the next pop");
+	cr_assert_eq(pops_to_expiry(), 1, "in a mean of one it is the next pop");
 }
 
 Test(stop, an_expiry_is_never_put_off_by_shorten)
@@ -198,7 +198,7 @@ Test(stop, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_away)
 {
 	if (tp_cpu_rseq)
 		skip("in rseq mode nobody waits for a CPU");
-	doors_setup(2);
+	cpus_setup(2);
 	for (unsigned cpu_id = 0; cpu_id < 2; cpu_id++) {
 		cr_assert(slab_install(&own.cpus, cpu_id, own.slabs[cpu_id]));
 		tp_stack_room_set(tp_cpus_stop(&own.cpus, cpu_id)->slab, SLOTS);

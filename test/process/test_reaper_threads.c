@@ -44,7 +44,7 @@ static void gate_pass(void)
 	bool armed = true;
 
 	/* The first one only. */
-	if (!tp_publish(&gate.armed, &armed, false))
+	if (!tp_cas_strong_acq_rel(&gate.armed, &armed, false))
 		return;
 	sem_post(&gate.arrived);
 	while (sem_wait(&gate.go))

@@ -368,12 +368,12 @@ static void check_calls(size_t most, struct replay *sum, uint64_t hits)
 {
 	if (!replay(cycle.log, CYCLERS, most, sum))
 		exit(2);
-	if (sum->odd_misses || sum->odd_frees)
+	if (sum->unexplained_misses || sum->unexplained_frees)
 		broke("%zu of 1 MiB may be idle: %lu of %lu gets missed, and %lu of these need "
 		      "not; %lu puts freed, and %lu need not",
 			most, (unsigned long)sum->misses, (unsigned long)sum->gets,
-			(unsigned long)sum->odd_misses, (unsigned long)sum->frees,
-			(unsigned long)sum->odd_frees);
+			(unsigned long)sum->unexplained_misses, (unsigned long)sum->frees,
+			(unsigned long)sum->unexplained_frees);
 	if (sum->gets - sum->misses != hits)
 		broke("%lu hits by the backing, %lu by the statistics",
 			(unsigned long)(sum->gets - sum->misses), (unsigned long)hits);

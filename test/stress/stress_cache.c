@@ -70,7 +70,8 @@ static void *object_create(void *unused)
 		uint32_t nobody = FREE;
 
 		/* Acquire: pairs with the release of its destruction. */
-		if (tp_load_relaxed(&o->owner) == FREE && tp_publish(&o->owner, &nobody, me)) {
+		if (tp_load_relaxed(&o->owner) == FREE &&
+			tp_cas_strong_acq_rel(&o->owner, &nobody, me)) {
 			tp_add_relaxed(&created, 1u);
 			o->written = me;
 			fresh = o;

@@ -26,7 +26,7 @@ struct object *object_make(enum place place)
 		uint32_t gone = GONE;
 
 		if (tp_load_relaxed(&o->place) == GONE &&
-			tp_publish(&o->place, &gone, (uint32_t)place))
+			tp_cas_strong_acq_rel(&o->place, &gone, (uint32_t)place))
 			return o;
 	}
 	return NULL;

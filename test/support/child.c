@@ -15,7 +15,7 @@ bool child_begin(struct child *child)
 		return true;
 	}
 	close(fd[1]);
-	child->told = fd[0];
+	child->report = fd[0];
 	return false;
 }
 
@@ -32,9 +32,10 @@ int child_end(struct child *child, char *report, size_t size)
 	size_t length = 0;
 	ssize_t n;
 
-	while (length < size - 1 && (n = read(child->told, report + length, size - 1 - length)) > 0)
+	while (length < size - 1 &&
+		(n = read(child->report, report + length, size - 1 - length)) > 0)
 		length += (size_t)n;
 	report[length] = '\0';
-	close(child->told);
+	close(child->report);
 	return child_await(child->pid);
 }

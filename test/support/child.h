@@ -16,7 +16,7 @@
 
 struct child {
 	pid_t pid;
-	int told; /* the reading end of its stderr */
+	int report; /* the reading end of its stderr */
 };
 
 /* Forks. True: this is the child, which has to end by _exit or a signal. */

@@ -110,7 +110,7 @@ void begin(const char *name, uint32_t cpu, uint64_t word)
 	area = area_of(cpu);
 	for (size_t i = 0; i < memory_size / sizeof *all; i++)
 		all[i] = ~(UINT64_C(0x5eed000000000000) + i);
-	memset(slab_of(CLOSED), 0, SLAB_PAGES * page);
+	memset(slab_of(EMPTY), 0, SLAB_PAGES * page);
 	for (unsigned i = 0; i < POINTERS; i++)
 		slabs[i] = slab_of(i < CPUS ? i : 1);
 	*stack_of(0) = *stack_of(1) = word;

@@ -13,9 +13,9 @@
 
 #include "percpu/rseq.h"
 
-/* CPUs 0 and 1 have slabs, CPU 2 is closed; behind the table is one more pointer, to CPU 1's. */
+/* CPUs 0 and 1 have slabs, CPU 2 shows the empty slab; behind the table is one more pointer, to CPU 1's. */
 #define CPUS 3
-#define CLOSED 2
+#define EMPTY 2
 #define POINTERS 4
 #define SLAB_PAGES 4 /* of 4 KiB: a word, and more than TP_STACK_MAX slots */
 

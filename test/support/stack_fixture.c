@@ -9,7 +9,7 @@ struct own own;
 
 static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
 
-void doors_setup(unsigned cpu_count)
+void cpus_setup(unsigned cpu_count)
 {
 	cr_assert_leq(tp_cpus_bytes(cpu_count), sizeof memory);
 	cr_assert_eq(tp_cpus_init(&own.cpus, memory, cpu_count), 0);
@@ -21,7 +21,7 @@ void own_setup(void)
 	own.cpu_id = tp_cpu_current(CPUS);
 	if (own.cpu_id != tp_cpu_id())
 		skip("this CPU is beyond the table of the test");
-	doors_setup(own.cpu_id + 1);
+	cpus_setup(own.cpu_id + 1);
 }
 
 void own_install(void)
@@ -39,7 +39,7 @@ uint64_t *own_stop(unsigned at)
 	return cpu->slab + at;
 }
 
-void own_publish(void)
+void own_start(void)
 {
 	tp_cpu_start(&own.cpus.cpu[own.cpu_id]);
 }
@@ -47,7 +47,7 @@ void own_publish(void)
 void own_room_set(unsigned at, unsigned room)
 {
 	tp_stack_room_set(own_stop(at), room);
-	own_publish();
+	own_start();
 }
 
 void *own_pop(unsigned at)

@@ -28,7 +28,7 @@ extern struct own {
 } own;
 
 /* Slab pointers for this many CPUs, none of which has a slab. */
-void doors_setup(unsigned cpu_count);
+void cpus_setup(unsigned cpu_count);
 
 /* On one CPU that stays the same, with slab pointers up to it. The init of a suite. */
 void own_setup(void);
@@ -36,7 +36,7 @@ void own_install(void);
 
 /* Stops the CPU. Returns: its stack. */
 uint64_t *own_stop(unsigned at);
-void own_publish(void);
+void own_start(void);
 void own_room_set(unsigned at, unsigned room);
 
 void *own_pop(unsigned at);

@@ -11,7 +11,7 @@
 #include "stress_threads.h"
 
 #define BATCH 4 /* items that a change moves at the most */
-#define STRIKE_MEAN 1000
+#define EXPIRE_MEAN 1000
 
 const uint16_t at[TIERS] = {0, WORDS, 2 * WORDS, 3 * WORDS};
 struct tp_cpus cpus;
@@ -20,33 +20,33 @@ char *base;
 
 /* ---- what a worker does on its CPU ---- */
 
-/* *odd: no item, or an expired countdown. */
-static void *pop_any_way(const struct thread *me, unsigned tier, bool *odd)
+/* *slow: no item, or an expired countdown. */
+static void *pop_any_way(const struct thread *me, unsigned tier, bool *slow)
 {
 	uint64_t after;
 	void *item;
 
 	if (me->in_line && fast.rseq)
-		return tp_stack_pop_fast(&fast, base, at[tier], odd);
+		return tp_stack_pop_fast(&fast, base, at[tier], slow);
 	item = tp_stack_pop(&cpus, at[tier], &after);
-	*odd = !item || (int64_t)after < 0;
+	*slow = !item || (int64_t)after < 0;
 	return item;
 }
 
 bool call_pop(struct thread *me, unsigned tier)
 {
-	bool odd;
+	bool slow;
 	void *item;
 
 	tp_store_relaxed(&me->pops, me->pops + 1);
-	item = pop_any_way(me, tier, &odd);
+	item = pop_any_way(me, tier, &slow);
 	if (tp_unlikely(!item)) {
 		tp_store_relaxed(&me->pops, me->pops - 1);
 		return false;
 	}
 	hand_take(&me->hand, item, "popped");
-	if (tp_unlikely(odd))
-		tp_stack_arm(&cpus, at[tier], STRIKE_MEAN);
+	if (tp_unlikely(slow))
+		tp_stack_arm(&cpus, at[tier], EXPIRE_MEAN);
 	return true;
 }
 

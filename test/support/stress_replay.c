@@ -79,11 +79,11 @@ static void replay_last(struct replay_state *now, struct replay_call *call, stru
 		now->low += !call->backing;
 		now->idle += now->idle < now->bound;
 		sum->frees += call->backing;
-		sum->odd_frees += call->backing && !call->explained;
+		sum->unexplained_frees += call->backing && !call->explained;
 	} else {
 		now->high -= !call->backing;
 		sum->misses += call->backing;
-		sum->odd_misses += call->backing && !call->explained;
+		sum->unexplained_misses += call->backing && !call->explained;
 	}
 }
 

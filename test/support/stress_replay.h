@@ -41,8 +41,8 @@ struct replay_log {
 
 struct replay {
 	uint64_t gets, misses, frees;
-	uint64_t misses_alike;          /* if the calls came one by one */
-	uint64_t odd_misses, odd_frees; /* that the bound does not explain */
+	uint64_t misses_alike;                          /* if the calls came one by one */
+	uint64_t unexplained_misses, unexplained_frees; /* that the bound does not explain */
 };
 
 /* Around each call. False: the log is full. */
