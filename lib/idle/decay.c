@@ -239,7 +239,6 @@ static bool decay_cpu_owes(const struct tp_decay *decay, unsigned cpu_id)
  */
 static bool decay_age_own(struct tp_decay *decay, const struct tp_ager *ager)
 {
-	uint32_t tick = decay_tick_now(decay);
 	struct tp_cpu *cpu;
 	bool done;
 
@@ -249,7 +248,7 @@ static bool decay_age_own(struct tp_decay *decay, const struct tp_ager *ager)
 	if (!cpu)
 		return false;
 	decay_uses_note(decay_state(decay, cpu), decay_uses(decay, decay_cpu_id(decay, cpu)));
-	done = decay_age_stopped(decay, cpu, tick, 1, ager);
+	done = decay_age_stopped(decay, cpu, decay_tick_now(decay), 1, ager);
 	decay_cpu_start(cpu, ager);
 	return done;
 }

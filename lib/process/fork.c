@@ -11,33 +11,39 @@
 
 static pthread_once_t fork_registered = PTHREAD_ONCE_INIT;
 
-/* Held from before a fork to after it: no handler joins in between, with its locks taken or not. */
-static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Written while the library is loaded only. */
 static struct tp_fork_handler *fork_handlers;
 
-/* In the lock. In any order: no thread waits for a lock of one handler with a lock of another. */
+void tp_fork_add(struct tp_fork_handler *handler)
+{
+	handler->next = fork_handlers;
+	fork_handlers = handler;
+}
+
 static void fork_call(enum tp_fork phase)
 {
 	for (struct tp_fork_handler *handler = fork_handlers; handler; handler = handler->next)
 		handler->handle(phase);
 }
 
+/*
+ * The reaper's locks first: a start of it holds them while it opens files, and a fork that waits for
+ * that must not hold the locks of pools meanwhile. Nobody waits for one kind with the other: so the
+ * order in which they are given back is free.
+ */
 static void fork_prepare(void)
 {
-	pthread_mutex_lock(&fork_lock);
 	fork_call(TP_FORK_PREPARE);
 }
 
 static void fork_parent(void)
 {
 	fork_call(TP_FORK_PARENT);
-	pthread_mutex_unlock(&fork_lock);
 }
 
 static void fork_child(void)
 {
 	fork_call(TP_FORK_CHILD);
-	pthread_mutex_unlock(&fork_lock);
 }
 
 static void fork_register(void)
@@ -45,16 +51,9 @@ static void fork_register(void)
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
-void tp_fork_join(struct tp_fork_handler *handler)
+void tp_fork_start(void)
 {
 	pthread_once(&fork_registered, fork_register);
-	pthread_mutex_lock(&fork_lock);
-	if (!handler->joined) {
-		handler->joined = true;
-		handler->next = fork_handlers;
-		fork_handlers = handler;
-	}
-	pthread_mutex_unlock(&fork_lock);
 }
 
 /*

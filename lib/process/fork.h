@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The library's handlers of fork. Owns their registration and their list; what they do is the
- * registry's and the reaper's, which join.
+ * registry's and the reaper's, which add one each.
  */
 #ifndef TP_FORK_H
 #define TP_FORK_H
-
-#include <stdbool.h>
 
 /*
  * The phases of a fork, in order.
@@ -20,20 +18,25 @@ enum tp_fork { TP_FORK_PREPARE, TP_FORK_PARENT, TP_FORK_CHILD_FIRST, TP_FORK_CHI
 
 struct tp_fork_handler {
 	void (*handle)(enum tp_fork phase);
-	/* The list's, in its lock. */
-	struct tp_fork_handler *next;
-	bool joined;
+	struct tp_fork_handler *next; /* fork.c's */
 };
 
 /*
- * Has a handler called around every fork that begins from now on; a second time it does nothing.
- * Call it before the first use of the locks that the handler takes, and with none of them held: it
- * waits for a fork that is under way.
- *
- * The first call registers with pthread_atfork. It is made for the first pool or cache, or the first
- * start of the reaper. A jemalloc that the process has by then has registered its own, and handlers
- * that prepare run in reverse order: so our locks are taken before jemalloc's.
+ * Adds a handler. Before: the library is being loaded, so that no fork ever meets only some of the
+ * handlers. The one that was added last is called first.
  */
-void tp_fork_join(struct tp_fork_handler *handler);
+void tp_fork_add(struct tp_fork_handler *handler);
+
+/* Of the constructors that add them: this one first, so that the reaper prepares first. */
+#define TP_FORK_ADD_REGISTRY __attribute__((constructor(101)))
+#define TP_FORK_ADD_REAPER __attribute__((constructor(102)))
+
+/*
+ * Has all of them called around every fork from now on; once. Called before the first pool or cache
+ * is entered, and by the first start of the reaper. A jemalloc that the process has by then has
+ * registered its own handlers, and handlers that prepare run in reverse order: so our locks are
+ * taken before jemalloc's.
+ */
+void tp_fork_start(void);
 
 #endif

@@ -306,7 +306,12 @@ static void reaper_fork(enum tp_fork phase)
 	pthread_mutex_unlock(&reaper.lock);
 }
 
-static struct tp_fork_handler reaper_fork_handler = {.handle = reaper_fork};
+TP_FORK_ADD_REAPER static void reaper_fork_add(void)
+{
+	static struct tp_fork_handler handler = {.handle = reaper_fork};
+
+	tp_fork_add(&handler);
+}
 
 /* With the lock. Returns: NULL with errno on failure. */
 static struct reaper_watch *reaper_watch_open(void)
@@ -364,7 +369,7 @@ int tierpool_reaper_start(void)
 {
 	int error = 0, unreported, cancel;
 
-	tp_fork_join(&reaper_fork_handler);
+	tp_fork_start();
 	/* To open a file and to print are cancellation points. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);

@@ -186,15 +186,16 @@ struct inside {
 
 static void lock_set(struct inside *in, bool taken)
 {
-	pthread_mutex_t *mutex[] = {
-		&in->pool->heads.lock, &in->pool->sites.lock, &in->pool->tiers.tier[0].depot.lock};
-
-	if (in->which == 0)
-		(taken ? tp_tiers_lock : tp_tiers_unlock)(&in->pool->tiers);
-	else if (in->which == 1)
+	if (in->which == 1) {
 		tp_registry_fork(taken ? TP_FORK_PREPARE : TP_FORK_PARENT);
-	else
+	} else if (in->which == 0) {
+		(taken ? tp_tiers_lock : tp_tiers_unlock)(&in->pool->tiers);
+	} else {
+		pthread_mutex_t *mutex[] = {&in->pool->heads.lock, &in->pool->sites.lock,
+			&in->pool->tiers.tier[0].depot.lock};
+
 		(taken ? pthread_mutex_lock : pthread_mutex_unlock)(mutex[in->which - 2]);
+	}
 }
 
 static void *stay_inside(void *argument)
@@ -219,6 +220,27 @@ static int child_borrow(tierpool *pool)
 	tierpool_put(b);
 	tierpool_tick(NULL);
 	return tierpool_trim(pool, 0) < KIB;
+}
+
+/* A program that starts the reaper, forks workers, and makes pools only there. */
+Test(fork, before_the_first_pool_it_waits_for_what_the_reaper_s_walk_holds)
+{
+	struct inside in = {.which = 1};
+	pthread_t thread;
+	pid_t child;
+
+	cr_assert_eq(tierpool_reaper_start(), 0);
+	pthread_barrier_init(&in.entered, NULL, 2);
+	pthread_create(&thread, NULL, stay_inside, &in);
+	pthread_barrier_wait(&in.entered);
+	child = fork();
+	if (!child) {
+		alarm(10); /* as in child_borrow */
+		_exit(child_borrow(pool_new(.name = "first")));
+	}
+	pthread_join(thread, NULL);
+	cr_assert_eq(child_await(child), 0);
+	tierpool_reaper_stop();
 }
 
 Test(fork, it_waits_for_a_thread_that_holds_a_lock_of_the_library)
