@@ -5,7 +5,7 @@
 # Time is spent where a run can find something: benchmarks are built by two compilers once; the modes differ in
 # lib/percpu only, so both are run where that is built anew; a stress program without injected delays finds in
 # 2 seconds what it finds in 4 (controls.sh: most faults show within one).
-QUICK := BENCH= INSTALLED=
+QUICK := ALSO_BUILT= INSTALLED=
 
 # All with gcc as it is installed. TESTED: by a caller who has just run them.
 run-gcc := $(if $(TESTED),test-build,test-run)
@@ -23,7 +23,7 @@ run-controls := controls
 run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes MODES=rseq $(QUICK) \
 	ONLY='$(foreach d,memory process pool report,test/$d/test_*.c)'
 run-clang := test-run VARIANT=clang CC=clang
-run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined BENCH=
+run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined ALSO_BUILT=
 # What a compiler makes of the surroundings of the sequences, which are in percpu/ and compiled into each call of
 # a cache or pool. test_traced holds a thread at each instruction of each copy. Logic is the same at each level.
 # Without warnings at -O3: with all of the program before it, gcc complains of what tests do on purpose.
