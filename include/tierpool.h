@@ -17,7 +17,7 @@
  *
  *   Before:   what must be true when the call begins
  *   Blocks:   what the call may wait for. Without this label it waits for no more than a short lock
- *             of the library, or for what your own backing, create or destroy waits for
+ *             of the library, or for what your own functions wait for
  *   After:    what is true from then on: who owns what, how long a pointer is valid
  *   Errors:   each error value, with its cause
  *   Returns:  the result
@@ -31,35 +31,56 @@
  *   a pointer      NULL. Functions that return a buffer, a pool or a stream set errno too; the
  *                  comments of tierpool_buf_cstr and tierpool_cache_get say what those do
  *   size_t         cannot fail: a count
- *   void           cannot fail, and leaves errno alone, if your own functions that it may call
- *                  (backing, destroy, misuse handler) do so. All other functions may change errno,
- *                  also when they succeed
+ *   void           cannot fail
+ *
+ * Functions that return void leave errno alone, except if your own functions change it, or if the
+ * system refuses the library memory or membarrier(2), or a signal interrupts it. All others may
+ * change errno, also when they succeed: a cleanup that calls tierpool_destroy saves errno first.
  *
  * ---- NULL ----
  *
- * A NULL pool, cache, budget or buffer is harmless: -EINVAL, NULL, 0 or nothing, and for a buffer
- * -ENOMEM, as it comes from a get that failed. The one exception is the cache of
- * tierpool_cache_put. Where NULL means something more (every pool, all defaults), the comment of
- * the function says so.
+ * A NULL pool, cache, budget or buffer is harmless:
+ *
+ *   a buffer        -ENOMEM, NULL or nothing: it is what a get that failed returns
+ *   all the others  -EINVAL; NULL, with errno EINVAL; 0 or nothing. So tierpool_get(NULL) sets
+ *                   EINVAL, and the calls that take its NULL return -ENOMEM
+ *
+ * The one exception is the cache of tierpool_cache_put. Where NULL means something more (every
+ * pool, all defaults), the comment of the function says so.
  *
  * ---- misuse ----
  *
  * A second put, and the use of a buffer after its put, are not errors that a caller handles. They
  * are reported, and end the process unless it has installed a handler: see tierpool_on_misuse.
  *
+ * ---- your own functions ----
+ *
+ * They are those of a backing, create and destroy of a cache, and the handler of misuse. Almost any
+ * call may reach one of them, even of another pool, or wait for one. So in no call of the library
+ * hold a lock that one of them takes. They must end by their return (or end the process): not by a
+ * jump, an exception or the cancellation of their thread.
+ *
  * ---- threads, thread exit, cancellation ----
  *
  * Every function may be called from any thread at any time. One buffer belongs to one thread at a
  * time: it may be handed to another thread, and be put there. A thread that ends needs to do
- * nothing. A thread may be cancelled in tierpool_buf_read_fd, in tierpool_buf_write_fd, and where
- * the library prints (a warning of tierpool_create, a report of misuse), but must not be cancelled
- * in a function of the program that the library calls.
+ * nothing, and main may return while other threads, the reaper too, use the library.
+ *
+ * A program under ThreadSanitizer needs a library that is built with it as well: with any other one
+ * it reports races that are none.
+ *
+ * A thread may be cancelled only in
+ *   - tierpool_buf_read_fd and tierpool_buf_write_fd;
+ *   - a call that prints. The first tierpool_create, tierpool_cache_create or tierpool_default of a
+ *     process reads the environment, and may print a warning. A misuse is printed if there is no
+ *     handler. (tierpool_reaper_start may print too, but cannot be cancelled.)
  *
  * ---- fork ----
  *
- * The child may use every pool and cache at once. Buffers and objects that other threads of the
- * parent held are lost to the child; they are never given out twice. The reaper does not run in the
- * child.
+ * The child may use every pool and cache at once. What the forking thread had borrowed, and what
+ * lay in a queue, is then in both processes: each puts its own copy. Buffers and objects that other
+ * threads had are lost to the child. They are never given out twice; such buffers count as borrowed
+ * there for ever. The reaper does not run in the child: its files are closed there, and by exec.
  *
  * ---- signals ----
  *
@@ -72,23 +93,26 @@
  *
  * ---- types ----
  *
- * A typedef (tierpool, tierpool_buf, tierpool_budget, tierpool_cache, tierpool_site) is an object
- * of the library, which a program only points to. A struct (struct tierpool_options, struct
- * tierpool_stats) is the program's own: it fills the struct in, or reads it.
+ *   tierpool, tierpool_budget, tierpool_cache   the library's; a program only points to them
+ *   tierpool_buf                                the library's; a program reads data, len and cap,
+ *                                               and sets len
+ *   tierpool_site                               a program defines it, by TIERPOOL_SITE_INIT
+ *   tierpool_misuse_handler                     a function
+ *   struct tierpool_options, _cache_options,    the program's own: it fills them in
+ *          _backing
+ *   struct tierpool_stats                       the program's own: it sets size, and reads the rest
  *
  * ---- ABI ----
  *
  * A struct that begins with size may grow in a later version. The program sets size to the sizeof
- * that it was compiled with, best by the ..._INIT macro. A library that knows less accepts options
- * if all that it does not know is 0; tierpool_stats_read fails then.
+ * that it was compiled with, by the ..._INIT macro where there is one. An older library accepts
+ * options and a backing if all that it does not know is 0; its tierpool_stats_read fails.
  *
- * Fields that begin with tp_ are private. While the soname is the same, what programs have compiled
- * in stays as it is:
- *   - of tierpool_buf the size, 64 bytes, and the place and meaning of data, len, cap and tp_limit,
- *     which the inline functions and programs read;
- *   - of tierpool_site the size and what TIERPOOL_SITE_INIT writes there;
+ * Fields that begin with tp_ are private. While the soname stays the same, so do
+ *   - of tierpool_buf the size, and the place and meaning of data, len, cap and tp_limit;
+ *   - of tierpool_site the size, and what TIERPOOL_SITE_INIT writes there;
  *   - the values of macros.
- * All the rest of these two types may change with any version.
+ * All else in these two types may change with any version.
  *
  * Every inline function is a symbol of the library as well, for dlsym and for other languages.
  */

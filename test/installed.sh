@@ -400,11 +400,11 @@ void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpoo
 	tierpool_buf_append_str(b, "x");
 	tierpool_buf_printf(b, "x");
 	tierpool_buf_set(b, "x", 1);
-	tierpool_buf_error(b);
+	tierpool_buf_error(b);               /* LOST */
 	tierpool_tick(pool);
 	tierpool_trim(pool, 0);
 	tierpool_cache_tick(cache);
-	tierpool_stats_read(pool, s);
+	tierpool_stats_read(pool, s);        /* LOST */
 	tierpool_on_misuse(NULL);
 	tierpool_default();
 	tierpool_destroy(pool);

@@ -138,7 +138,7 @@ static void turn_run(struct bench *b, int which)
 	uint64_t counts = (uint64_t)(TURN_NS / b->ns_a_count);
 
 	memset(&b->histogram, 0, sizeof b->histogram);
-	tierpool_stats_read(b->pool, &before);
+	(void)!tierpool_stats_read(b->pool, &before);
 	b->turn = c;
 	b->ticks_a_trim = which == HARD ? 1 : MILD_TICKS;
 	b->turn_end = now_ns() + TURN_NS;
@@ -150,7 +150,7 @@ static void turn_run(struct bench *b, int which)
 		gets_time(b->pool, &b->histogram, counts);
 	if (which >= MILD)
 		pthread_barrier_wait(&b->gate);
-	tierpool_stats_read(b->pool, &after);
+	(void)!tierpool_stats_read(b->pool, &after);
 	c->gets += after.gets - before.gets;
 	c->hits += after.hits - before.hits;
 	turn_note(c, &b->histogram, b->ns_a_count);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A borrowed byte buffer: what a program does with it between tierpool_get and tierpool_put. A
- * buffer grows as it is filled, by exchanging its block for a larger one of its pool.
+ * buffer is a header, the tierpool_buf, and a block, the bytes at data. It grows as it is filled,
+ * by exchanging its block for a larger one of its pool.
  *
  * An encoder may borrow, append throughout, and check once at the end. Two rules make that safe:
  *
  *   - Every function takes NULL, which is what a failed get returns. Those that return int or
  *     ssize_t return -ENOMEM then, those that return a pointer NULL, and the others do nothing.
- *   - Errors of reserve, append, append_str, append_byte, printf, vprintf, set and cstr stick, as
- *     in a stdio stream. After the first failure each of these calls returns that same error and
- *     changes nothing, until tierpool_buf_reset. A failed call leaves the earlier content whole.
- *     Errors of read(2) and write(2), in read_fd and write_fd, do not stick.
+ *   - Errors stick, as in a stdio stream. After the first one each call that can fail does so with
+ *     that same error, and changes nothing, until tierpool_buf_reset. A failed call leaves the
+ *     earlier content whole. What does not stick: errors of read(2) and write(2), in read_fd and
+ *     write_fd; EBUSY of open, and ENOMEM if only the stream could not be had; misuse.
  *
  * So in the comments below Errors: leaves out what is common to all: -ENOMEM for a NULL buffer, the
  * error that sticks already, and -EINVAL after a misuse, if a handler was installed and returned.
@@ -61,7 +62,7 @@ typedef struct tierpool_buf {
 	};
 	uint32_t tp_error;       /* 48: the errno that sticks, if the state says so */
 	uint32_t tp_high_water;  /* 52: reserved for the largest len of this borrow */
-	uint16_t tp_stack_index; /* 56: where a CPU's slab has the stack of its tier */
+	uint16_t tp_stack_index; /* 56: where each CPU keeps idle buffers of this tier */
 	uint8_t tp_tier;         /* 58: which tier the block belongs to */
 	uint8_t tp_reserved;     /* 59: 0 */
 	uint32_t tp_site_number; /* 60: reserved for the number of the site that borrowed it */
@@ -85,7 +86,8 @@ TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size
  *
  * The buffer grows through its pool: it exchanges its block for that of an idle buffer if there is
  * one that is large enough, and else for a new one. The new block is at least twice as large as the
- * old one, up to the largest tier, so that appending n bytes one by one copies fewer than 3 n.
+ * old one, so that appending n bytes one by one copies fewer than 3 n; but not larger than the
+ * largest tier if that suffices, and only as large as needed if there is no memory for twice.
  *
  * After:   cap - len >= extra; data may have moved.
  * Errors:  -ENOMEM: the size overflows or cannot be allocated.
@@ -132,7 +134,7 @@ TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append_byte(tierpool_buf *b, char 
 }
 
 /*
- * Appends the bytes of the string s up to its NUL, without the NUL.
+ * Appends the bytes of the string s, which may lie in this same buffer, without its NUL.
  *
  * After:   data may have moved.
  * Errors:  -EINVAL: s is NULL; -ENOMEM as tierpool_buf_reserve.
@@ -183,9 +185,9 @@ TIERPOOL_API void tierpool_buf_reset(tierpool_buf *b);
  * Gives the content as a C string: a NUL stands after len, and len does not count it.
  *
  * After:   the string is valid until the next call that changes the buffer.
- * Errors:  -ENOMEM: there is no room for the NUL, as tierpool_buf_reserve. It sticks, and
- *          tierpool_buf_error returns it. errno says nothing.
- * Returns: the string, which is b's data; NULL on failure, and where an error sticks already.
+ * Errors:  ask tierpool_buf_error, not errno. -ENOMEM: no room for the NUL, as
+ *          tierpool_buf_reserve.
+ * Returns: the string, which is b's data; NULL on failure, and if an error sticks already.
  */
 TIERPOOL_NODISCARD TIERPOOL_API const char *tierpool_buf_cstr(tierpool_buf *b);
 
@@ -195,19 +197,21 @@ TIERPOOL_NODISCARD TIERPOOL_API const char *tierpool_buf_cstr(tierpool_buf *b);
  * Returns: 0, or the first error since the get or the last reset, a negative errno; -ENOMEM if b is
  *          NULL.
  */
-TIERPOOL_API int tierpool_buf_error(const tierpool_buf *b);
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_buf_error(const tierpool_buf *b);
 
 /* ---- descriptors ---- */
 
 /*
  * Reads from fd and appends, until end of file or until max bytes are read, whichever comes first.
- * EINTR is retried. To fill a buffer that is full it makes room for up to 64 KiB at a time.
+ * EINTR is retried. A full buffer is grown as by tierpool_buf_reserve(b, 64 KiB), or for what is
+ * left of max if that is less. max 0 reads nothing.
  *
- * Blocks:  as read(2) does on fd. A thread may be cancelled there.
+ * Blocks:  as read(2) does on fd, and for all of max: on a socket or pipe until max bytes have come
+ *          or it is closed. A thread may be cancelled there.
  * After:   data may have moved.
  * Errors:  -errno of read(2), which does not stick (-EAGAIN: fd is non-blocking and has no bytes
  *          yet); -ENOMEM as tierpool_buf_reserve, which sticks.
- * Returns: the number of bytes appended, 0 at end of file. If anything was appended an error is not
+ * Returns: the number of bytes appended; 0 at end of file. If anything was appended an error is not
  *          returned: the next call meets it again. If nothing was: a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max);
@@ -216,11 +220,12 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_read_fd(tierpool_buf *b, in
  * Writes the whole content to fd; the buffer keeps it. EINTR and short writes are retried. A buffer
  * to which an error sticks is not written: so output with a missing piece never gets out.
  *
- * Blocks:  as write(2) does on fd. A thread may be cancelled there.
+ * Blocks:  as write(2) does on fd. A thread may be cancelled there. SIGPIPE comes as from write(2).
  * Errors:  -errno of write(2), which does not stick (-EAGAIN: fd is non-blocking and is full);
  *          -EIO: write(2) wrote nothing and said no error.
- * Returns: the number of bytes written. It is less than len if fd would block, or fails, after some
- *          bytes. If nothing was written: a negative errno.
+ * Returns: the number of bytes written, n. It is less than len if fd would block, or fails, after
+ *          some bytes. Then go on by write(2) of len - n bytes at data + n: another call of this
+ *          function begins at the start. If nothing was written: a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd);
 
@@ -231,8 +236,8 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf
  * the buffer grows or is put, is first wiped over its whole capacity. Every append to a secret
  * buffer takes the slow way.
  *
- * Before:  no stream of the buffer is open: stdio would keep a copy. A stream that is opened later
- *          is unbuffered.
+ * Before:  no stream of the buffer is open. A stream that is opened after this call is unbuffered;
+ *          one opened before keeps a copy of what it wrote in stdio's memory.
  */
 TIERPOOL_API void tierpool_buf_secret(tierpool_buf *b);
 
@@ -240,8 +245,8 @@ TIERPOOL_API void tierpool_buf_secret(tierpool_buf *b);
 
 /*
  * Opens a stdio stream that appends to the buffer, for code that prints to a FILE. What it writes
- * is visible in the buffer after fflush or fclose. A write that fails sets the stream's error
- * indicator.
+ * is visible in the buffer after fflush or fclose. If a write fails, its error sticks to the
+ * buffer: ask tierpool_buf_error after fclose, which may return 0 then.
  *
  * After:   the caller closes the stream by fclose, and puts the buffer after that, not before: a
  *          put while the stream is open is misuse.

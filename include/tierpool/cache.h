@@ -28,11 +28,10 @@ typedef struct tierpool_cache tierpool_cache;
  * What a cache is made of. In every field but size, 0 and NULL mean the default.
  *
  * create and destroy are called from any thread, the reaper's included, and without a lock of the
- * library held. They may use other caches and pools, and this cache. They must not
- *   - destroy this cache, or fork;
- *   - end otherwise than by their return: by a cancelled thread, a jump or an exception.
- * If destroy puts an object back into this cache, tierpool_cache_destroy destroys that too; if it
- * always puts one back, tierpool_cache_destroy never ends.
+ * library held. They may use other caches and pools, and this cache. They must not destroy this
+ * cache, or fork: see also "your own functions" in tierpool.h. If destroy puts an object back into
+ * this cache, tierpool_cache_destroy destroys that too; if it always puts one back,
+ * tierpool_cache_destroy never ends.
  */
 struct tierpool_cache_options {
 	size_t size; /* sizeof(struct tierpool_cache_options); the macro below sets it */
@@ -56,10 +55,11 @@ struct tierpool_cache_options {
 
 /*
  * Makes a cache. options NULL: all defaults, so neither create nor destroy. The options are copied.
+ * The first call of a process reads TIERPOOL_PERCPU, and may print, as tierpool_create.
  *
  * After:   *out is the caller's, until tierpool_cache_destroy; NULL on failure.
- * Errors:  -EINVAL: out is NULL or options->size is 0; -E2BIG: the options are larger than this
- *          library knows, with a tail that is not 0; -ENOMEM.
+ * Errors:  -EINVAL: out is NULL, or options->size is less than sizeof(size_t); -E2BIG: the options
+ *          are of a newer version, and set what this library does not know; -ENOMEM.
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_cache_create(
@@ -70,8 +70,7 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_cache_create(
  * are the program's. NULL: nothing.
  *
  * Before:  no call with this cache is running or follows.
- * Blocks:  while the reaper works on this cache. It may call destroy: hold no lock that destroy
- *          takes.
+ * Blocks:  while the reaper works on this cache, in which it may call destroy. No CPU is stopped.
  */
 TIERPOOL_API void tierpool_cache_destroy(tierpool_cache *cache);
 
@@ -80,8 +79,10 @@ TIERPOOL_API void tierpool_cache_destroy(tierpool_cache *cache);
 /*
  * Takes an idle object, as its last user left it; if there is none, calls create.
  *
+ * Blocks:  a few CPUs may be stopped for a moment (pool.h), also by a put.
  * After:   the object is the caller's.
- * Errors:  errno is EINVAL if cache is NULL; otherwise it is what create left there.
+ * Errors:  errno is EINVAL if cache is NULL, and what create left there if create returned NULL. If
+ *          there is no create it says nothing.
  * Returns: the object; NULL if none is idle and there is no create or it returned NULL, or if cache
  *          is NULL.
  */
@@ -103,9 +104,10 @@ TIERPOOL_API void tierpool_cache_put(tierpool_cache *cache, void *object);
  * Takes one decay step: an object that nobody took through two steps is destroyed, by this call.
  *
  * A cache that is used takes such steps by itself, one every decay_ms, in small pieces. A cache
- * that nobody touches decays only by this call or by the reaper (tierpool_reaper_start in pool.h).
- * A CPU that is hard at work in this cache takes the step itself, as in tierpool_tick.
+ * that nobody uses decays only by this call or by the reaper (tierpool_reaper_start in pool.h). An
+ * object on a busy CPU is destroyed by a third step at the latest, as in tierpool_tick.
  *
+ * Blocks:  other CPUs may be stopped for a moment (pool.h).
  * Returns: the number of objects that this call destroyed; 0 if cache is NULL.
  */
 TIERPOOL_API size_t tierpool_cache_tick(tierpool_cache *cache);

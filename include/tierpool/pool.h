@@ -2,8 +2,13 @@
 /*
  * Pools of byte buffers: where buffers are borrowed from and put back to.
  *
- * A pool has tiers, one for each size of block. A buffer that is put back lies idle in its tier
- * until a get takes it again, or until it has aged out. What lies idle is bounded by retain.
+ * A pool has tiers, one for each size of block. A buffer that is put back lies idle in its tier, on
+ * the CPU of the put or in a common store, until a get takes it or until it is freed. Freed: its
+ * block goes back to the backing. The reasons are a bound, above all that of retain; decay, if it
+ * lay idle for some time; or a call that asks for it.
+ *
+ * The bounds count what an idle buffer takes of the backing: its block, and its header of 64 bytes.
+ * So do the calls that return bytes. On libc that is 1,216 bytes for a buffer of 1 KiB.
  *
  * When not to use a pool: if one thread reuses one buffer at one level of nesting, a thread-local
  * buffer serves as well; below a few hundred bytes a modern malloc is as fast.
@@ -35,13 +40,15 @@ typedef struct tierpool_budget tierpool_budget;
  * Both functions are called from any thread, and without a lock of the library held. They must be
  * callable until the last buffer of the last pool that uses them is put and that pool is destroyed.
  * They may use other pools, but neither the pool that they serve nor one that shares a budget with
- * it, since a put there may free blocks here. They must not
- *   - fork;
- *   - end otherwise than by their return: by a cancelled thread, a jump or an exception.
+ * it, since a put there may free blocks here. They must not fork: see also "your own functions" in
+ * tierpool.h. A backing gives pages back to the system itself; the library only asks jemalloc to.
  */
 struct tierpool_backing {
 	size_t size; /* sizeof(struct tierpool_backing) */
-	/* Returns n bytes, or NULL: out of memory. */
+	/*
+	 * Returns n bytes, which need not be zero, or NULL: out of memory. alignment is a power of
+	 * two; n need not be a multiple of it. A block that is not aligned so counts as NULL.
+	 */
 	void *(*alloc)(void *context, size_t n, size_t alignment);
 	/* n: as it was in alloc. */
 	void (*free)(void *context, void *block, size_t n);
@@ -54,16 +61,20 @@ struct tierpool_options {
 	const char *name; /* in reports; copied; default "tierpool" */
 
 	/* The tiers, at most 254. Either by these three: */
-	size_t min_size; /* smallest tier; default 64 */
-	size_t max_size; /* largest tier; default 1 MiB; larger requests are served, never kept */
+	size_t min_size; /* smallest tier; default 64, or max_size if that is smaller */
+	size_t max_size; /* largest tier; default 1 MiB, or min_size if that is larger; larger */
+			 /* requests are served, never kept */
 	unsigned steps;  /* tiers per doubling: 1 (default), 2 or 4 */
 	/* or by these two, and the three are 0: */
 	const size_t *tiers; /* an ascending list; copied */
 	size_t tier_count;   /* entries of tiers */
 
-	/* Hard bound on this pool's idle bytes; default 64 MiB; or TIERPOOL_RETAIN_NONE. */
+	/*
+	 * Hard bound on this pool's idle bytes; default 64 MiB; or TIERPOOL_RETAIN_NONE, which a 0
+	 * means in tierpool_retain_set. (tierpool_trim down to 0 frees all, once.)
+	 */
 	size_t retain;
-	/* Hard bound shared by several pools, besides retain; default: none. */
+	/* Hard bound on idle bytes of several pools, besides retain; default: none. */
 	tierpool_budget *budget;
 	/* Bound on idle buffers of each tier; default: bytes alone bound. */
 	size_t max_idle;
@@ -85,7 +96,7 @@ struct tierpool_options {
 #endif
 /* clang-format on */
 
-/* As a retain: nothing is kept, and every put gives its block back. */
+/* As a retain: nothing is kept, and every put frees its buffer. */
 #define TIERPOOL_RETAIN_NONE ((size_t)1)
 
 /* ---- create and destroy ---- */
@@ -94,22 +105,23 @@ struct tierpool_options {
  * Makes a pool. options NULL: all defaults. The pool's tables come from its backing.
  *
  * The first call reads, for the whole process, the environment (by secure_getenv):
- *   TIERPOOL_PERCPU=rseq|locked      how CPUs are kept apart; default: restartable sequences if
- *                                    glibc and the kernel have them, else one lock for each CPU
+ *   TIERPOOL_PERCPU=rseq|locked      how CPUs are kept apart. rseq: by restartable sequences, the
+ *                                    default if glibc and the kernel have them; locked: by one lock
+ *                                    for each CPU
  *   TIERPOOL_BACKING=jemalloc|libc   default: jemalloc if the process has it. Read by the first
  *                                    call without a backing of its own
  * A value that is neither of the two, or that cannot be had, is ignored with a line on stderr.
  *
  * After:   *out is the caller's, until tierpool_destroy; NULL on failure.
  * Errors:  -EINVAL:
- *            - out is NULL, or options->size is 0;
- *            - min_size > max_size, steps other than 1, 2, 4;
- *            - tiers that do not ascend, begin with 0, or are given with min_size, max_size or
- *              steps;
+ *            - out is NULL; the size of the options, or of a backing, is less than sizeof(size_t);
+ *            - min_size > max_size, both given; steps other than 1, 2, 4;
+ *            - tiers without tier_count or the reverse; tiers that do not ascend, begin with 0, or
+ *              are given with min_size, max_size or steps;
  *            - more than 254 tiers, or sizes that overflow;
  *            - a backing without alloc or free;
- *          -E2BIG: the options (or their backing) are larger than this library knows, with a tail
- *          that is not 0;
+ *          -E2BIG: the options, or their backing, are of a newer version, and set what this library
+ *          does not know;
  *          -ENOMEM.
  * Returns: 0, or a negative errno.
  */
@@ -119,21 +131,23 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_create(
 /*
  * Destroys a pool. Its idle buffers are freed at once. Buffers that are still borrowed stay valid:
  * they may grow, and must still be put; the last put frees the pool. The default pool is trimmed,
- * not destroyed. Idle buffers on a CPU that cannot be stopped (see tierpool_retain_set) stay
- * allocated, and the pool's tables with them.
+ * not destroyed.
  *
  * Before:  no get on this pool is running or follows. Puts, ticks, trims and statistics may run
  *          meanwhile.
  * Blocks:  while the reaper, a tick or trim of all pools, or a put that reclaims a shared budget
- *          works on this pool. They may call its backing: hold no lock that the backing takes.
- * After:   only calls with this pool and its buffers use its backing.
+ *          works on this pool, in which they may call its backing. Stops all CPUs for a moment.
+ *          What is idle on one that cannot be stopped stays allocated, with the pool's tables.
+ * After:   only calls with this pool or its buffers use its backing. Of the calls that take its
+ *          pointer only tick, trim, retain_set, stats_read and destroy may still follow. They do
+ *          nothing once the pool is gone; but then it may be the pointer of a new pool.
  * Returns: the number of buffers still borrowed; 0 if pool is NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
 
 /*
  * Gives the process's own pool, for programs that do not need several. It is made at the first
- * call, with all defaults, and is never destroyed.
+ * call, as by tierpool_create with all defaults, and is never destroyed.
  *
  * Errors:  errno is ENOMEM.
  * Returns: the pool; NULL with errno on failure.
@@ -143,8 +157,8 @@ TIERPOOL_API tierpool *tierpool_default(void);
 /* ---- borrow and put back ---- */
 
 /*
- * A site: a place in the source that borrows. Private. Each use of the macros below has a static
- * one; TIERPOOL_SITE_INIT makes one by hand.
+ * A site: a place in the source that borrows. Each use of the macros below has a static one;
+ * TIERPOOL_SITE_INIT makes one by hand. Several threads and pools may use the same one at once.
  */
 typedef struct tierpool_site {
 	const char *tp_file;
@@ -171,13 +185,15 @@ typedef struct tierpool_site {
 	}))
 
 /*
- * Borrows a buffer whose capacity is the one calibrated for this place in the source. This version
- * does not calibrate yet: the capacity is 1 KiB, rounded to a tier.
+ * Borrows a buffer whose capacity is at least that of the smallest tier of at least 1 KiB, or of
+ * the largest tier if none is. A later version is to calibrate it for each site instead, by what
+ * was used there.
  *
- * In C this name and tierpool_get_sized are macros as well, and each use of one is a site of its
- * own. (tierpool_get)(pool), with parentheses, is the function, which uses the pool's own site: for
- * inline functions, and for wrappers that would otherwise be one site. In C++ both names are
- * functions only, and TIERPOOL_GET and TIERPOOL_GET_SIZED carry a site.
+ * In C write tierpool_get and tierpool_get_sized, in C++ TIERPOOL_GET and TIERPOOL_GET_SIZED: they
+ * are macros, and each use is a site. A wrapper would be one site for all its callers: let it take
+ * the tierpool_buf *, or a tierpool_site * for tierpool_get_at. The functions, (tierpool_get)(pool)
+ * in C and tierpool_get(pool) in C++, use the pool's own site: for inline functions, and for
+ * wrappers that cannot.
  *
  * After:   the buffer is the caller's until tierpool_put; its len is 0.
  * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.
@@ -186,8 +202,8 @@ typedef struct tierpool_site {
 TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
 
 /*
- * Borrows a buffer of at least n bytes, for a program that knows how many it needs. It does not
- * train the calibration. n 0: the same as tierpool_get.
+ * Borrows a buffer of at least n bytes, for a program that knows how many it needs. n 0: the same
+ * as tierpool_get.
  *
  * After:   the buffer is the caller's until tierpool_put; its len is 0, its cap is at least n.
  * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.
@@ -231,34 +247,51 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
 /* ---- idle memory: decay, trim, bound ---- */
 
 /*
- * Takes one decay step, to its end: a buffer that lay idle through two of them is freed.
+ * How CPUs are stopped. To reach what lies idle on another CPU, a call stops the gets and puts of
+ * this pool there for a moment:
  *
- * A pool that is used takes such steps by itself, one every decay_ms, in small pieces. The pieces
- * are done by gets and puts: by each call that is not served from its CPU's own stack, and by one
- * get in four thousand, more often where gets are few. Such a call looks at the clock, and then
- * frees at most 64 buffers or 2 MiB.
+ *   destroy, trim, retain_set; the reaper, under memory pressure    all CPUs
+ *   tierpool_tick, tierpool_cache_tick, the reaper                  each with something idle, but
+ *                                                                   busy ones
+ *   get and put of a pool or cache, growth                          a few, for decay; for a bound
+ *                                                                   or a shared budget; or if a
+ *                                                                   large buffer, or an object,
+ *                                                                   lies idle only there
  *
- * A pool that nobody touches does nothing by itself. It decays only by this call, by tierpool_trim
- * or by the reaper (tierpool_reaper_start).
+ * If percpu is locked, that takes the lock of the CPU. If it is rseq, a CPU is stopped
+ *   1. by membarrier(2), which takes some microseconds;
+ *   2. if the system refuses that after the first pool was made: by going there, with a change of
+ *      the calling thread's affinity for some microseconds;
+ *   3. if that is refused too: not at all, and what lies idle there is out of reach.
+ */
+
+/*
+ * Takes one decay step, to its end: frees each buffer that lay idle through two of them. A buffer
+ * on a busy CPU is freed by a third tick at the latest. (Such a CPU is not stopped: it takes the
+ * step itself, within 8,191 gets of one size, or the next tick does. Busy: 4,096 gets and puts in
+ * this pool since the last tick, if percpu is rseq.)
  *
- * In rseq mode a CPU that is hard at work in this pool is not disturbed. It takes the step itself:
- * within at most 8,191 gets of one size, or in its next call that is not served from its own stack.
- * If it has done neither by the next tick, then that tick takes one step there for both. So a
- * buffer on such a CPU is freed by a third tick at the latest.
+ * A pool that is used takes such steps by itself, one every decay_ms, in small pieces. They are
+ * done by each get that finds no idle buffer on its CPU, by each put that finds no room there, and
+ * by one get in four thousand, more often if gets are few. Such a call frees at most 64 buffers or
+ * 2 MiB.
  *
- * pool:    NULL: every pool.
- * Blocks:  other CPUs may be stopped for a moment: see tierpool_retain_set.
+ * A pool that nobody uses does nothing by itself. It decays by this call, by tierpool_trim, by the
+ * reaper (tierpool_reaper_start), or for other pools of a shared budget (tierpool_budget_create).
+ *
+ * pool:    NULL: every pool, but no cache.
+ * Blocks:  other CPUs may be stopped for a moment.
  * Returns: the number of bytes that this call released.
  */
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);
 
 /*
- * Brings the idle bytes down to at most keep, and has the backing give its pages back to the
- * system. Aged buffers go first, and of these the largest first. What lies on a CPU that cannot be
- * stopped (see tierpool_retain_set) stays.
+ * Brings the idle bytes down to at most keep, and has jemalloc, if it is the backing, give free
+ * pages back to the system. What lay idle through a decay step goes first, and of that the largest
+ * first. What lies on a CPU that cannot be stopped stays.
  *
- * pool:    NULL: every pool, each down to keep.
- * Blocks:  other CPUs may be stopped for a moment: see tierpool_retain_set.
+ * pool:    NULL: every pool, each down to keep, but no cache.
+ * Blocks:  if too much is idle, all CPUs are stopped for a moment.
  * Returns: the number of bytes that this call released.
  */
 TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
@@ -266,18 +299,11 @@ TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
 /*
  * Sets the bound on a pool's idle bytes. 0 is taken as TIERPOOL_RETAIN_NONE. pool NULL: nothing.
  *
- * How other CPUs are stopped, by this call, by tick, trim and destroy, and where a pool decays by
- * itself:
- *   1. by membarrier(2), which takes some microseconds;
- *   2. if the system refuses that after the first pool was made: the calling thread goes to the
- *      other CPU, by a change of its affinity for some microseconds;
- *   3. if that is refused too: not at all, and what lies idle on another CPU is out of reach. A
- *      lower bound then holds once that CPU has used what lies there; until then
- *      tierpool_stats.retain has the bound that does hold.
- *
  * Blocks:  until idle bytes above the bound that are in the hands of another thread's call are
- *          freed. That call may use the pool's backing: hold no lock that the backing takes.
- * After:   the bound holds, with the exception in 3.
+ *          freed, in which that call may use the pool's backing. If too much is idle, all CPUs are
+ *          stopped for a moment.
+ * After:   the bound holds, or, if a CPU cannot be stopped, as soon as that CPU has used what lies
+ *          there. Until then tierpool_stats.retain is the bound that does hold.
  */
 TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 
@@ -285,17 +311,18 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 
 /*
  * Starts the reaper: one thread for the process that ticks every pool and every object cache at its
- * decay_ms, also those that nobody touches, and has pages given back to the system. While all of
- * them are empty it sleeps and does not wake.
+ * decay_ms, also those that nobody uses (not at TIERPOOL_DECAY_NEVER), and has jemalloc give free
+ * pages back. While all of them are empty it sleeps and does not wake.
  *
  * When the system or the process's cgroup reports memory pressure, the reaper frees all that is
- * idle. It learns of it from PSI (/proc/pressure/memory): some task waited for memory through a
- * tenth of two seconds. If that cannot be watched, a line on stderr says so once, and the reaper
- * only ticks.
+ * idle, in every pool and cache. It learns of it from PSI (/proc/pressure/memory): some task waited
+ * for memory for 200 ms within 2 s. If that cannot be watched, a line on stderr says so once, and
+ * the reaper only ticks.
  *
  * The thread is named tierpool-reaper, and all signals are blocked in it. It has up to three files
  * open. The program must not close them; if it does, the reaper looks ten times a second instead of
- * sleeping. It does not run in the child of a fork, where starts count from 0.
+ * sleeping. It does not run in the child of a fork, where starts count from 0. main may return
+ * while it runs.
  *
  * After:   the thread runs until there were as many stops as starts that succeeded.
  * Errors:  -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had. The start is not
@@ -308,9 +335,9 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_reaper_start(void) TIERPOOL_NOEXCEP
  * Takes back one start; if there is none, nothing. The last stop ends the thread and closes its
  * files before it returns.
  *
- * Blocks:  until a call that the reaper is making, of a backing or of a cache's destroy, returns:
- *          hold no lock that one of these takes. If stop is called from such a call in the reaper
- *          itself it does not wait: the thread ends after that call.
+ * Blocks:  until a call that the reaper is making, of a backing or of a cache's destroy, returns.
+ *          If stop is called from such a call in the reaper itself it does not wait: the thread
+ *          ends after that call.
  */
 TIERPOOL_API void tierpool_reaper_stop(void) TIERPOOL_NOEXCEPT;
 
@@ -320,15 +347,16 @@ TIERPOOL_API void tierpool_reaper_stop(void) TIERPOOL_NOEXCEPT;
  * Makes a budget: one bound on idle bytes for several pools, besides the retain of each. Pools name
  * it in their options.
  *
- * The budget goes to the pools that use it. When a put finds it exhausted by other pools, that put
- * takes from them
- *   - at once, what they have set aside for idle buffers and not filled;
- *   - while it is exhausted, what has lain idle in them for 100 to 200 ms, whatever their decay_ms.
+ * The budget goes to the pools in which buffers are borrowed and put. When a put finds it exhausted
+ * by other pools, that put takes from them
+ *   - at once, the bytes that they have reserved for puts to come;
+ *   - while the budget stays exhausted, what has lain idle in them for 100 to 200 ms, by decay
+ *     steps whatever their decay_ms, also at TIERPOOL_DECAY_NEVER.
  * At most one put a millisecond does so. It visits at most eight pools, stops at most eight other
  * CPUs of each, and frees at most 64 buffers or 2 MiB of each, until there is room. So a put may
  * call the backing of another pool. A growth, which puts its old block back, does the same.
  *
- * bytes:   the bound, not 0
+ * bytes:   the bound, not 0; counted as tierpool_stats.idle_bytes
  * After:   *out is the caller's, until tierpool_budget_destroy; NULL on failure.
  * Errors:  -EINVAL: out is NULL or bytes is 0; -ENOMEM.
  * Returns: 0, or a negative errno.
@@ -337,7 +365,8 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_budget_create(
 	tierpool_budget **out, size_t bytes) TIERPOOL_NOEXCEPT;
 
 /*
- * Gives a budget up. Pools that use it keep it alive, and go on sharing it. NULL: nothing.
+ * Gives a budget up. Pools whose options named it keep it alive, and go on sharing it. NULL:
+ * nothing.
  *
  * Before:  no tierpool_create with this budget is running or follows.
  */
@@ -347,13 +376,14 @@ TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEX
 
 /*
  * What is called when the library finds a misuse, in the thread that made it, and without a lock of
- * the library held.
+ * the library held. It may call the library, and must return or end the process.
  *
  * pool:    the name of the buffer's pool, "unknown pool" if the header was overwritten; valid until
  *          the handler returns
  * what:    "its header was overwritten"; "put twice"; "used after it was put";
- *          "its length is beyond its capacity"; "put while its stream is open"
- * b:       the buffer. Of its fields only tp_pool has been checked, and only if the pool is known
+ *          "its length is beyond its capacity"; "put while its stream is open". For people: the
+ *          words may change
+ * b:       the buffer. Use it as an address only: any field may be overwritten
  * After:   when the handler returns, the call that was misuse does nothing and returns -EINVAL or
  *          NULL.
  */

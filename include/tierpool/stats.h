@@ -16,11 +16,11 @@ extern "C" {
 #endif
 
 /*
- * A pool's numbers, counted since it was made.
+ * A pool's numbers, counted since it was made. Freed: the block went back to the backing.
  *
  * While calls run, idle_bytes never exceeds retain, and no counter goes backwards. While no call
  * runs all numbers are exact: gets - puts == borrowed, and allocs - frees == borrowed + idle. These
- * two are counted independently of each other. Each buffer is one block.
+ * two are counted independently of each other.
  */
 struct tierpool_stats {
 	size_t size; /* sizeof(struct tierpool_stats), set by the caller */
@@ -30,7 +30,7 @@ struct tierpool_stats {
 	uint64_t hits;       /* gets served from an idle buffer, wherever it lay */
 
 	/* Blocks. */
-	uint64_t allocs, frees; /* blocks taken from and given back to the backing, with growth */
+	uint64_t allocs, frees; /* blocks that the backing gave, and that were freed, with growth */
 	uint64_t grows;         /* growths */
 	uint64_t grows_pooled;  /* growths served by exchange with an idle buffer */
 
@@ -38,30 +38,29 @@ struct tierpool_stats {
 	uint64_t drops_oversize;   /* larger than max_size */
 	uint64_t drops_retain;     /* no room under retain or the shared budget */
 	uint64_t drops_idle_count; /* no room under max_idle */
-	uint64_t drops_decay;      /* idle through two decay steps */
+	uint64_t drops_decay;      /* idle through two decay steps of any cause: see ticks */
 	uint64_t drops_trim;       /* by tierpool_trim or tierpool_retain_set */
 	uint64_t drops_destroy;    /* the pool was destroyed */
 
 	/* What is there now. */
 	size_t borrowed;        /* buffers that are borrowed */
 	size_t idle;            /* buffers that are kept */
-	size_t idle_bytes;      /* their bytes, as the backing spends them, headers included */
-	size_t idle_bytes_peak; /* the most bytes ever set aside for idle buffers; idle_bytes */
-				/* never exceeded it */
+	size_t idle_bytes;      /* what they take of the backing, with a header of 64 bytes each: */
+				/* with libc a buffer of 1 KiB takes 1,216 bytes */
+	size_t idle_bytes_peak; /* the most bytes of retain that were ever reserved, for idle */
+				/* buffers and for puts to come; never less than idle_bytes was */
 	size_t overhead_bytes;  /* the pool's own tables; retain does not bound them */
 	size_t retain;          /* the bound that holds now, in bytes */
 
-	/* What the pool has learned, and how it works. */
-	size_t default_size, max_size; /* as calibrated now, in bytes */
-	uint64_t calibrations, ticks;
+	/* How the pool works. */
+	size_t default_size, max_size; /* capacity of a get without a size; of the largest tier */
+	uint64_t calibrations;         /* 0 in this version */
+	uint64_t ticks;      /* decay steps of any cause: by itself, tierpool_tick, the reaper, a */
+			     /* shared budget (also at TIERPOOL_DECAY_NEVER) */
 	uint64_t fences;     /* stops of other CPUs by membarrier(2), of one or of all at once */
-	const char *percpu;  /* "rseq" or "locked" */
+	const char *percpu;  /* "rseq" or "locked": see tierpool_create */
 	const char *backing; /* "jemalloc", "libc" or "custom" */
-	/*
-	 * 1: the system has refused a fence since the pool was made. Other CPUs are then stopped by
-	 * going there. If that is refused too, what lies idle on them stays until they use it: see
-	 * tierpool_retain_set.
-	 */
+	/* 1: the system has refused membarrier(2): see "how CPUs are stopped" in pool.h. */
 	uint64_t fence_lost;
 };
 
@@ -75,7 +74,7 @@ struct tierpool_stats {
  *          library knows; -ENOENT: the pool is gone (destroyed, and its last buffer put).
  * Returns: 0, or a negative errno.
  */
-TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);
 
 #ifdef __cplusplus
 }

@@ -31,11 +31,9 @@
 #define TIERPOOL_PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
 
 /*
- * The compiler warns where the result is dropped. The functions that have it are those whose result
- * is the only trace of a new object (a buffer, a pool, a stream) or of a failure: bytes that were
- * not read or not written, a NULL string, a reaper that did not start. The others do without: an
- * error of append, reserve, printf and set sticks to the buffer and can be asked for later, and the
- * counts that destroy, tick and trim return are news, no failure.
+ * The compiler warns if the result is dropped: it is the only trace of a new object, or of a
+ * failure, or all that the call is made for. Functions whose error sticks to the buffer do without,
+ * and so do the counts of destroy, tick and trim.
  */
 #if defined __cplusplus && __cplusplus >= 201703L
 #define TIERPOOL_NODISCARD [[nodiscard]]
@@ -44,19 +42,9 @@
 #endif
 
 /*
- * noexcept in C++, nothing in C. The functions that have it are tierpool_version,
- * tierpool_version_number, tierpool_on_misuse, tierpool_budget_create, tierpool_budget_destroy,
- * tierpool_reaper_start and tierpool_reaper_stop.
- *
- * glibc ends a cancelled thread by an exception, which must not meet a noexcept; nor must one that
- * the program throws. So all the others do without, because they can reach
- *   - a function of the program: get, put, tick, trim, destroy, retain_set, append, reserve and
- *     stats_read may call a backing (stats_read, where it is the last to leave a pool that was
- *     destroyed meanwhile), and the calls of a cache its create and destroy;
- *   - a report of misuse, which calls the program's handler or prints: each tierpool_buf_ function;
- *   - a cancellation point (pthreads(7)): read_fd and write_fd wait for a descriptor, and
- *     tierpool_create, tierpool_cache_create and tierpool_default may print a warning.
- * tierpool_reaper_start and tierpool_reaper_stop open files and wait with cancellation disabled.
+ * noexcept in C++, nothing in C. A function has it only if it calls no function of the program,
+ * reports no misuse, and cannot be cancelled (glibc cancels a thread by an exception): see
+ * tierpool.h.
  */
 #ifdef __cplusplus
 #define TIERPOOL_NOEXCEPT noexcept
@@ -65,13 +53,9 @@
 #endif
 
 /*
- * Private: a function that is compiled into its caller, and is a symbol of the library too, for
- * calls that are not inlined, and for other languages.
- *
- * In C the definition in the header serves for inlining only, and all other calls go to the
- * library. gnu_inline says that in the same way for each -std, for -fgnu89-inline, and for a
- * program that declares the function once more; with the inline of C99 such a program would define
- * the symbol a second time. In C++ each object file may have a copy, of which the linker keeps one.
+ * Private: a function that is compiled into its caller, and is a symbol of the library too. In C
+ * the header has no symbol of it: gnu_inline says so for each -std, and if the program declares the
+ * function once more.
  */
 #ifndef TIERPOOL_INLINE
 #ifdef __cplusplus

@@ -80,7 +80,8 @@ static void *watch(void *unused)
 	while (!tp_load_relaxed(&crowd.over)) {
 		struct tierpool_stats s = {.size = sizeof s};
 
-		tierpool_stats_read(crowd.pool, &s);
+		if (tierpool_stats_read(crowd.pool, &s))
+			tp_add_relaxed(&crowd.failures, 1u);
 		if (s.idle_bytes > RETAIN && !crowd.too_much)
 			crowd.too_much = s.idle_bytes;
 		tp_add_relaxed(&crowd.readings, 1u);

@@ -341,7 +341,8 @@ static struct trimmed trim_to(tierpool *pool, size_t keep)
 	struct tierpool_stats s = {.size = sizeof s};
 
 	tierpool_trim(pool, keep);
-	tierpool_stats_read(worker.pool, &s);
+	if (tierpool_stats_read(worker.pool, &s))
+		s.idle_bytes = SIZE_MAX;
 	return (struct trimmed){keep, s.idle_bytes, resident()};
 }
 

@@ -58,7 +58,8 @@ static struct tierpool_stats stats_of(tierpool *pool)
 {
 	struct tierpool_stats s = {.size = sizeof s};
 
-	tierpool_stats_read(pool, &s);
+	if (tierpool_stats_read(pool, &s))
+		broke("tierpool_stats_read failed");
 	return s;
 }
 
