@@ -4,11 +4,9 @@
  * At full load: stress_cache.c.
  */
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -22,6 +20,7 @@
 #include "cpus.h"
 #include "percpu/cpu.h"
 #include "random.h"
+#include "syscall_hook.h"
 
 /* ---- threads ---- */
 
@@ -267,31 +266,21 @@ Test(cache, a_child_forked_during_calls_uses_every_cache)
 static pthread_barrier_t inside;
 static __thread bool is_slow; /* in its next fence */
 
-/* In place of the C library's: a fence is made while the CPU that it is for is being stopped. */
-long syscall(long number, ...)
+/* A fence is made while the CPU that it is for is being stopped. */
+static void slow_fence(long number, const long argument[6])
 {
-	static long (*next)(long, ...);
-	long argument[6];
-	va_list args;
-
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "syscall");
-	va_start(args, number);
-	for (unsigned i = 0; i < 6; i++)
-		argument[i] = va_arg(args, long);
-	va_end(args);
+	(void)argument;
 	if (number == SYS_membarrier && is_slow) {
 		is_slow = false;
 		pthread_barrier_wait(&inside);
 		usleep(20000); /* for the fork to come in between, if it does not wait */
 	}
-	return next(number, argument[0], argument[1], argument[2], argument[3], argument[4],
-		argument[5]);
 }
 
 static void *tick_slowly(void *cache)
 {
 	pin(0);
+	tp_store_release(&syscall_before, slow_fence);
 	is_slow = true;
 	tierpool_cache_tick(cache);
 	return NULL;

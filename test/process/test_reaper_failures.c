@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -22,6 +23,7 @@
 #include "process/registry.h"
 #include "reaper_checks.h"
 #include "reaper_system.h"
+#include "syscall_hook.h"
 
 TestSuite(reaper, .timeout = 90);
 
@@ -290,8 +292,13 @@ Test(reaper, one_that_is_started_does_not_take_the_wake_of_one_that_ends)
 static bool event_was_open;
 
 /* The thread that is being stopped finds out by itself, and may end: then it closes its event. */
-static void thread_may_end(int event)
+static void thread_may_end(long number, const long argument[6])
 {
+	int event = (int)argument[0];
+
+	if (number != SYS_write)
+		return;
+	tp_store_release(&syscall_before, NULL);
 	tp_store_relaxed(&kernel.no_poll, true);
 	sem_post(&old_may_poll);
 	for (unsigned i = 0; i < 100 && fcntl(event, F_GETFD) >= 0; i++)
@@ -306,9 +313,9 @@ Test(reaper, one_that_ends_keeps_its_event_until_its_stopper_has_used_it)
 	tp_store_relaxed(&kernel.hold, &old_may_poll);
 	reaper_start();
 	cr_assert(comes_true(!tp_load_relaxed(&kernel.hold)));
-	tp_store_release(&kernel.before_wake, thread_may_end);
+	tp_store_release(&syscall_before, thread_may_end);
 	tierpool_reaper_stop();
-	cr_assert_null(tp_load_relaxed(&kernel.before_wake), "it was not stopped by its event");
+	cr_assert_null(tp_load_relaxed(&syscall_before), "it was not stopped by its event");
 	cr_assert(event_was_open, "the stop wrote to a file that was closed");
 }
 

@@ -4,13 +4,11 @@
  * callbacks among them, and forks.
  */
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -21,6 +19,7 @@
 #include "cpus.h"
 #include "pool_checks.h"
 #include "reaper_checks.h"
+#include "syscall_hook.h"
 
 TestSuite(reaper, .timeout = 120);
 
@@ -265,31 +264,20 @@ Test(reaper, may_be_started_and_stopped_by_a_callback_of_its_own)
 static __thread bool is_waking; /* this thread's next write is one that wakes the reaper */
 static int wake_file;
 
-/* In place of the C library's, by which the library wakes the reaper. */
-long syscall(long number, ...)
+/* The library wakes the reaper. */
+static void gate_wake(long number, const long argument[6])
 {
-	static long (*next)(long, ...);
-	long argument[6];
-	va_list args;
-
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "syscall");
-	va_start(args, number);
-	for (unsigned i = 0; i < 6; i++)
-		argument[i] = va_arg(args, long);
-	va_end(args);
 	if (number == SYS_write && is_waking) {
 		is_waking = false;
 		wake_file = (int)argument[0];
 		gate_pass();
 	}
-	return next(number, argument[0], argument[1], argument[2], argument[3], argument[4],
-		argument[5]);
 }
 
 /* The first put into a cache is one that wakes. */
 static void *put_first(void *cache)
 {
+	tp_store_release(&syscall_before, gate_wake);
 	is_waking = true;
 	objects_give(cache, 1);
 	return NULL;

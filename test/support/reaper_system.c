@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <tierpool/pool.h>
@@ -148,25 +147,6 @@ int close(int fd)
 	while (hold && sem_wait(hold))
 		;
 	return result;
-}
-
-/* By which the library writes to an event. */
-long syscall(long number, ...)
-{
-	NEXT(syscall);
-	long argument[6];
-	va_list arguments;
-	void (*before)(int);
-
-	va_start(arguments, number);
-	for (unsigned i = 0; i < 6; i++)
-		argument[i] = va_arg(arguments, long);
-	va_end(arguments);
-	before = number == SYS_write ? tp_exchange_acq_rel(&kernel.before_wake, NULL) : NULL;
-	if (before)
-		before((int)argument[0]);
-	return next(number, argument[0], argument[1], argument[2], argument[3], argument[4],
-		argument[5]);
 }
 
 void kernel_says(unsigned which, char letter)

@@ -29,7 +29,6 @@ struct kernel {
 	int polled[FILES_MOST]; /* by the reaper's last poll that waited for anything */
 	/* The next poll waits for it; the next file of pressure; the reaper's next close, done. */
 	sem_t *hold, *hold_open, *hold_close;
-	void (*before_wake)(int event); /* called before the next write to an event */
 };
 extern struct kernel kernel;
 
