@@ -18,10 +18,8 @@ run-fastpath-clang := fastpath VARIANT=clang CC=clang
 run-model := model
 run-aarch64 := aarch64
 run-controls := controls
-# Blocks from jemalloc: the tests of those who allocate or free them. Where blocks come from and how CPUs are
-# stopped do not meet, so one mode is enough.
-run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes MODES=rseq $(QUICK) \
-	ONLY='$(foreach d,memory process pool report,test/$d/test_*.c)'
+# Blocks from jemalloc, in both modes.
+run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes $(QUICK)
 run-clang := test-run VARIANT=clang CC=clang
 run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined ALSO_BUILT=
 # What a compiler makes of the surroundings of the sequences, which are in percpu/ and compiled into each call of
