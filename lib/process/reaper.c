@@ -20,7 +20,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
-#include "process/fork.h"
+#include "process/atfork.h"
 #include "process/registry.h"
 
 /* At most 15 bytes (pthread_setname_np). */
@@ -306,11 +306,11 @@ static void reaper_fork(enum tp_fork phase)
 	pthread_mutex_unlock(&reaper.lock);
 }
 
-TP_FORK_ADD_REAPER static void reaper_fork_add(void)
+TP_ATFORK_ADD_REAPER static void reaper_atfork(void)
 {
-	static struct tp_fork_handler handler = {.handle = reaper_fork};
+	static struct tp_atfork_handler handler = {.handle = reaper_fork};
 
-	tp_fork_add(&handler);
+	tp_atfork_add(&handler);
 }
 
 /* With the lock. Returns: NULL with errno on failure. */
@@ -369,7 +369,7 @@ int tierpool_reaper_start(void)
 {
 	int error = 0, unreported, cancel;
 
-	tp_fork_start();
+	tp_atfork_start();
 	/* To open a file and to print are cancellation points. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);

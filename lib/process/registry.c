@@ -9,16 +9,16 @@
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tp_registered *registry_first;
 
-TP_FORK_ADD_REGISTRY static void registry_fork_add(void)
+TP_ATFORK_ADD_REGISTRY static void registry_atfork(void)
 {
-	static struct tp_fork_handler handler = {.handle = tp_registry_fork};
+	static struct tp_atfork_handler handler = {.handle = tp_registry_fork};
 
-	tp_fork_add(&handler);
+	tp_atfork_add(&handler);
 }
 
 void tp_registry_add(struct tp_registered *entry)
 {
-	tp_fork_start();
+	tp_atfork_start();
 	entry->references = 1;
 	entry->visits = 0;
 	entry->closed = false;

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "process/fork.h"
+#include "process/atfork.h"
 
 /* Due times: no tick comes by itself; and, for the reaper only, nothing is there to decay. */
 #define TP_DUE_NEVER (UINT64_MAX - 1)
@@ -35,7 +35,7 @@ struct tp_kind {
 	uint64_t (*due)(struct tp_registered *self); /* when the next tick is, by tp_clock_ms */
 	size_t (*tick)(struct tp_registered *self);  /* one decay step to its end, if it is due */
 	size_t (*empty)(struct tp_registered *self); /* gives up all that is idle */
-	/* All entries are called, with the registry's lock, before the next phase (fork.h). */
+	/* All entries are called, with the registry's lock, before the next phase (atfork.h). */
 	void (*fork)(struct tp_registered *self, enum tp_fork phase);
 };
 
@@ -80,7 +80,7 @@ void tp_registry_drop(struct tp_registered *entry);
  */
 void tp_registry_close(struct tp_registered *entry);
 
-/* TP_FORK_PREPARE, _PARENT or _CHILD, from fork.c: of the list itself and of all entries. */
+/* TP_FORK_PREPARE, _PARENT or _CHILD, from atfork.c: of the list itself and of all entries. */
 void tp_registry_fork(enum tp_fork phase);
 
 #endif

@@ -3,8 +3,8 @@
  * The library's handlers of fork. Owns their registration and their list; what they do is the
  * registry's and the reaper's, which add one each.
  */
-#ifndef TP_FORK_H
-#define TP_FORK_H
+#ifndef TP_ATFORK_H
+#define TP_ATFORK_H
 
 /*
  * The phases of a fork, in order.
@@ -16,20 +16,20 @@
  */
 enum tp_fork { TP_FORK_PREPARE, TP_FORK_PARENT, TP_FORK_CHILD_FIRST, TP_FORK_CHILD };
 
-struct tp_fork_handler {
+struct tp_atfork_handler {
 	void (*handle)(enum tp_fork phase);
-	struct tp_fork_handler *next; /* fork.c's */
+	struct tp_atfork_handler *next; /* atfork.c's */
 };
 
 /*
  * Adds a handler. Before: the library is being loaded, so that no fork ever meets only some of the
  * handlers. The one that was added last is called first.
  */
-void tp_fork_add(struct tp_fork_handler *handler);
+void tp_atfork_add(struct tp_atfork_handler *handler);
 
 /* Of the constructors that add them: this one first, so that the reaper prepares first. */
-#define TP_FORK_ADD_REGISTRY __attribute__((constructor(101)))
-#define TP_FORK_ADD_REAPER __attribute__((constructor(102)))
+#define TP_ATFORK_ADD_REGISTRY __attribute__((constructor(101)))
+#define TP_ATFORK_ADD_REAPER __attribute__((constructor(102)))
 
 /*
  * Has all of them called around every fork from now on; once. Called before the first pool or cache
@@ -37,6 +37,6 @@ void tp_fork_add(struct tp_fork_handler *handler);
  * registered its own handlers, and handlers that prepare run in reverse order: so our locks are
  * taken before jemalloc's.
  */
-void tp_fork_start(void);
+void tp_atfork_start(void);
 
 #endif
