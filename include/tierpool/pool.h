@@ -274,7 +274,7 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
  * A pool that is used takes such steps by itself, one every decay_ms, in small pieces. They are
  * done by each get that finds no idle buffer on its CPU, by each put that finds no room there, and
  * by one get in four thousand, more often if gets are few. Such a call frees at most 64 buffers or
- * 2 MiB.
+ * 2 MiB, or one buffer that is larger.
  *
  * A pool that nobody uses does nothing by itself. It decays by this call, by tierpool_trim, by the
  * reaper (tierpool_reaper_start), or for other pools of a shared budget (tierpool_budget_create).

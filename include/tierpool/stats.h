@@ -65,7 +65,8 @@ struct tierpool_stats {
 };
 
 /*
- * Reads a pool's numbers. Takes no lock that a get or put waits for.
+ * Reads a pool's numbers. No get waits for this; a put may, for as long as the library's list of
+ * pools is searched, if it takes from a shared budget or is the last one of a destroyed pool.
  *
  * Before:  out->size is set to sizeof(struct tierpool_stats).
  * After:   out->size bytes of *out are written; none on failure. The strings live as long as the
