@@ -195,8 +195,7 @@ static const struct tp_kind cache_kind = {.id = TP_KIND_CACHE,
 static tierpool_cache *cache_make(const struct tierpool_cache_options *chosen)
 {
 	unsigned cpus = tp_cpu_count();
-	size_t bytes =
-		tp_round_up(sizeof(tierpool_cache) + tp_object_store_cpu_bytes(cpus), TP_LINE);
+	size_t bytes = tp_round_up(sizeof(tierpool_cache) + tp_decay_cpu_bytes(cpus), TP_LINE);
 	tierpool_cache *cache = aligned_alloc(TP_LINE, bytes);
 
 	if (!cache)

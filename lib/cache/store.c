@@ -77,7 +77,6 @@ static size_t store_chunk_keep(struct tp_object_store *store, void *const *objec
 static void store_slab_create(struct tp_object_store *store)
 {
 	unsigned cpu_id = tp_cpu_current(store->cpus.count);
-	struct tp_cpu *cpu;
 	uint64_t taken = store->hot | tp_cpu_rseq_colour();
 	char *block, *slab;
 
@@ -93,14 +92,8 @@ static void store_slab_create(struct tp_object_store *store)
 		if (!(tp_colour((uintptr_t)slab) & taken))
 			break;
 	memset(slab, 0, SLAB_BYTES);
-	cpu = tp_cpus_claim(&store->cpus, cpu_id);
-	if (!cpu) {
+	if (!tp_decay_slab_install(&store->decay, cpu_id, (uint64_t *)(void *)slab, block))
 		free(block);
-		return;
-	}
-	cpu->block = block;
-	tp_decay_cpu_joins(&store->decay, cpu);
-	tp_cpu_install(cpu, (uint64_t *)(void *)slab);
 }
 
 /* On a stopped CPU: takes the object out of a slot. The ages above move down, as the slots do. */

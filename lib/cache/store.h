@@ -31,14 +31,8 @@ struct tp_object_store {
 	void *context;
 };
 
-/* Bytes of memory that a store needs for count CPUs. */
-static inline size_t tp_object_store_cpu_bytes(unsigned count)
-{
-	return tp_cpus_bytes(count) + tp_decay_bytes(count);
-}
-
 /*
- * Makes a store. cpu_memory: of tp_object_store_cpu_bytes(tp_cpu_count()) bytes; it must outlive
+ * Makes a store. cpu_memory: of tp_decay_cpu_bytes(tp_cpu_count()) bytes; it must outlive
  * the store. hot: colours of what else each get and put reads. Returns: 0 or -ENOMEM.
  */
 int tp_object_store_init(struct tp_object_store *store, void *cpu_memory, uint64_t hot,

@@ -65,9 +65,16 @@ static unsigned decay_own_id(const struct tp_decay *decay)
 	return tp_cpu_current(decay->cpus->count);
 }
 
-void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_cpu *cpu)
+bool tp_decay_slab_install(struct tp_decay *decay, unsigned cpu_id, uint64_t *slab, void *block)
 {
-	tp_store_relaxed(&decay_state(decay, cpu)->aged, (uint32_t)tp_load_relaxed(&decay->ticks));
+	struct tp_cpu *cpu = tp_cpus_claim(decay->cpus, cpu_id);
+
+	if (!cpu)
+		return false;
+	cpu->block = block;
+	tp_store_relaxed(&decay->per_cpu[cpu_id].aged, (uint32_t)tp_load_relaxed(&decay->ticks));
+	tp_cpu_install(cpu, slab);
+	return true;
 }
 
 /* ---- ticks ---- */

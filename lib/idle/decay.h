@@ -73,6 +73,12 @@ static inline size_t tp_decay_bytes(unsigned count)
 	return count * sizeof(struct tp_decay_cpu);
 }
 
+/* Bytes of memory for count CPUs: for tp_cpus_init, and behind that for tp_decay_init. */
+static inline size_t tp_decay_cpu_bytes(unsigned count)
+{
+	return tp_cpus_bytes(count) + tp_decay_bytes(count);
+}
+
 /*
  * memory: tp_decay_bytes, aligned to TP_LINE. It, cpus and stack_index[0 ... stacks - 1] must
  * outlive the decay. ms: decay_ms of the options.
@@ -80,8 +86,11 @@ static inline size_t tp_decay_bytes(unsigned count)
 void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
 	const uint16_t *stack_index, unsigned stacks, unsigned ms);
 
-/* For a claimed CPU that is about to get its slab: it owes none of the ticks so far. */
-void tp_decay_cpu_joins(struct tp_decay *decay, const struct tp_cpu *cpu);
+/*
+ * Gives a CPU its slab, all 0, which lies in block; it owes none of the ticks so far. Returns: false
+ * if the CPU has a slab or is closed: then it took neither.
+ */
+bool tp_decay_slab_install(struct tp_decay *decay, unsigned cpu_id, uint64_t *slab, void *block);
 
 struct tp_ager {
 	/*

@@ -213,7 +213,7 @@ _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
 	unsigned cpu_id = tp_cpu_current(tiers->cpus.count);
-	struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
+	const struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
 	char *block;
 	uint64_t *slab;
 
@@ -225,15 +225,10 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 		return;
 	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_COLOUR_PAGE);
 	memset(slab, 0, tiers->slab_bytes);
-	cpu = tp_cpus_claim(&tiers->cpus, cpu_id);
-	if (!cpu) {
+	if (tp_decay_slab_install(&tiers->decay, cpu_id, slab, block))
+		tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
+	else
 		tp_backing_free(tiers->backing, block, BLOCK_BYTES(tiers));
-		return;
-	}
-	cpu->block = block;
-	tp_decay_cpu_joins(&tiers->decay, cpu);
-	tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
-	tp_cpu_install(cpu, slab);
 }
 
 void tp_tiers_fini(struct tp_tiers *tiers)

@@ -62,14 +62,8 @@ struct tp_tiers {
 	uint16_t quick_index[TP_SIZE_INDICES];
 };
 
-/* Bytes of cpu_memory for count CPUs. */
-static inline size_t tp_tiers_cpu_bytes(unsigned count)
-{
-	return tp_cpus_bytes(count) + tp_decay_bytes(count);
-}
-
 /*
- * cpu_memory: tp_tiers_cpu_bytes(tp_cpu_count()). It, sizes and backing must outlive the tables.
+ * cpu_memory: tp_decay_cpu_bytes(tp_cpu_count()). It, sizes and backing must outlive the tables.
  * hot: the colours (tp_colour) of what else each get and put reads. retain, max_idle and decay_ms
  * are the options'. Returns: 0 or -ENOMEM.
  */

@@ -90,7 +90,7 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	static uint64_t last_id; /* relaxed: it only has to be unique */
 	unsigned cpus = tp_cpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	size_t bytes = sizeof(tierpool) + tp_tiers_cpu_bytes(cpus) + length;
+	size_t bytes = sizeof(tierpool) + tp_decay_cpu_bytes(cpus) + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
 	if (!pool)
@@ -98,7 +98,7 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	memset(pool, 0, bytes);
 	pool->bytes = bytes;
 	pool->registered.name =
-		memcpy(pool->cpu_memory + tp_tiers_cpu_bytes(cpus), chosen->name, length);
+		memcpy(pool->cpu_memory + tp_decay_cpu_bytes(cpus), chosen->name, length);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
 	pool->default_tier =

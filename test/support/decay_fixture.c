@@ -94,11 +94,7 @@ void decay_fill(unsigned i)
 
 void decay_join(unsigned i)
 {
-	struct tp_cpu *cpu = tp_cpus_claim(&decay_cpus, decay_own + i);
-
-	cr_assert(cpu);
-	tp_decay_cpu_joins(&decay, cpu);
-	tp_cpu_install(cpu, slab[i]);
+	cr_assert(tp_decay_slab_install(&decay, decay_own + i, slab[i], NULL));
 }
 
 void decay_hold(unsigned i, unsigned depth, unsigned room)

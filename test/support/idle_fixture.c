@@ -18,7 +18,7 @@ void idle_init(struct idle_fixture *f, size_t tiers, const size_t *sizes, size_t
 	calls = counting_backing_calls(&f->counting);
 	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
 	cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
-	cr_assert_leq(tp_tiers_cpu_bytes(tp_cpu_count()), sizeof f->cpus);
+	cr_assert_leq(tp_decay_cpu_bytes(tp_cpu_count()), sizeof f->cpus);
 	cr_assert_eq(tp_tiers_init(&f->tiers, f->cpus, &f->sizes, &f->backing, retain, shared,
 			     max_idle, UINT_MAX, 0),
 		0);
