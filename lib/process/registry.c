@@ -9,6 +9,25 @@
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tp_registered *registry_first;
 
+/*
+ * The same entries by their addresses. Enough buckets that an entry is found at the first look with
+ * 1,000 pools, and at the second or third with 10,000. 32 KiB, of which a process has only the
+ * pages in which its pools lie.
+ */
+#define REGISTRY_BUCKET_BITS 12
+static struct tp_registered *registry_buckets[1 << REGISTRY_BUCKET_BITS];
+
+static struct tp_registered **registry_bucket(const void *address)
+{
+	/*
+	 * Knuth, TAOCP 3, 6.4. All bits of the address reach the highest of the product; its own
+	 * lowest are the same for all pools that begin at the same place of a page.
+	 */
+	uint64_t product = (uintptr_t)address * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &registry_buckets[product >> (64 - REGISTRY_BUCKET_BITS)];
+}
+
 TP_ATFORK_ADD_REGISTRY static void registry_atfork(void)
 {
 	static struct tp_atfork_handler handler = {.handle = tp_registry_fork};
@@ -18,6 +37,8 @@ TP_ATFORK_ADD_REGISTRY static void registry_atfork(void)
 
 void tp_registry_add(struct tp_registered *entry)
 {
+	struct tp_registered **bucket = registry_bucket(entry);
+
 	tp_atfork_start();
 	entry->references = 1;
 	entry->visits = 0;
@@ -28,6 +49,8 @@ void tp_registry_add(struct tp_registered *entry)
 	if (entry->next)
 		entry->next->link = &entry->next;
 	registry_first = entry;
+	entry->chained = *bucket;
+	*bucket = entry;
 	pthread_mutex_unlock(&registry_lock);
 }
 
@@ -45,14 +68,14 @@ static bool registry_retain_if_alive(struct tp_registered *entry)
 
 bool tp_registry_hold(const void *candidate)
 {
-	bool held = false;
+	struct tp_registered *entry;
+	bool held;
 
 	pthread_mutex_lock(&registry_lock);
-	for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
-		if (entry == candidate) {
-			held = registry_retain_if_alive(entry);
-			break;
-		}
+	entry = *registry_bucket(candidate);
+	while (entry && entry != candidate)
+		entry = entry->chained;
+	held = entry && registry_retain_if_alive(entry);
 	pthread_mutex_unlock(&registry_lock);
 	return held;
 }
@@ -102,10 +125,16 @@ void tp_registry_retain(struct tp_registered *entry)
 
 void tp_registry_drop(struct tp_registered *entry)
 {
+	struct tp_registered **chain;
+
 	/* Acquire and release: what each thread did before its drop comes before dead. */
 	if (tp_sub_acq_rel(&entry->references, 1u) != 1)
 		return;
 	pthread_mutex_lock(&registry_lock);
+	chain = registry_bucket(entry);
+	while (*chain != entry)
+		chain = &(*chain)->chained;
+	*chain = entry->chained;
 	*entry->link = entry->next;
 	if (entry->next)
 		entry->next->link = entry->link;

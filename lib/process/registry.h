@@ -41,7 +41,8 @@ struct tp_kind {
 
 /* The head of every pool and cache. */
 struct tp_registered {
-	struct tp_registered *next, **link; /* in the registry's lock */
+	struct tp_registered *next, **link; /* in the registry's lock, as the next one */
+	struct tp_registered *chained;      /* the next one of its bucket */
 	size_t references;                  /* written and read by anyone, atomically */
 	size_t visits;                      /* written in the lock; read by tp_registry_close */
 	bool closed;                        /* in the lock: no more visits */
@@ -53,8 +54,8 @@ struct tp_registered {
 void tp_registry_add(struct tp_registered *entry);
 
 /*
- * Takes a reference to what may be a live entry, or gone. candidate is compared with the list, and
- * not read before it is found there. False: it is not alive, and nothing was taken.
+ * Takes a reference to what may be a live entry, or gone. candidate is looked for by its address,
+ * and not read before it is found. False: it is not alive, and nothing was taken.
  */
 bool tp_registry_hold(const void *candidate);
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -140,6 +141,32 @@ Test(registry, the_list_can_be_walked_while_it_is_held_still)
 		add(&entry[i]);
 	cr_assert_eq(listed(), ENTRIES);
 	cr_assert_eq(met(&entry[0]), 1, "the lock was not given back");
+}
+
+Test(registry, of_many_each_is_found_until_it_goes_though_its_memory_is_used_again)
+{
+	enum { MANY = 20000 }; /* more than there are buckets */
+	struct entry *many = calloc(MANY, sizeof *many);
+
+	for (unsigned i = 0; i < MANY; i++)
+		add(&many[i]);
+	/* First, last and in the middle of what lies in one bucket. */
+	for (unsigned i = 0; i < MANY; i += 3) {
+		tp_registry_drop(&many[i].registered);
+		cr_assert_eq(many[i].deaths, 1);
+		memset(&many[i], 0xff, sizeof many[i]);
+	}
+	for (unsigned i = 0; i < MANY; i++) {
+		cr_assert_eq(tp_registry_hold(&many[i]), i % 3 != 0, "entry %u", i);
+		if (i % 3) {
+			cr_assert_eq(many[i].registered.references, 2, "another one was held");
+			tp_registry_drop(&many[i].registered);
+		}
+	}
+	memset(&many[0], 0, sizeof many[0]);
+	add(&many[0]);
+	cr_assert(tp_registry_hold(&many[0]), "an address that comes back is a new pool");
+	cr_assert_eq(many[0].registered.references, 2);
 }
 
 static bool is_one_of(const struct tp_registered *at, void *context)
