@@ -113,6 +113,7 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 		return NULL;
 	}
 	pool->budget = chosen->budget;
+	pool->registered.group = pool->budget ? &pool->budget->pools : NULL;
 	tp_bufheads_init(&pool->heads);
 	tp_sites_init(&pool->sites);
 	pool->id = tp_add_relaxed(&last_id, 1u) + 1;

@@ -73,21 +73,6 @@ static bool shared_budget_is_starved(const tierpool *pool, unsigned tier)
 	       tp_load_relaxed(&tiers->shared->leased) > tp_load_relaxed(&tiers->retain.leased);
 }
 
-struct search {
-	const tierpool *pool;
-	unsigned skip; /* neighbours that had their turn before */
-};
-
-static bool shared_budget_is_neighbour(const struct tp_registered *entry, void *context)
-{
-	struct search *search = context;
-
-	if (entry == &search->pool->registered || entry->kind->id != TP_KIND_POOL ||
-		((const tierpool *)entry)->budget != search->pool->budget)
-		return false;
-	return !search->skip || !search->skip--;
-}
-
 static void shared_budget_reclaim_from(tierpool *pool)
 {
 	if (!tp_load_relaxed(&pool->tiers.retain.leased))
@@ -102,25 +87,17 @@ static void shared_budget_reclaim_from(tierpool *pool)
 /* Holds budget->reclaiming. wanted: visits end when these bytes are free in the budget. */
 static void shared_budget_reclaim_all(tierpool *pool, size_t wanted)
 {
-	struct tierpool_budget *budget = pool->budget;
-	struct search search = {pool, budget->next_neighbour};
-	struct tp_registered *entry =
-		tp_registry_next_of(NULL, shared_budget_is_neighbour, &search);
+	struct tp_registered *entry = NULL;
 
-	if (!entry) {
-		/* All had their turn, or are gone: begins another round. */
-		budget->next_neighbour = search.skip = 0;
-		entry = tp_registry_next_of(NULL, shared_budget_is_neighbour, &search);
-	}
-	for (unsigned i = 0; entry;
-		entry = tp_registry_next_of(entry, shared_budget_is_neighbour, &search)) {
-		budget->next_neighbour++;
+	for (unsigned i = 0; i < NEIGHBOURS; i++) {
+		entry = tp_registry_next_in_group(&pool->registered, entry);
+		if (!entry)
+			return;
 		shared_budget_reclaim_from(tp_pool_of(entry));
-		if (++i == NEIGHBOURS || tp_load_relaxed(&budget->budget.free) >= (int64_t)wanted)
+		if (tp_load_relaxed(&pool->budget->budget.free) >= (int64_t)wanted)
 			break;
 	}
-	if (entry)
-		tp_registry_leave(entry);
+	tp_registry_leave(entry);
 }
 
 bool tp_pool_reclaim(tierpool *pool, unsigned tier)

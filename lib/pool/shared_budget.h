@@ -12,13 +12,14 @@
 #include <tierpool/pool.h>
 
 #include "memory/budget.h"
+#include "process/registry.h"
 
 struct tierpool_budget {
 	struct tp_budget budget;
-	size_t users;        /* pools, and 1 for the program's handle; the last one frees it */
-	uint32_t reclaiming; /* a lock that puts only try; its holder alone uses the two below */
-	uint32_t next_neighbour; /* pools that had their turn in this round */
-	uint64_t reclaimed_ms;   /* when it was last taken with effect */
+	size_t users;          /* pools, and 1 for the program's handle; the last one frees it */
+	struct tp_group pools; /* those that are not destroyed */
+	uint32_t reclaiming;   /* a lock that puts only try; its holder alone walks the pools */
+	uint64_t reclaimed_ms; /* in that lock: when it was last taken with effect */
 };
 
 /* One more pool uses the budget and keeps it alive, until its own tierpool_budget_destroy. */

@@ -42,12 +42,6 @@ size_t tp_pool_empty(struct tp_registered *entry)
 	return tp_pool_trim(tp_pool_of(entry), 0);
 }
 
-static bool trim_is_pool(const struct tp_registered *entry, void *unused)
-{
-	(void)unused;
-	return entry->kind->id == TP_KIND_POOL;
-}
-
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
 {
 	size_t sum = 0;
@@ -59,9 +53,9 @@ size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t a
 		}
 		return sum;
 	}
-	for (struct tp_registered *entry = NULL;
-		(entry = tp_registry_next_of(entry, trim_is_pool, NULL));)
-		sum += step(tp_pool_of(entry), argument);
+	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
+		if (entry->kind->id == TP_KIND_POOL)
+			sum += step(tp_pool_of(entry), argument);
 	return sum;
 }
 

@@ -35,6 +35,29 @@ TP_ATFORK_ADD_REGISTRY static void registry_atfork(void)
 	tp_atfork_add(&handler);
 }
 
+/* With the lock. Its turn comes after all others'. */
+static void registry_group_join(struct tp_registered *entry)
+{
+	struct tp_registered *next = entry->group->next;
+
+	if (!next)
+		entry->group->next = entry->ring_previous = next = entry;
+	entry->ring_next = next;
+	entry->ring_previous = next->ring_previous;
+	next->ring_previous = entry->ring_previous->ring_next = entry;
+}
+
+/* With the lock. */
+static void registry_group_leave(struct tp_registered *entry)
+{
+	struct tp_registered *next = entry->ring_next;
+
+	entry->ring_previous->ring_next = next;
+	next->ring_previous = entry->ring_previous;
+	if (entry->group->next == entry)
+		entry->group->next = next == entry ? NULL : next;
+}
+
 void tp_registry_add(struct tp_registered *entry)
 {
 	struct tp_registered **bucket = registry_bucket(entry);
@@ -51,6 +74,8 @@ void tp_registry_add(struct tp_registered *entry)
 	registry_first = entry;
 	entry->chained = *bucket;
 	*bucket = entry;
+	if (entry->group)
+		registry_group_join(entry);
 	pthread_mutex_unlock(&registry_lock);
 }
 
@@ -80,27 +105,49 @@ bool tp_registry_hold(const void *candidate)
 	return held;
 }
 
-/* With the lock. Release: pairs with the acquire in tp_registry_close. */
-static void registry_visit_end(struct tp_registered *entry)
+/* With the lock. Ends the visit of one entry and begins that of another one; NULL: of none. */
+static void registry_visit_move(struct tp_registered *from, struct tp_registered *to)
 {
-	tp_store_release(&entry->visits, entry->visits - 1);
+	if (to)
+		tp_store_relaxed(&to->visits, to->visits + 1);
+	/* Release: pairs with the acquire in tp_registry_close. */
+	if (from)
+		tp_store_release(&from->visits, from->visits - 1);
 }
 
-struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
-	bool (*wanted)(const struct tp_registered *, void *context), void *context)
+struct tp_registered *tp_registry_next(struct tp_registered *entry)
 {
 	struct tp_registered *next;
 
 	pthread_mutex_lock(&registry_lock);
 	next = entry ? entry->next : registry_first;
 	/* An entry without references is about to leave the list. */
-	while (next && (next->closed || !tp_load_relaxed(&next->references) ||
-			       (wanted && !wanted(next, context))))
+	while (next && (next->closed || !tp_load_relaxed(&next->references)))
 		next = next->next;
-	if (next)
-		tp_store_relaxed(&next->visits, next->visits + 1);
-	if (entry)
-		registry_visit_end(entry);
+	registry_visit_move(entry, next);
+	pthread_mutex_unlock(&registry_lock);
+	return next;
+}
+
+struct tp_registered *tp_registry_next_in_group(
+	struct tp_registered *member, struct tp_registered *entry)
+{
+	struct tp_group *group = member->group;
+	struct tp_registered *next = NULL;
+
+	pthread_mutex_lock(&registry_lock);
+	if (!member->closed) {
+		if (!entry) {
+			/* To where the walk comes when all others have had their turn. */
+			registry_group_leave(member);
+			registry_group_join(member);
+		}
+		if (group->next != member) {
+			next = group->next;
+			group->next = next->ring_next;
+		}
+	}
+	registry_visit_move(entry, next);
 	pthread_mutex_unlock(&registry_lock);
 	return next;
 }
@@ -108,13 +155,8 @@ struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
 void tp_registry_leave(struct tp_registered *entry)
 {
 	pthread_mutex_lock(&registry_lock);
-	registry_visit_end(entry);
+	registry_visit_move(entry, NULL);
 	pthread_mutex_unlock(&registry_lock);
-}
-
-struct tp_registered *tp_registry_next(struct tp_registered *entry)
-{
-	return tp_registry_next_of(entry, NULL, NULL);
 }
 
 void tp_registry_retain(struct tp_registered *entry)
@@ -145,9 +187,11 @@ void tp_registry_drop(struct tp_registered *entry)
 void tp_registry_close(struct tp_registered *entry)
 {
 	pthread_mutex_lock(&registry_lock);
+	if (entry->group && !entry->closed)
+		registry_group_leave(entry);
 	entry->closed = true;
 	pthread_mutex_unlock(&registry_lock);
-	/* Acquire: pairs with registry_visit_end, so that the caller sees what visits did. */
+	/* Acquire: pairs with registry_visit_move, so that the caller sees what visits did. */
 	for (unsigned tries = 1; tp_load_acquire(&entry->visits); tries++)
 		tp_spinlock_wait(tries);
 }

@@ -10,6 +10,9 @@
  * The thread that drops the last one frees the entry. A walk visits one entry after the other and
  * takes no reference. Instead destroy first closes the entry, which waits for its visits, and then
  * drops the handle's reference. So no walk of the reaper uses a pool after its destroy.
+ *
+ * Entries that share something form a group, a ring, and are visited in turn: the group remembers
+ * whose turn is next. Close takes an entry out of its ring.
  */
 #ifndef TP_REGISTRY_H
 #define TP_REGISTRY_H
@@ -39,15 +42,22 @@ struct tp_kind {
 	void (*fork)(struct tp_registered *self, enum tp_fork phase);
 };
 
+/* Lives longer than its members are open. All 0: it has none. */
+struct tp_group {
+	struct tp_registered *next; /* in the registry's lock: whose turn is next; NULL: none */
+};
+
 /* The head of every pool and cache. */
 struct tp_registered {
-	struct tp_registered *next, **link; /* in the registry's lock, as the next one */
+	struct tp_registered *next, **link; /* in the registry's lock, as the next two */
 	struct tp_registered *chained;      /* the next one of its bucket */
-	size_t references;                  /* written and read by anyone, atomically */
-	size_t visits;                      /* written in the lock; read by tp_registry_close */
-	bool closed;                        /* in the lock: no more visits */
-	const char *name;                   /* these two: set before the entry is added */
+	struct tp_registered *ring_next, *ring_previous; /* of its group, while it is not closed */
+	size_t references; /* written and read by anyone, atomically */
+	size_t visits;     /* written in the lock; read by tp_registry_close */
+	bool closed;       /* in the lock: no more visits */
+	const char *name;  /* these three: set before the entry is added */
 	const struct tp_kind *kind;
+	struct tp_group *group; /* NULL: none */
 };
 
 /* Enters a pool or cache, with the one reference of its handle. */
@@ -62,9 +72,13 @@ bool tp_registry_hold(const void *candidate);
 /* Ends the visit of entry and visits the next one; NULL: the first. Returns: NULL at the end. */
 struct tp_registered *tp_registry_next(struct tp_registered *entry);
 
-/* The same, for the entries for which wanted is true. It is called in the lock. */
-struct tp_registered *tp_registry_next_of(struct tp_registered *entry,
-	bool (*wanted)(const struct tp_registered *, void *context), void *context);
+/*
+ * Ends the visit of entry and visits the one of member's group whose turn is next; NULL: the first
+ * of a walk. Returns: NULL when all but member itself have had their turn. A walk may end before;
+ * the next one goes on from there. Before: no other walk of this group is under way.
+ */
+struct tp_registered *tp_registry_next_in_group(
+	struct tp_registered *member, struct tp_registered *entry);
 
 /* Ends a visit, and the walk before its end. */
 void tp_registry_leave(struct tp_registered *entry);
@@ -72,12 +86,15 @@ void tp_registry_leave(struct tp_registered *entry);
 /* Takes one more reference. Before: the caller knows that there is one. */
 void tp_registry_retain(struct tp_registered *entry);
 
-/* Drops a reference. After: the entry may be gone. */
+/*
+ * Drops a reference. Before: if it may be the last one and the entry is of a group, it is closed.
+ * After: the entry may be gone.
+ */
 void tp_registry_drop(struct tp_registered *entry);
 
 /*
- * Closes the entry to walks. Blocks: until the visits under way have ended. Before: the caller has
- * the handle's reference.
+ * Closes the entry to walks, and takes it out of its group. Blocks: until the visits under way have
+ * ended. Before: the caller has the handle's reference.
  */
 void tp_registry_close(struct tp_registered *entry);
 

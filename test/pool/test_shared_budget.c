@@ -114,6 +114,47 @@ Test(shared_budget, a_pool_that_needs_room_gets_all_that_any_number_of_idle_pool
 	pool_end(busy, &counting);
 }
 
+Test(shared_budget, it_is_taken_back_from_its_own_pools_alone_and_not_from_one_that_is_gone)
+{
+	tierpool_budget *mine, *another;
+	tierpool *quiet[3], *others, *single, *busy;
+	unsigned all = 3 * EACH, kept = 0;
+
+	share(EACH);
+	another = budget;
+	others = SHARING();
+	share(all);
+	mine = budget;
+	for (unsigned i = 0; i < 3; i++)
+		quiet[i] = SHARING();
+	budget = NULL;
+	single = SHARING();
+	budget = mine;
+	busy = SHARING();
+	cycle(others, SIZE, EACH);
+	cycle(single, SIZE, EACH);
+	for (unsigned i = 0; i < 3; i++)
+		cycle(quiet[i], SIZE, EACH);
+	cycle(busy, SIZE, 1); /* the first visits */
+	tierpool_destroy(quiet[1]);
+	for (unsigned round = 0; round < PATIENCE && kept < all; round++) {
+		cycle(busy, SIZE, all);
+		kept = (unsigned)at_rest(busy).idle;
+		usleep(1000);
+	}
+	cr_assert_eq(kept, all);
+	cr_assert_eq(at_rest(quiet[0]).idle + at_rest(quiet[2]).idle, 0);
+	cr_assert_eq(at_rest(others).idle, EACH);
+	cr_assert_eq(at_rest(single).idle, EACH);
+	tierpool_destroy(quiet[0]);
+	tierpool_destroy(quiet[2]);
+	tierpool_destroy(others);
+	tierpool_destroy(single);
+	tierpool_budget_destroy(another);
+	tierpool_budget_destroy(mine);
+	pool_end(busy, &counting);
+}
+
 Test(shared_budget, room_in_which_nothing_lies_goes_at_once)
 {
 	/* So many that a CPU may have room for several, of which a tick would leave some. */

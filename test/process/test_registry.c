@@ -9,9 +9,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/atomic.h"
+#include "base/spinlock.h"
 
 #define ENTRIES 5
 #define THREADS 4
@@ -169,47 +170,133 @@ Test(registry, of_many_each_is_found_until_it_goes_though_its_memory_is_used_aga
 	cr_assert_eq(many[0].registered.references, 2);
 }
 
-static bool is_one_of(const struct tp_registered *at, void *context)
-{
-	const bool *wanted = context;
+/* ---- groups ---- */
 
-	return wanted[(const struct entry *)at - entry];
+static struct tp_group group;
+
+/* The number of the entry; ENTRIES: none. */
+static unsigned number(const struct tp_registered *at)
+{
+	return at ? (unsigned)((const struct entry *)at - entry) : ENTRIES;
 }
 
-Test(registry, a_walk_of_those_that_are_wanted_meets_each_of_them_once_and_nobody_else)
+/* All entries into the group, and a stranger between each two. */
+static void group_make(void)
 {
-	for (unsigned i = 0; i < ENTRIES; i++)
-		add(&entry[i]);
-	for (unsigned set = 0; set < 1u << ENTRIES; set++) {
-		unsigned times[ENTRIES] = {0};
-		bool wanted[ENTRIES];
+	static struct entry stranger[ENTRIES];
 
-		for (unsigned i = 0; i < ENTRIES; i++)
-			wanted[i] = set >> i & 1;
-		for (struct tp_registered *at = NULL;
-			(at = tp_registry_next_of(at, is_one_of, wanted));)
-			times[(struct entry *)at - entry]++;
-		for (unsigned i = 0; i < ENTRIES; i++) {
-			cr_assert_eq(times[i], wanted[i]);
-			cr_assert_eq(entry[i].registered.visits, 0);
-		}
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		add(&stranger[i]);
+		entry[i].registered.group = &group;
+		add(&entry[i]);
 	}
 }
 
-static bool is_unvisited(const struct tp_registered *at, void *context)
+/* One walk by the member, of so many visits at most; found: whom it met, and ENTRIES at its end. */
+static void group_walk(unsigned member, unsigned most, unsigned *found)
 {
-	*(bool *)context &= at->visits == 0;
-	return false;
+	struct tp_registered *at = NULL;
+
+	for (unsigned i = 0; i < most; i++) {
+		at = tp_registry_next_in_group(&entry[member].registered, at);
+		*found++ = number(at);
+		if (!at)
+			return;
+		cr_assert_eq(at->visits, 1);
+	}
+	tp_registry_leave(at);
 }
 
-Test(registry, an_entry_is_asked_about_before_it_is_visited)
+Test(registry, a_walk_of_a_group_meets_all_other_members_once_and_nobody_else)
 {
-	bool unvisited = true;
+	group_make();
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned member = 0; member < ENTRIES; member++) {
+			unsigned found[ENTRIES], seen = 1u << member;
 
+			group_walk(member, ENTRIES, found);
+			for (unsigned i = 0; i < ENTRIES - 1; i++) {
+				cr_assert_lt(found[i], ENTRIES);
+				cr_assert_not(seen >> found[i] & 1, "met twice, or itself");
+				seen |= 1u << found[i];
+			}
+			cr_assert_eq(found[ENTRIES - 1], ENTRIES);
+		}
 	for (unsigned i = 0; i < ENTRIES; i++)
-		add(&entry[i]);
-	cr_assert_null(tp_registry_next_of(NULL, is_unvisited, &unvisited));
-	cr_assert(unvisited);
+		cr_assert_eq(entry[i].registered.visits, 0);
+}
+
+Test(registry, walks_of_a_group_that_end_early_give_each_member_its_turn)
+{
+	unsigned first[2], found[2];
+
+	group_make();
+	group_walk(0, 2, first);
+	group_walk(0, 2, found);
+	cr_assert_eq((1u << first[0] | 1u << first[1] | 1u << found[0] | 1u << found[1]),
+		(1u << ENTRIES) - 2, "four visits, and not all four were met");
+	group_walk(0, 2, found);
+	cr_assert_eq(found[0], first[0]);
+	cr_assert_eq(found[1], first[1]);
+	/* Whoever asks: 3 and 4 are next. */
+	group_walk(1, 2, found);
+	cr_assert_eq(found[0], 3);
+	cr_assert_eq(found[1], 4);
+}
+
+Test(registry, what_is_closed_is_out_of_its_group)
+{
+	unsigned found[ENTRIES];
+
+	group_make();
+	for (unsigned i = 1; i < ENTRIES; i++) {
+		tp_registry_close(&entry[i].registered);
+		group_walk(0, ENTRIES, found);
+		for (unsigned k = 0; k < ENTRIES - 1 - i; k++)
+			cr_assert(found[k] > i && found[k] < ENTRIES);
+		cr_assert_eq(found[ENTRIES - 1 - i], ENTRIES);
+		group_walk(i, ENTRIES, found);
+		cr_assert_eq(found[0], ENTRIES, "a closed one walks the group still");
+	}
+	tp_registry_close(&entry[0].registered);
+	cr_assert_null(group.next);
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		tp_registry_close(&entry[i].registered);
+		tp_registry_drop(&entry[i].registered);
+		cr_assert_eq(entry[i].deaths, 1);
+	}
+	/* And empty it may be entered anew. */
+	add(&entry[1]);
+	add(&entry[0]);
+	group_walk(0, ENTRIES, found);
+	cr_assert_eq(found[0], 1);
+	cr_assert_eq(found[1], ENTRIES);
+}
+
+Test(registry, in_the_child_of_a_fork_a_group_is_whole_and_no_visit_is_left)
+{
+	struct tp_registered *at;
+	int status;
+	pid_t child;
+
+	group_make();
+	at = tp_registry_next_in_group(&entry[0].registered, NULL);
+	child = fork();
+	cr_assert_geq(child, 0);
+	if (!child) {
+		unsigned found[ENTRIES];
+
+		alarm(10);
+		tp_registry_close(at); /* waits for nobody */
+		tp_registry_drop(at);
+		group_walk(0, ENTRIES, found);
+		_exit(found[ENTRIES - 3] == ENTRIES || found[ENTRIES - 2] != ENTRIES ||
+			tp_registry_hold(at) || !tp_registry_hold(&entry[ENTRIES - 1]));
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0, "exit %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));
+	cr_assert_eq(at->visits, 1);
+	tp_registry_leave(at);
 }
 
 /* ---- what is closed ---- */
@@ -244,10 +331,12 @@ Test(registry, a_close_waits_for_all_visits_and_a_walk_goes_on_from_there)
 	struct tp_registered *one, *other;
 	pthread_t thread;
 
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
+		entry[i].registered.group = &group;
 		add(&entry[i]);
+	}
 	one = tp_registry_next(NULL);
-	other = tp_registry_next(NULL);
+	other = tp_registry_next_in_group(&entry[0].registered, NULL);
 	cr_assert_eq(one, other);
 	pthread_create(&thread, NULL, end, one);
 	for (unsigned visits = 2; visits; visits--) {
@@ -275,7 +364,8 @@ struct mortal {
 
 static struct {
 	uint32_t running;
-	uint64_t made, died, ghosts, met;
+	uint32_t walking; /* the lock of walks of the group */
+	uint64_t made, died, ghosts;
 } life;
 
 static void mortal_died(struct tp_registered *self)
@@ -291,6 +381,12 @@ static void mortal_died(struct tp_registered *self)
 
 static const struct tp_kind mortal_kind = {.dead = mortal_died};
 
+static void meet(struct tp_registered *at)
+{
+	if (tp_load_relaxed(&((struct mortal *)at)->alive) != ALIVE)
+		tp_add_relaxed(&life.ghosts, 1u);
+}
+
 static void *live(void *unused)
 {
 	(void)unused;
@@ -299,10 +395,17 @@ static void *live(void *unused)
 
 		m->alive = ALIVE;
 		m->registered.kind = &mortal_kind;
+		m->registered.group = &group;
 		tp_add_relaxed(&life.made, 1u);
 		tp_registry_add(&m->registered);
 		if (i % 2 && tp_registry_hold(m))
 			tp_registry_drop(&m->registered);
+		if (tp_spinlock_try(&life.walking)) {
+			for (struct tp_registered *at = NULL;
+				(at = tp_registry_next_in_group(&m->registered, at));)
+				meet(at);
+			tp_spinlock_unlock(&life.walking);
+		}
 		/* Walks are under way. */
 		tp_registry_close(&m->registered);
 		tp_registry_drop(&m->registered);
@@ -315,11 +418,8 @@ static void *walk(void *unused)
 {
 	(void)unused;
 	while (tp_load_relaxed(&life.running))
-		for (struct tp_registered *at = NULL; (at = tp_registry_next(at));) {
-			tp_add_relaxed(&life.met, 1u);
-			if (tp_load_relaxed(&((struct mortal *)at)->alive) != ALIVE)
-				tp_add_relaxed(&life.ghosts, 1u);
-		}
+		for (struct tp_registered *at = NULL; (at = tp_registry_next(at));)
+			meet(at);
 	return NULL;
 }
 
