@@ -96,7 +96,7 @@ TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size
 TIERPOOL_API int tierpool_buf_reserve(tierpool_buf *b, size_t extra);
 
 /*
- * Appends n bytes from src, which may lie in this same buffer. Inline where the bytes fit.
+ * Appends n bytes from src, which may lie in this same buffer's block. Inline where the bytes fit.
  *
  * After:   data may have moved.
  * Errors:  -EINVAL: src is NULL and n is not 0; -ENOMEM as tierpool_buf_reserve.
@@ -107,12 +107,19 @@ TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append(tierpool_buf *b, const void
 	/*
 	 * The limit is 0 in a buffer that is idle, secret or above max_size, has a stream or an
 	 * error that sticks. Then, and where the bytes do not fit, the slow way finds out what to
-	 * do. n - 1 wraps if n is 0: so it takes the slow way too.
+	 * do. If n is 0, or the sum wraps, then end is not above len: the slow way too.
 	 */
-	if (__builtin_expect(b && src && b->len < b->tp_limit && n - 1 < b->tp_limit - b->len, 1)) {
-		memmove(b->data + b->len, src, n);
-		b->len += n;
-		return 0;
+	if (__builtin_expect(b && src, 1)) {
+		size_t len = b->len, end = len + n;
+
+		if (__builtin_expect(len < end && end <= b->tp_limit, 1)) {
+			char *to = b->data + len;
+
+			/* First: so nothing of b is needed behind memmove, if that is a call. */
+			b->len = end;
+			memmove(to, src, n);
+			return 0;
+		}
 	}
 	return tierpool_buf_append_slow(b, src, n);
 }
@@ -126,11 +133,13 @@ TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append(tierpool_buf *b, const void
  */
 TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append_byte(tierpool_buf *b, char c)
 {
-	if (__builtin_expect(b && b->len < b->tp_limit, 1)) {
-		b->data[b->len++] = c;
-		return 0;
+	if (__builtin_expect(!b || b->len >= b->tp_limit, 0)) {
+		char copy = c; /* of c itself the fast way too would have to store it */
+
+		return tierpool_buf_append_slow(b, &copy, 1);
 	}
-	return tierpool_buf_append_slow(b, &c, 1);
+	b->data[b->len++] = c;
+	return 0;
 }
 
 /*

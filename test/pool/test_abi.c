@@ -70,6 +70,9 @@ Test(abi, inline_functions_use_no_other_field)
 	cr_assert_eq(tierpool_buf_append(&b, "noise", 5), 0);
 	cr_assert_eq(tierpool_buf_append_byte(&b, '!'), 0);
 	cr_assert(is_noise_with(&b, "noise!"));
+	b = noise_with_limit(6);
+	cr_assert_eq(tierpool_buf_append(&b, "noise!", 6), 0);
+	cr_assert(is_noise_with(&b, "noise!"));
 }
 
 Test(abi, each_inline_function_is_a_symbol_that_does_the_same)
