@@ -320,14 +320,17 @@ cat >"$temporary/inline.h" <<'END'
 
 typedef int append_function(tierpool_buf *, const void *, size_t);
 typedef int append_byte_function(tierpool_buf *, char);
+typedef tierpool_buf *get_at_function(tierpool *, size_t, tierpool_site *);
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n);
 extern int tierpool_buf_append_byte(tierpool_buf *b, char c);
+tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site);
 append_function *other_append(void);
 append_byte_function *other_append_byte(void);
+get_at_function *other_get_at(void);
 int other_appends(tierpool_buf *b);
 #ifdef __cplusplus
 }
@@ -339,12 +342,15 @@ cat >"$temporary/inline.c" <<'END'
 int main(void)
 {
 	tierpool_buf *b = TIERPOOL_GET(tierpool_default());
-	int works = b && tierpool_buf_append(b, "inline", 6) == 0 &&
+	tierpool_buf *without_site = tierpool_get_at(tierpool_default(), 100, NULL);
+	int works = b && without_site && tierpool_buf_append(b, "inline", 6) == 0 &&
 		    tierpool_buf_append_byte(b, '!') == 0 && other_appends(b) == 0 &&
 		    b->len == 14 && memcmp(b->data, "inline!symbol!", 14) == 0;
 	int same = other_append() == tierpool_buf_append &&
-		   other_append_byte() == tierpool_buf_append_byte;
+		   other_append_byte() == tierpool_buf_append_byte &&
+		   other_get_at() == tierpool_get_at;
 	tierpool_put(b);
+	tierpool_put(without_site);
 	return !works || !same;
 }
 END
@@ -359,6 +365,11 @@ append_function *other_append(void)
 append_byte_function *other_append_byte(void)
 {
 	return tierpool_buf_append_byte;
+}
+
+get_at_function *other_get_at(void)
+{
+	return tierpool_get_at;
 }
 
 int other_appends(tierpool_buf *b)

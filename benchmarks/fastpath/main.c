@@ -38,7 +38,10 @@ static int count_skip(const char *why)
 
 #ifdef __x86_64__
 
-/* The function that is counted, from its first instruction until it has returned. */
+/*
+ * The function that is counted, from its first instruction until it has returned: of a get, what the
+ * macros call.
+ */
 static uintptr_t counted, back;
 static volatile unsigned steps;
 
@@ -75,7 +78,7 @@ static tierpool_buf *count_get(size_t n, unsigned *count)
 {
 	tierpool_buf *b;
 
-	count_from((uintptr_t)tierpool_get_at);
+	count_from((uintptr_t)tierpool_get_at_site);
 	STEPPING("orq $0x100");
 	b = tierpool_get_at(pool, n, &place);
 	STEPPING("andq $~0x100");

@@ -212,6 +212,12 @@ TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
 TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_sized(tierpool *pool, size_t n);
 
 /*
+ * Private: tierpool_get_at with a site that is not NULL. The inline function calls it.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_at_site(
+	tierpool *pool, size_t n, tierpool_site *site);
+
+/*
  * Borrows as tierpool_get_sized, or as tierpool_get if n is 0, from a site made by hand. site NULL:
  * the pool's own.
  *
@@ -220,8 +226,12 @@ TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_sized(tierpool *pool,
  * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.
  * Returns: the buffer; NULL with errno on failure.
  */
-TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_at(
-	tierpool *pool, size_t n, tierpool_site *site);
+TIERPOOL_NODISCARD TIERPOOL_API TIERPOOL_INLINE tierpool_buf *tierpool_get_at(
+	tierpool *pool, size_t n, tierpool_site *site)
+{
+	/* The compiler knows of most sites that they are not NULL, and drops the test. */
+	return site ? tierpool_get_at_site(pool, n, site) : tierpool_get_sized(pool, n);
+}
 
 /* tierpool_get and tierpool_get_sized with a site of the place where they stand, C and C++. */
 #define TIERPOOL_GET(pool) tierpool_get_at((pool), 0, TIERPOOL_SITE_HERE)

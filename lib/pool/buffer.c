@@ -6,7 +6,7 @@
 
 /* The functions that are inline in programs are ordinary ones here: the library's symbols. */
 #define TIERPOOL_INLINE
-#include <tierpool/buffer.h>
+#include <tierpool/pool.h>
 
 #include <errno.h>
 #include <limits.h>

@@ -159,23 +159,23 @@ static tierpool_buf *get_without_site(tierpool *pool, size_t n)
 	return tp_likely(tp_pool_fast.rseq) ? get_fast(pool, n) : get_any_mode(pool, n);
 }
 
-/* A get whose site does not have the pool's id, or which has no site. */
+/* A get whose site does not have the pool's id. */
 static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
 {
 	uint64_t id;
 
-	if (tp_unlikely(!pool || !site))
+	if (tp_unlikely(!pool))
 		return get_without_site(pool, n);
-	/* Without a fast path another number than the id, so that tierpool_get_at comes here. */
+	/* Without a fast path another number than the id, so that tierpool_get_at_site comes here. */
 	id = tp_pool_fast.rseq ? pool->id : ~pool->id;
 	if (tp_unlikely(!tp_site_is_known(site, id)))
 		tp_site_enter(&pool->sites, &pool->backing, site, id);
 	return get_any_mode(pool, n);
 }
 
-tp_fastpath tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site)
+tp_fastpath tierpool_buf *tierpool_get_at_site(tierpool *pool, size_t n, tierpool_site *site)
 {
-	if (tp_likely(pool && site && tp_site_is_known(site, pool->id)))
+	if (tp_likely(pool && tp_site_is_known(site, pool->id)))
 		return get_fast(pool, n);
 	return get_aside(pool, n, site);
 }

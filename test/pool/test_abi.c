@@ -14,6 +14,7 @@
 /* Volatile, so that they are calls of the library's symbols, whatever the compiler knows. */
 static int (*volatile append)(tierpool_buf *, const void *, size_t) = tierpool_buf_append;
 static int (*volatile append_byte)(tierpool_buf *, char) = tierpool_buf_append_byte;
+static tierpool_buf *(*volatile get_at)(tierpool *, size_t, tierpool_site *) = tierpool_get_at;
 
 Test(abi, fields_that_inline_functions_use_keep_their_place_and_size)
 {
@@ -77,6 +78,7 @@ Test(abi, inline_functions_use_no_other_field)
 
 Test(abi, each_inline_function_is_a_symbol_that_does_the_same)
 {
+	static tierpool_site site = TIERPOOL_SITE_INIT("abi");
 	tierpool_buf b = noise_with_limit(sizeof block);
 	tierpool *pool;
 	tierpool_buf *grown;
@@ -90,7 +92,17 @@ Test(abi, each_inline_function_is_a_symbol_that_does_the_same)
 	cr_assert_eq(append(NULL, "x", 1), -ENOMEM);
 	cr_assert_eq(append_byte(NULL, 'x'), -ENOMEM);
 	cr_assert_eq(tierpool_create(&pool, NULL), 0);
-	grown = tierpool_get(pool);
+	for (int has_site = 0; has_site <= 1; has_site++) {
+		tierpool_buf *got = get_at(pool, 3000, has_site ? &site : NULL);
+
+		cr_assert(got && got->cap >= 3000);
+		cr_assert_eq(site.tp_state != 0, has_site);
+		tierpool_put(got);
+		errno = 0;
+		cr_assert_null(get_at(NULL, 3000, has_site ? &site : NULL));
+		cr_assert_eq(errno, EINVAL);
+	}
+	grown = get_at(pool, 0, &site);
 	cr_assert_not_null(grown);
 	for (size_t at = 0, cap = grown->cap; at < 4 * cap; at += 2) {
 		cr_assert_eq(append(grown, "a", 1), 0);
