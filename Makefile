@@ -11,6 +11,9 @@ VARIANT ?= release
 SANITIZE ?=
 # yes: programs are linked with jemalloc, and blocks come from it.
 JEMALLOC ?= no
+# yes: libtierpool.a also serves programs that are compiled with -flto. Not the default: other versions of gcc then
+# cannot link it at all without -fno-lto.
+LTO ?= no
 # How the per-CPU cache works: each test once in each.
 MODES ?= rseq locked
 export MODES
@@ -19,7 +22,7 @@ CC = gcc
 endif
 
 VERSION := $(shell sed -n 's/.*TIERPOOL_VERSION "\(.*\)"/\1/p' include/tierpool/version.h)
-BUILD := build/$(VARIANT)
+BUILD := build/$(VARIANT)$(if $(filter yes,$(LTO)),-lto)
 
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wconversion -Werror
@@ -46,7 +49,7 @@ all:
 help:
 	@echo 'make demo       encode a real file out of pooled buffers, and compare'
 	@echo 'make test       the tests;  make check  every variant of them;  make lint'
-	@echo 'make all install uninstall   PREFIX=$(PREFIX) LIBDIR= INCLUDEDIR= MANDIR= DESTDIR='
+	@echo 'make all install uninstall   PREFIX=$(PREFIX) LIBDIR= INCLUDEDIR= MANDIR= DESTDIR= LTO=$(LTO)'
 	@echo 'make bench deps clean'
 
 include lib/lib.mk benchmarks/bench.mk test/test.mk test/checks.mk

@@ -10,6 +10,12 @@ HEADERS := $(wildcard include/*.h include/tierpool/*.h)
 
 all: $(STATIC) $(SHARED)
 
+# Machine code and what -flto takes, side by side. The shared library is made of the first.
+ifeq ($(LTO),yes)
+$(LIB_OBJECTS): private override CFLAGS += -flto -ffat-lto-objects
+$(SHARED): private override CFLAGS += -fno-lto
+endif
+
 $(BUILD)/lib/%.o: lib/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)

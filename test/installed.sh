@@ -136,6 +136,17 @@ inlines_work() { # shared_works|static_works SUFFIX FLAG...
 	"$works" "$temporary/inline.$suffix" tierpool "$temporary/inline_other.$suffix" "$@"
 }
 
+# lto_works HOW FLAG...: a program with the static library of LTO=yes. HOW: inlined, if its loop has the
+# code of get and put itself; called, if it calls them.
+lto_works() {
+	local out=$temporary/program calls=called
+	compile "$out" "$temporary/lto.c" -O2 "${@:2}" "-I$lto/include" "-L$lto/lib" -l:libtierpool.a &&
+		! needs "$out" libtierpool && "$out" && objdump -d "$out" >"$temporary/code" || return
+	sed -nE '/^[0-9a-f]+ <loop(\.cold)?>:/,/^$/p' "$temporary/code" >"$temporary/loop"
+	grep -E '<tierpool_(get|put)' "$temporary/loop" || calls=inlined
+	[[ -s $temporary/loop && $1 == "$calls" ]]
+}
+
 # The compiler warns in each line with LOST, and in no other.
 is_warned_of() { # SOURCE
 	local words
@@ -379,6 +390,34 @@ int other_appends(tierpool_buf *b)
 }
 END
 
+# Two gets and two puts: what is called once is inlined in any case.
+cat >"$temporary/lto.c" <<'END'
+#include <tierpool.h>
+
+int loop(tierpool *pool, size_t n);
+
+__attribute__((__noinline__, __noclone__)) int loop(tierpool *pool, size_t n)
+{
+	int error = 0;
+	for (int i = 0; i < 100000; i++) {
+		tierpool_buf *a = tierpool_get(pool), *b = tierpool_get_sized(pool, n);
+		error |= tierpool_buf_append(a, "inlined", 7) | tierpool_buf_append(b, "too", 3);
+		tierpool_put(b);
+		tierpool_put(a);
+	}
+	return error;
+}
+
+int main(int argc, char **argv)
+{
+	struct tierpool_stats s = {.size = sizeof s};
+	tierpool *pool = tierpool_default();
+	(void)argv;
+	return loop(pool, (size_t)argc * 3000) || tierpool_stats_read(pool, &s) || s.gets != 200000 ||
+	       s.borrowed != 0;
+}
+END
+
 # Drops every result. The compiler has to warn of those that are lost by it, and of no other.
 cat >"$temporary/lost.c" <<'END'
 #include <tierpool.h>
@@ -505,6 +544,16 @@ check "malloc stays the C library's, static" static_works "$temporary/malloc.c" 
 check "the backing is libc" contains libc shared_works "$temporary/backing.c" tierpool
 check "dlopen, dlclose, and again" plugin_works libtierpool.so.0
 check "the same of a plugin with the static library in it" static_plugin_works
+
+lto=$temporary/lto
+if "${cc[@]}" -flto -ffat-lto-objects -c -x c -o "$temporary/fat.o" - <<<'int fat;' 2>/dev/null; then
+	check "make install LTO=yes" "${make[@]}" -s install LTO=yes PREFIX="$lto" DESTDIR=
+	check "get and put are inlined with -flto" lto_works inlined -flto
+	check "the same library without -flto" lto_works called
+	check "the same library with -fno-lto" lto_works called -fno-lto
+else
+	skip "get and put are inlined with -flto" "${cc[0]} makes no machine code beside that for -flto"
+fi
 
 # The program that the README shows, as it stands there.
 readme=$temporary/readme.c
