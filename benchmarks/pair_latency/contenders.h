@@ -3,8 +3,7 @@
  * Who takes part in pair_latency, and the loop that each is measured in.
  *
  * The floor and the pool are linked, each from a shared library of its own, so a call of either
- * goes through the PLT: one direct call, one indirect jump. The allocators, libc's too, are called
- * by pointer: one indirect call. All of them live in one process; the process itself uses libc's.
+ * goes through the PLT: one direct call, one indirect jump. The allocators are called by pointer.
  */
 #ifndef CONTENDERS_H
 #define CONTENDERS_H
@@ -14,20 +13,18 @@
 
 #include <tierpool.h>
 
-/* In the order of the report; the allocators come last. */
+/* In the order of the report; the allocators come last, as in support/allocators.h. */
 enum { FLOOR, TIERPOOL, GLIBC, JEMALLOC, MIMALLOC, TCMALLOC, CONTENDERS };
 
 struct contender {
 	const char *name;
+	const char *absent; /* why it is left out; empty: it is not */
 	void (*pairs)(const struct contender *c, size_t n, uint64_t count);
 	tierpool *pool; /* TIERPOOL's */
 
 	/* The allocators'. */
-	const char *library, *alloc_name, *free_name;
 	void *(*alloc)(size_t n);
 	void (*free)(void *block);
-
-	char absent[160]; /* why it is left out; empty: it is not */
 };
 
 extern struct contender contenders[CONTENDERS];

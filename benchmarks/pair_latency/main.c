@@ -9,7 +9,6 @@
  *
  * Exit status: 0, whatever the figures; 2: wrong usage, or there was no thread, no pool or no CSV.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <tierpool.h>
 
 #include "report.h"
+#include "support/allocators.h"
 #include "support/floor.h"
 #include "support/measure.h"
 #include "support/program.h"
@@ -54,23 +54,6 @@ static void cells_measure(struct bench *bench, double seconds)
 	} while (!cells[0][0].rounds || (now_ns() < end && cells[0][0].rounds < ROUNDS_MOST));
 }
 
-static void setting_print(const struct team *team, double seconds)
-{
-	struct tierpool_stats stats = {.size = sizeof stats};
-
-	if (tierpool_stats_read(contenders[TIERPOOL].pool, &stats))
-		stats.percpu = stats.backing = "?";
-	printf("pair_latency: %.0f s; tierpool %s, percpu %s, backing %s; compiler %s\n", seconds,
-		tierpool_version(), stats.percpu, stats.backing, __VERSION__);
-	printf("The process's own malloc is %s's.\n", library_of(dlsym(RTLD_DEFAULT, "malloc")));
-	for (int i = GLIBC; i < CONTENDERS; i++) {
-		if (*contenders[i].absent)
-			printf("%s: %s\n", contenders[i].name, contenders[i].absent);
-	}
-	team_print(team);
-	fflush(stdout);
-}
-
 int main(int argc, char **argv)
 {
 	double seconds = SECONDS_DEFAULT;
@@ -91,7 +74,10 @@ int main(int argc, char **argv)
 	error = team_begin(&bench.team, batches_run, &bench);
 	if (error)
 		goto no_team;
-	setting_print(&bench.team, seconds);
+	setting_print("pair_latency", seconds, contenders[TIERPOOL].pool);
+	allocators_print();
+	team_print(&bench.team);
+	fflush(stdout);
 	cells_measure(&bench, seconds);
 	team_end(&bench.team);
 	results_print(cells, bench.team.threads);

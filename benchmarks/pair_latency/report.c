@@ -55,20 +55,6 @@ static void result_make(struct result *r, const struct cell *cell)
 
 /* ---- the table ---- */
 
-/* "64", "4Ki", "1Mi": at most 6 characters. */
-static const char *size_text(size_t n)
-{
-	static char text[24];
-
-	if (n >> 20)
-		snprintf(text, sizeof text, "%zuMi", n >> 20);
-	else if (n >> 10)
-		snprintf(text, sizeof text, "%zuKi", n >> 10);
-	else
-		snprintf(text, sizeof text, "%zu", n);
-	return text;
-}
-
 static void row_print(const struct result *r)
 {
 	unsigned kept = r->rounds;

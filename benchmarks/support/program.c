@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Options, files and libraries: program.h.
+ * Options, files, libraries and text: program.h.
  */
 #include "support/program.h"
 
@@ -82,4 +82,27 @@ const char *library_of(void *address)
 		return "?";
 	slash = strrchr(info.dli_fname, '/');
 	return slash ? slash + 1 : info.dli_fname;
+}
+
+void setting_print(const char *program, double seconds, tierpool *pool)
+{
+	struct tierpool_stats stats = {.size = sizeof stats};
+
+	if (tierpool_stats_read(pool, &stats))
+		stats.percpu = stats.backing = "?";
+	printf("%s: %.0f s; tierpool %s, percpu %s, backing %s; compiler %s\n", program, seconds,
+		tierpool_version(), stats.percpu, stats.backing, __VERSION__);
+}
+
+const char *size_text(size_t n)
+{
+	static char text[24];
+
+	if (n >> 20)
+		snprintf(text, sizeof text, "%zuMi", n >> 20);
+	else if (n >> 10)
+		snprintf(text, sizeof text, "%zuKi", n >> 10);
+	else
+		snprintf(text, sizeof text, "%zu", n);
+	return text;
 }

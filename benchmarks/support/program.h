@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What each of these programs needs besides what it measures: options, its exit statuses, the end of
- * a file that it wrote, and whose library a function is.
+ * a file that it wrote, whose library a function is, and the first line of a report.
  */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+
+#include <tierpool.h>
 
 #define FAILED 2   /* wrong usage, or something failed */
 #define SKIPPED 77 /* this machine lacks what the program needs */
@@ -35,5 +38,11 @@ int file_close(FILE *f);
 
 /* Returns: the file name of the library that has this address; "?" if none has it. */
 const char *library_of(void *address);
+
+/* Prints what is measured, for how long, and by whose pool. */
+void setting_print(const char *program, double seconds, tierpool *pool);
+
+/* Returns: "64", "4Ki", "1Mi": at most 6 characters, until the next call. */
+const char *size_text(size_t n);
 
 #endif
