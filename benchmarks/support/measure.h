@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 /* ---- the clock: CLOCK_MONOTONIC, in nanoseconds ---- */
@@ -37,6 +38,35 @@ void sleep_until(double ns);
 static inline void touch(void *data, uint64_t i)
 {
 	*(volatile uint64_t *)data = i;
+}
+
+/* A buffer in use: its first bytes, at most this many, are written, and perhaps read. */
+#define USED ((size_t)256)
+
+static inline size_t used_bytes(size_t n)
+{
+	return n < USED ? n : USED;
+}
+
+/* Writes them, 64 at a time, n being a multiple of 64; the compiler leaves nothing out. */
+static inline void use_write(void *data, size_t n, uint64_t i)
+{
+	for (size_t at = 0; at < used_bytes(n); at += 64) {
+		memset((char *)data + at, (int)i, 64);
+		__asm__ volatile("" : : "r"(data) : "memory");
+	}
+}
+
+/* Reads them. */
+static inline void use_read(const void *data, size_t n)
+{
+	for (size_t at = 0; at < used_bytes(n); at += 64) {
+		const uint64_t *word = (const uint64_t *)((const char *)data + at);
+		uint64_t sum = word[0] + word[1] + word[2] + word[3] + word[4] + word[5] + word[6] +
+			       word[7];
+
+		__asm__ volatile("" : : "r"(sum));
+	}
 }
 
 /*
