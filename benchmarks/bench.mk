@@ -13,8 +13,9 @@ $(BENCH_OBJECTS): private override CFLAGS += -falign-functions=64 -falign-loops=
 $(BENCH_OBJECTS): private CPPFLAGS += -Ibenchmarks \
 	-DSAMPLE_FILE='"$(CURDIR)/benchmarks/encode_control/sample.control"' \
 	-DBURST_PLOT='"$(CURDIR)/benchmarks/burst_decay/burst_decay.gnuplot"'
-# It counts in the library itself.
-$(BUILD)/objects/benchmarks/fastpath/main.o: private CPPFLAGS += -Ilib
+# They count in the library itself.
+$(BUILD)/objects/benchmarks/fastpath/main.o $(BUILD)/objects/benchmarks/hand_over/slow_gets.o: \
+	private CPPFLAGS += -Ilib
 $(FLOOR_OBJECT): private override CFLAGS += -ftls-model=initial-exec
 
 $(BENCH_OBJECTS): $(BUILD)/objects/%.o: %.c

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one place of hand_over that knows the inside of a pool: sides.h, pool_slow_gets.
+ */
+#include "sides.h"
+
+#include "pool/pool.h"
+
+uint64_t pool_slow_gets(const tierpool *pool)
+{
+	return tp_load_relaxed(&pool->counters.slow_gets);
+}
