@@ -121,7 +121,7 @@ int bench_begin(struct bench *b, const char *partner)
 	int error = cache_begin(b);
 
 	/* Go's first: they may run where this process may now, and the team pins this thread. */
-	b->team.threads = cpus_choose(b->team.cpu);
+	b->team.threads = cpus_choose(b->team.cpu, false);
 	for (unsigned t = 0; t < b->team.threads && !error; t++)
 		error = partner_begin(&b->partner[t], partner, b->team.cpu, t + 1);
 	return error ? error : team_begin(&b->team, batch_time, b);

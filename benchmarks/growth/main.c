@@ -199,7 +199,7 @@ int main(int argc, char **argv)
 	if (status)
 		return status < 0 ? 0 : status;
 	allocators_load(argv);
-	error = cpus_choose(cpus) ? pin(cpus[0]) : -EINVAL;
+	error = cpus_choose(cpus, false) ? pin(cpus[0]) : -EINVAL;
 	if (!error)
 		error = tierpool_create(&b.pool, NULL);
 	if (!error) {

@@ -156,7 +156,7 @@ int main(int argc, char **argv)
 	if (status)
 		return status < 0 ? 0 : status;
 	allocators_load(argv);
-	b.team.threads = cpus_choose(b.team.cpu);
+	b.team.threads = cpus_choose(b.team.cpu, false);
 	if (b.team.threads < 2) {
 		puts("hand_over: skipped: only one CPU is allowed");
 		return SKIPPED;

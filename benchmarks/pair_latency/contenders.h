@@ -13,8 +13,20 @@
 
 #include <tierpool.h>
 
-/* In the order of the report; the allocators come last, as in support/allocators.h. */
-enum { FLOOR, TIERPOOL, GLIBC, JEMALLOC, MIMALLOC, TCMALLOC, CONTENDERS };
+/*
+ * In the order of the report; the allocators as in support/allocators.h. Last the work alone, on
+ * buffers that nobody gets or puts: what the others take beyond that is theirs.
+ */
+enum { FLOOR, TIERPOOL, GLIBC, JEMALLOC, MIMALLOC, TCMALLOC, WORK, CONTENDERS };
+
+/*
+ * What is done between a get and its put. STORE: the first bytes are written, which counts as part
+ * of the pair. USE: 256 bytes are written. NEST: the same in NESTED buffers that are borrowed at
+ * once, and put in the reverse order.
+ */
+enum { STORE, USE, NEST, WORKS };
+
+#define NESTED 16
 
 struct contender {
 	const char *name;
@@ -29,7 +41,7 @@ struct contender {
 
 extern struct contender contenders[CONTENDERS];
 
-/* Loads the allocators. It may start the program again, once, with the same argv. */
-void contenders_load(char **argv);
+/* Loads the allocators, for this work. It may start the program again, once, with the same argv. */
+void contenders_load(char **argv, unsigned work);
 
 #endif

@@ -4,6 +4,9 @@
  * CPU and on two at once: by the pool, by the floor (support/floor.h), and by the allocators
  * that are installed.
  *
+ * A back-to-back pair measures store forwarding as much as the pool. So other runs write 256 bytes
+ * between a get and its put (--work), or keep the other CPU busy meanwhile (--neighbour).
+ *
  * contenders.h has the measured loops, rounds.h how they are run, report.h what is made of the
  * figures.
  *
@@ -29,56 +32,86 @@ static const char usage[] =
 	"Compares get, one store and put of tierpool with a bare stack (the floor) and with\n"
 	"the malloc and free of glibc, jemalloc, mimalloc and tcmalloc, where installed.\n"
 	"\n"
-	"  -s, --seconds S  how long to measure, 1 to 3600; by default 20\n"
-	"  -c, --csv FILE   write the medians to FILE as well\n"
-	"  -h, --help       show this\n";
+	"  -s, --seconds S    how long to measure, 1 to 3600; by default 20\n"
+	"  -w, --work W       what is done between a get and its put: store, one store, by\n"
+	"                     default; use, 256 bytes are written; nest, the same in 16 buffers\n"
+	"                     that are borrowed at once. Times of use and nest are net of it\n"
+	"  -n, --neighbour N  what the other CPU does for the second table: pairs, by default;\n"
+	"                     busy, adds and stores\n"
+	"  -c, --csv FILE     write the medians to FILE as well\n"
+	"  -h, --help         show this\n";
 
-static struct cell cells[THREADS_MOST][SIZES];
+static struct cell cells[SETTINGS_MOST][SIZES];
 
 /* A round of each cell, again and again, so that the rounds of a cell are spread over the time. */
-static void cells_measure(struct bench *bench, double seconds)
+static void cells_measure(struct bench *bench, bool busy, double seconds)
 {
 	double end = now_ns() + seconds * 1e9;
 
-	for (unsigned t = 0; t < bench->team.threads; t++) {
+	for (unsigned s = 0; s < bench->team.threads; s++) {
 		for (unsigned i = 0; i < SIZES; i++) {
-			cells[t][i].size = FLOOR_LEAST << i;
-			cells[t][i].threads = t + 1;
+			cells[s][i].size = FLOOR_LEAST << i;
+			cells[s][i].threads = busy ? 1 : s + 1;
+			cells[s][i].busy = busy && s;
 		}
 	}
 	do {
 		for (unsigned i = 0; i < SIZES; i++) {
-			for (unsigned t = 0; t < bench->team.threads; t++)
-				round_run(bench, &cells[t][i]);
+			for (unsigned s = 0; s < bench->team.threads; s++)
+				round_run(bench, &cells[s][i]);
 		}
 	} while (!cells[0][0].rounds || (now_ns() < end && cells[0][0].rounds < ROUNDS_MOST));
 }
 
+/* Returns: which of the n words the option has; -1 after a message. */
+static int word_choose(const char *option, const char *value, const char *const *words, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (!strcmp(value, words[i]))
+			return (int)i;
+	}
+	fprintf(stderr, "pair_latency: --%s: '%s' is not one of its words; try --help\n", option,
+		value);
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
+	static const char *const works[WORKS] = {"store", "use", "nest"};
+	static const char *const neighbours[] = {"pairs", "busy"};
 	double seconds = SECONDS_DEFAULT;
 	const char *csv = NULL; /* not given */
+	const char *work_word = works[STORE], *neighbour_word = neighbours[0];
 	const struct choice choices[] = {
-		{"seconds", .number = &seconds, 1, SECONDS_MOST}, {"csv", .text = &csv}};
+		{"seconds", .number = &seconds, 1, SECONDS_MOST},
+		{"work", .text = &work_word},
+		{"neighbour", .text = &neighbour_word},
+		{"csv", .text = &csv},
+	};
 	static struct bench bench;
-	int status = options_read("pair_latency", usage, choices, 2, NULL, argc, argv);
-	int error;
+	int status = options_read("pair_latency", usage, choices, 4, NULL, argc, argv);
+	int error, work, busy;
 
 	if (status)
 		return status < 0 ? 0 : status;
-	contenders_load(argv);
+	work = word_choose("work", work_word, works, WORKS);
+	busy = word_choose("neighbour", neighbour_word, neighbours, 2);
+	if (work < 0 || busy < 0)
+		return FAILED;
+	contenders_load(argv, (unsigned)work);
 	error = tierpool_create(&contenders[TIERPOOL].pool, NULL);
 	if (error)
 		goto failed;
-	bench.team.threads = cpus_choose(bench.team.cpu);
+	bench.team.threads = cpus_choose(bench.team.cpu, busy);
 	error = team_begin(&bench.team, batches_run, &bench);
 	if (error)
 		goto no_team;
 	setting_print("pair_latency", seconds, contenders[TIERPOOL].pool);
 	allocators_print();
 	team_print(&bench.team);
+	printf("Between get and put: %s. The neighbour: %s.\n", works[work], neighbours[busy]);
 	fflush(stdout);
-	cells_measure(&bench, seconds);
+	cells_measure(&bench, busy, seconds);
 	team_end(&bench.team);
 	results_print(cells, bench.team.threads);
 	if (csv)

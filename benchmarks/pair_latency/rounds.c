@@ -23,7 +23,7 @@ static uint64_t batch_pairs(const struct cell *cell, unsigned contender)
 		return TRIAL_PAIRS;
 	if (cell->best[contender] * BATCH_PAIRS <= BATCH_NS)
 		return BATCH_PAIRS;
-	return (uint64_t)(BATCH_NS / cell->best[contender]) + 1;
+	return (uint64_t)(BATCH_NS / cell->best[contender]) / NESTED * NESTED + NESTED;
 }
 
 /* Returns: ns a pair. Two threads begin at once. */
@@ -42,9 +42,8 @@ static __attribute__((__noinline__)) double batch_run(struct bench *bench, unsig
 	return (now_ns() - start) / (double)pairs;
 }
 
-void batches_run(void *context, unsigned who)
+static void batches_measure(struct bench *bench, unsigned who)
 {
-	struct bench *bench = context;
 	unsigned first = bench->cell->trials + bench->cell->rounds;
 	double floor = batch_run(bench, FLOOR);
 
@@ -60,6 +59,24 @@ void batches_run(void *context, unsigned who)
 		s->after = floor = batch_run(bench, FLOOR);
 	}
 	batch_meet(bench);
+}
+
+void batches_run(void *context, unsigned who)
+{
+	struct bench *bench = context;
+
+	if (bench->cell->busy)
+		team_meet(&bench->team);
+	if (bench->cell->busy && who) {
+		neighbour_keep_busy(&bench->measured);
+	} else {
+		for (unsigned i = 0; i < PROBES && !who; i++)
+			bench->probe[i] = neighbour_probe(i);
+		batches_measure(bench, who);
+		__atomic_store_n(&bench->measured, true, __ATOMIC_RELAXED);
+	}
+	if (bench->cell->busy)
+		team_meet(&bench->team);
 }
 
 /* Of two threads the mean, but the longer of their disturbances. */
@@ -83,11 +100,15 @@ static void sample_keep(
 void round_run(struct bench *bench, struct cell *cell)
 {
 	bench->cell = cell;
-	team_run(&bench->team, cell->threads);
+	bench->measured = false;
+	team_run(&bench->team, cell->busy ? 2 : cell->threads);
 	for (unsigned i = 0; i < CONTENDERS; i++)
 		sample_keep(cell, i, &bench->samples[0][i], &bench->samples[cell->threads - 1][i]);
-	if (cell->trials < TRIALS)
+	if (cell->trials < TRIALS) {
 		cell->trials++;
-	else
-		cell->rounds++;
+		return;
+	}
+	for (unsigned i = 0; i < PROBES; i++)
+		cell->probe[i][cell->rounds] = bench->probe[i];
+	cell->rounds++;
 }

@@ -100,7 +100,7 @@ static bool cpus_share_core(unsigned one, unsigned other)
 	return same;
 }
 
-unsigned cpus_choose(unsigned cpus[2])
+unsigned cpus_choose(unsigned cpus[2], bool siblings)
 {
 	cpu_set_t allowed;
 	unsigned found = 0;
@@ -116,7 +116,7 @@ unsigned cpus_choose(unsigned cpus[2])
 		}
 		if (found == 1)
 			cpus[found++] = cpu;
-		if (!cpus_share_core(cpus[0], cpu)) {
+		if (cpus_share_core(cpus[0], cpu) == siblings) {
 			cpus[1] = cpu;
 			break;
 		}

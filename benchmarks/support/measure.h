@@ -110,9 +110,10 @@ double disturbance_most(const double *floors, const double *disturbed, unsigned 
 int pin(unsigned cpu);
 
 /*
- * Chooses two of the CPUs that this process may use, of two cores if there are two.
+ * Chooses two of the CPUs that this process may use, of two cores if there are two; with siblings,
+ * of one core if the system knows one.
  * Returns: how many there are, 0 to 2.
  */
-unsigned cpus_choose(unsigned cpus[2]);
+unsigned cpus_choose(unsigned cpus[2], bool siblings);
 
 #endif

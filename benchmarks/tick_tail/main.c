@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 
 	if (status)
 		return status < 0 ? 0 : status;
-	if (cpus_choose(cpu) < 2) {
+	if (cpus_choose(cpu, false) < 2) {
 		puts("tick_tail: skipped: only one CPU is allowed");
 		return SKIPPED;
 	}
