@@ -8,5 +8,5 @@
 
 uint64_t pool_slow_gets(const tierpool *pool)
 {
-	return tp_load_relaxed(&pool->counters.slow_gets);
+	return tp_pool_counted(pool, TP_SLOW_GETS);
 }

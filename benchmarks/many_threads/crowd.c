@@ -59,7 +59,7 @@ struct crowd {
 	double end; /* by now_ns; 0: no thread has begun to measure */
 	bool counted;
 	/* If counted: what is borrowed, and the most that ever was. */
-	struct count bytes, buffers;
+	struct count bytes, buffers, of_size[SIZES];
 	pthread_barrier_t gate;
 	struct member *members;
 };
@@ -126,6 +126,7 @@ static struct held buffer_get(struct member *m, unsigned which)
 	if (m->crowd->counted) {
 		count_add(&m->crowd->bytes, h.size);
 		count_add(&m->crowd->buffers, 1);
+		count_add(&m->crowd->of_size[tier], 1);
 	}
 	return h;
 }
@@ -135,6 +136,7 @@ static void buffer_put(struct member *m, struct held h)
 	if (m->crowd->counted) {
 		count_sub(&m->crowd->bytes, h.size);
 		count_sub(&m->crowd->buffers, 1);
+		count_sub(&m->crowd->of_size[__builtin_ctzl(h.size / LEAST)], 1);
 	}
 	if (m->crowd->source == POOL)
 		tierpool_put(h.handle);
@@ -234,6 +236,9 @@ static void result_take(const struct crowd *c, struct crowd_result *out)
 
 	out->borrowed = (double)c->bytes.most;
 	out->borrowed_buffers = c->buffers.most;
+	out->borrowed_sizes = 0;
+	for (unsigned size = 0; size < SIZES; size++)
+		out->borrowed_sizes += c->of_size[size].most;
 	for (unsigned i = 0; i < c->threads; i++) {
 		const struct member *m = &c->members[i];
 

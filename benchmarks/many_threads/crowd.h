@@ -28,6 +28,7 @@ struct crowd_result {
 	double resident;       /* bytes more than before the first operation */
 	double idle, borrowed; /* bytes: at the end; if counted, the most at once */
 	uint64_t idle_buffers, borrowed_buffers; /* the same */
+	uint64_t borrowed_sizes; /* the most of each size at once, which no two need be together */
 };
 
 /*

@@ -99,9 +99,10 @@ static void row_print(unsigned side, unsigned rounds)
 
 	printf("%-16s | %7.1f %7.1f %5.2f |", sides[side].name, few, many, many / few);
 	if (side != WORK)
-		printf(" %7.1f %7.1f | %8.2f | %8.2f %8.2f | %8" PRIu64 " %8" PRIu64, net_few, net,
-			memory->resident / MIB, memory->idle / MIB, memory->borrowed / MIB,
-			memory->idle_buffers, memory->borrowed_buffers);
+		printf(" %7.1f %7.1f | %8.2f | %8.2f %8.2f | %8" PRIu64 " %8" PRIu64 " %8" PRIu64,
+			net_few, net, memory->resident / MIB, memory->idle / MIB,
+			memory->borrowed / MIB, memory->idle_buffers, memory->borrowed_buffers,
+			memory->borrowed_sizes);
 	putchar('\n');
 }
 
@@ -110,10 +111,12 @@ static void report_print(unsigned threads, unsigned rounds)
 	printf("CPU ns an operation with %d and with %u threads (medians of %u rounds), their "
 	       "ratio, and net\nof the work; with %u threads what became resident, what lay idle "
 	       "at "
-	       "the end and the most\nthat was borrowed at once, in MiB and in buffers\n",
+	       "the end and the most\nthat was borrowed at once, in MiB and in buffers, and of "
+	       "each size, summed up\n",
 		FEW, threads, rounds - 1, threads);
-	printf("%-16s | %7d %7u %5s | %7s %7s | %8s | %8s %8s | %8s %8s\n", "threads", FEW, threads,
-		"ratio", "net", "net", "resident", "idle", "borrowed", "idle", "borrowed");
+	printf("%-16s | %7d %7u %5s | %7s %7s | %8s | %8s %8s | %8s %8s %8s\n", "threads", FEW,
+		threads, "ratio", "net", "net", "resident", "idle", "borrowed", "idle", "borrowed",
+		"by size");
 	for (unsigned i = 0; i < SIDES; i++)
 		row_print(i, rounds);
 	printf("resident, tierpool in rseq mode / a list a thread: %.3f\n",

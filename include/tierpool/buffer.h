@@ -57,15 +57,16 @@ typedef struct tierpool_buf {
 	uint32_t tp_limit;        /* 36: up to this len append need not ask further, at most */
 				  /* cap; 0: append always takes the slow way */
 	__extension__ union {     /* 40 */
-		void *tp_link;    /* idle: the next one in a list of the pool */
+		void *tp_link;    /* without a block: the next one in a list of the pool */
+		uint64_t tp_lend; /* idle: state and limit that the next get gives it */
 		size_t tp_front;  /* borrowed: reserved for the bytes consumed at the front */
 	};
-	uint32_t tp_error;       /* 48: the errno that sticks, if the state says so */
-	uint32_t tp_high_water;  /* 52: reserved for the largest len of this borrow */
-	uint16_t tp_stack_index; /* 56: where each CPU keeps idle buffers of this tier */
-	uint8_t tp_tier;         /* 58: which tier the block belongs to */
-	uint8_t tp_reserved;     /* 59: 0 */
-	uint32_t tp_site_number; /* 60: reserved for the number of the site that borrowed it */
+	uint16_t tp_error;        /* 48: the errno that sticks, if the state says so */
+	uint8_t tp_tier;          /* 50: which tier the block belongs to */
+	uint8_t tp_reserved;      /* 51: 0 */
+	uint32_t tp_high_water;   /* 52: reserved for the largest len of this borrow */
+	uint32_t tp_stack_offset; /* 56: where each CPU keeps idle buffers of this tier */
+	uint32_t tp_site_number;  /* 60: reserved for the number of the site that borrowed it */
 #ifdef __cplusplus
 	tierpool_buf(const tierpool_buf &) = delete;
 	tierpool_buf &operator=(const tierpool_buf &) = delete;

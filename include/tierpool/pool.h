@@ -243,8 +243,14 @@ TIERPOOL_NODISCARD TIERPOOL_API TIERPOOL_INLINE tierpool_buf *tierpool_get_at(
 #endif
 
 /*
+ * Private: tierpool_put of a buffer that is not NULL. The inline function calls it.
+ */
+TIERPOOL_API void tierpool_put_buf(tierpool_buf *b);
+
+/*
  * Gives a buffer back to its pool, from any thread. NULL: nothing. The pool keeps it for a later
- * get. It is freed instead if it is larger than max_size, or if the bounds leave no room for it.
+ * get. It is freed instead if it is larger than max_size, if the bounds leave no room for it, or if
+ * there is no memory for the pool's own tables.
  *
  * A second put of the same buffer is misuse. It is certain to be found while nobody has borrowed
  * the buffer in between and the two puts do not race.
@@ -252,7 +258,11 @@ TIERPOOL_NODISCARD TIERPOOL_API TIERPOOL_INLINE tierpool_buf *tierpool_get_at(
  * Before:  no stream of the buffer is open (tierpool_buf_open).
  * After:   the buffer is the pool's.
  */
-TIERPOOL_API void tierpool_put(tierpool_buf *b);
+TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
+{
+	if (__builtin_expect(b != NULL, 1))
+		tierpool_put_buf(b);
+}
 
 /* ---- idle memory: decay, trim, bound ---- */
 
@@ -279,12 +289,12 @@ TIERPOOL_API void tierpool_put(tierpool_buf *b);
  * Takes one decay step, to its end: frees each buffer that lay idle through two of them. A buffer
  * on a busy CPU is freed by a third tick at the latest. (Such a CPU is not stopped: it takes the
  * step itself, within 8,191 gets of one size, or the next tick does. Busy: 4,096 gets and puts in
- * this pool since the last tick, if percpu is rseq.)
+ * this pool since the last look, if percpu is rseq.)
  *
- * A pool that is used takes such steps by itself, one every decay_ms, in small pieces. They are
- * done by each get that finds no idle buffer on its CPU, by each put that finds no room there, and
- * by one get in four thousand, more often if gets are few. Such a call frees at most 64 buffers or
- * 2 MiB, or one buffer that is larger.
+ * A pool that is used takes such steps by itself, one every decay_ms. They are done by each get
+ * that finds no idle buffer on its CPU, by each put that finds no room there, and by one get in
+ * four thousand of a size on a CPU, 8,191 at most: a pool with few gets, each of which finds a
+ * buffer, decays late. Such a call frees at most 64 buffers or 2 MiB, or one buffer that is larger.
  *
  * A pool that nobody uses does nothing by itself. It decays by this call, by tierpool_trim, by the
  * reaper (tierpool_reaper_start), or for other pools of a shared budget (tierpool_budget_create).

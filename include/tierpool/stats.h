@@ -36,7 +36,8 @@ struct tierpool_stats {
 
 	/* Buffers that were freed, by the reason. */
 	uint64_t drops_oversize;   /* larger than max_size */
-	uint64_t drops_retain;     /* no room under retain or the shared budget */
+	uint64_t drops_retain;     /* no room under retain or the shared budget, or no memory for */
+				   /* the pool's own tables */
 	uint64_t drops_idle_count; /* no room under max_idle */
 	uint64_t drops_decay;      /* idle through two decay steps of any cause: see ticks */
 	uint64_t drops_trim;       /* by tierpool_trim or tierpool_retain_set */

@@ -1,141 +1,242 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a tick does to a pool's idle buffers: age 1 ages out, age 0 becomes age 1. Owns the size of
- * a piece of that. When it is done, and on which CPU, is decay.h's.
+ * What a tick does to idle items, and how far a call does it: in a stack age 0 becomes age 1, age 1
+ * expires, and room is halved; in a depot young becomes old, old expires. What expires goes to the
+ * depots' expired ones, and then is released.
+ *
+ *     begun by                           done by
+ *     tierpool_tick, the reaper          the same call, on all CPUs but busy ones
+ *     a slow call or an expired          each such call on its own CPU; one at a time on a few
+ *     countdown, if due                  others, from where the last one ended (decay.h)
  */
 #include "idle/idle.h"
 
 #include "base/atomic.h"
-#include "memory/bufstate.h"
 
-/*
- * A piece of a tick: slots of one CPU that are aged, and then the rest of the last stack; buffers
- * and bytes that are freed, but at least one buffer.
- */
-#define PIECE_SLOTS 64
-#define PIECE_BUFFERS 64
-#define PIECE_BYTES ((size_t)2 << 20)
+/* In one call: other CPUs that are looked at, and stopped; items and bytes released. */
+#define LOOKS 16
+#define STOPS 4
+#define RELEASE_ITEMS 64
+#define RELEASE_BYTES ((size_t)2 << 20)
 
-struct ageing {
-	struct tp_tiers *tiers;
-	size_t slots_most; /* after this many slots no further tier is begun */
-	struct tp_buflist aged_out;
+/* The age at which an item has expired. */
+#define EXPIRED 2
+
+/* What has expired on a stopped CPU: the items of one tier after the other. */
+#define EXPIRED_MOST (2 * TP_STACK_MAX)
+struct expired {
+	unsigned count;
+	void *item[EXPIRED_MOST];
+	uint8_t of_tier[TP_TIERS_MAX];
 };
 
-/* Ages a stopped CPU's stack of a tier by one tick, and gives up half of its room. */
-static void age_stack(struct ageing *ageing, struct tp_cpu *cpu, unsigned tier)
+/* Ages a stopped CPU's stack of a tier, and halves its room. Returns: whether any has expired. */
+static bool age_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier)
 {
-	uint64_t *stack = tp_tiers_stack(ageing->tiers, cpu, tier);
-	unsigned room = tp_word_room(*stack);
+	uint64_t word = cpu->slab[tiers->stack_index[tier]];
+	bool any = false;
 
-	for (unsigned slot = 1; slot <= tp_word_depth(*stack);) {
-		tierpool_buf *b = (tierpool_buf *)(uintptr_t)stack[slot];
+	for (unsigned slot = 1; slot <= tp_word_depth(word); slot++) {
+		unsigned age = (unsigned)tp_min(tp_tiers_age(tiers, cpu, tier, slot) + 1, EXPIRED);
 
-		if (tp_bufstate_age(b)) {
-			tp_buflist_push(&ageing->aged_out, tp_stack_move_out(cpu, stack, slot));
-		} else {
-			tp_bufstate_age_set(b, 1);
-			slot++;
-		}
+		tp_tiers_age_set(tiers, cpu, tier, slot, age);
+		any |= age == EXPIRED;
 	}
-	tp_stack_room_set(stack, room / 2);
-	tp_tiers_unlease(ageing->tiers, tier, room - room / 2);
+	if (tp_word_room(word))
+		tp_tiers_room_set(tiers, cpu, tier, tp_word_room(word) / 2);
+	return any;
 }
 
-/* The age of a tp_ager: tier by tier, from where the last piece ended. */
-static bool age_slab(void *context, struct tp_cpu *cpu, uint16_t *progress, unsigned ticks)
+/* Takes what has expired out of a stopped CPU's stack of a tier: mostly one run at the bottom. */
+static void age_collect(
+	struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier, struct expired *expired)
 {
-	struct ageing *ageing = context;
-	unsigned tier = *progress, tiers = ageing->tiers->sizes->count;
-	size_t slots = 0;
+	unsigned stack_index = tiers->stack_index[tier], slot = 1, before = expired->count;
+	unsigned depth = tp_word_depth(cpu->slab[stack_index]);
 
-	for (; tier < tiers && slots < ageing->slots_most; tier++) {
-		slots += tp_word_depth(*tp_tiers_stack(ageing->tiers, cpu, tier));
-		for (unsigned i = 0; i < ticks; i++)
-			age_stack(ageing, cpu, tier);
+	while (slot <= depth) {
+		unsigned run = 0;
+
+		while (slot + run <= depth && tp_tiers_age(tiers, cpu, tier, slot + run) == EXPIRED)
+			run++;
+		if (run)
+			tp_stack_take_out(cpu, stack_index, slot, run,
+				expired->item + expired->count, tiers->aged_slots);
+		expired->count += run;
+		depth -= run;
+		slot += !run;
 	}
-	*progress = (uint16_t)tier;
-	return tier == tiers;
+	expired->of_tier[tier] = (uint8_t)(expired->count - before);
 }
 
-/* Moves aged_out to the depots' expired lists; what closed depots refuse goes to victims. */
-static void age_expire(
-	struct tp_tiers *tiers, struct tp_buflist *aged_out, struct tp_buflist *victims)
+static void age_count(struct tp_released *sum, size_t n, size_t cost)
 {
-	struct tp_buflist of_tier = {NULL, 0};
+	sum->count += n;
+	sum->bytes += n * cost;
+}
 
-	while (aged_out->head) {
-		unsigned tier = aged_out->head->tp_tier;
+/*
+ * Moves what has expired in the tiers from ... to - 1 to the depots. Without memory there it is
+ * released at once, and added to *released.
+ */
+static void age_expire(struct tp_tiers *tiers, const struct expired *expired, unsigned from,
+	unsigned to, struct tp_released *released)
+{
+	unsigned done = 0;
 
-		/* age_slab has them in order of their tiers. */
-		while (aged_out->head && aged_out->head->tp_tier == tier)
-			tp_buflist_push(&of_tier, tp_buflist_pop(aged_out));
-		if (!tp_depot_expire(&tiers->tier[tier].depot, &of_tier))
-			tp_buflist_move(&of_tier, victims);
-		/* Release: pairs with the acquire in age_expired_take, which finds the buffers. */
-		tp_store_release(&tiers->expired, 1u);
+	for (unsigned tier = from; tier < to; tier++) {
+		unsigned n = expired->of_tier[tier];
+
+		if (!tp_tiers_depot_push(tiers, tier, TP_EXPIRED, expired->item + done, n))
+			age_count(released, n, tiers->tier[tier].cost);
+		done += n;
 	}
 }
 
-/* Moves a piece of the depots' expired buffers to victims, of the larger tiers first. */
-static void age_expired_take(struct tp_tiers *tiers, struct tp_buflist *victims)
+/*
+ * Does the tick that a stopped CPU owes, if it still owes one, and starts it. All of it is aged in
+ * this one stop. If much has expired, the CPU is stopped again to collect the rest; if it cannot be,
+ * the next tick does.
+ */
+static void age_cpu(struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_released *released)
 {
-	size_t n = PIECE_BUFFERS, bytes = PIECE_BYTES;
+	unsigned cpu_id = (unsigned)(cpu - tiers->cpus.cpu), tier, from;
+	struct expired expired;
+	bool any = false;
 
-	/* Relaxed: what is missed now, a later call takes. */
-	if (!tp_load_relaxed(&tiers->expired) || !tp_exchange_acquire(&tiers->expired, 0u))
+	if (tp_decay_take_tick(&tiers->decay, cpu))
+		for (tier = 0; tier < tiers->count; tier++)
+			any |= age_stack(tiers, cpu, tier);
+	if (!any) {
+		tp_cpu_start(cpu);
 		return;
-	for (unsigned tier = tiers->sizes->count; tier--;) {
-		size_t cost = tiers->tier[tier].cost;
-		size_t fit = tp_min(n, tp_max(bytes / cost, n == PIECE_BUFFERS));
-		size_t taken = victims->count;
-
-		tp_depot_pop(&tiers->tier[tier].depot, fit, TP_DEPOT_EXPIRED, victims);
-		taken = victims->count - taken;
-		n -= taken;
-		bytes -= tp_min(bytes, taken * cost);
-		/* The depot gave all that was asked for: it may have more. */
-		if (taken == fit)
-			tp_store_release(&tiers->expired, 1u);
+	}
+	for (tier = 0; cpu; cpu = tier < tiers->count ? tp_cpus_stop(&tiers->cpus, cpu_id) : NULL) {
+		expired.count = 0;
+		for (from = tier; tier < tiers->count && expired.count <= TP_STACK_MAX; tier++)
+			age_collect(tiers, cpu, tier, &expired);
+		tp_cpu_start(cpu);
+		age_expire(tiers, &expired, from, tier, released);
 	}
 }
 
-static void age_depots(struct tp_tiers *tiers)
+static void age_own_cpu(struct tp_tiers *tiers)
 {
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+	struct tp_released unasked = {0, 0};
+	struct tp_cpu *cpu;
+
+	if (tp_likely(!tp_decay_owes_here(&tiers->decay)))
+		return;
+	cpu = tp_cpus_stop_own(&tiers->cpus);
+	if (cpu)
+		age_cpu(tiers, cpu, &unasked);
+}
+
+/* Looks at a few other CPUs. Before: the caller holds maintaining. */
+static void age_other_cpus(struct tp_tiers *tiers)
+{
+	unsigned looks = 0, stops = 0, cpu_id;
+	struct tp_released unasked = {0, 0};
+
+	while (looks < LOOKS && stops < STOPS && tp_decay_look(&tiers->decay, &cpu_id)) {
+		struct tp_cpu *cpu;
+
+		if (!tp_decay_owes(&tiers->decay, cpu_id))
+			continue;
+		looks++;
+		cpu = tp_decay_is_worth(&tiers->decay, cpu_id)
+			      ? tp_cpus_try_stop(&tiers->cpus, cpu_id)
+			      : NULL;
+		stops += cpu != NULL;
+		if (cpu)
+			age_cpu(tiers, cpu, &unasked);
+	}
+}
+
+/* Begins a tick, looks as in tp_decay_begin; the depots do it first. */
+static void age_begin(struct tp_tiers *tiers, bool looks)
+{
+	tp_decay_announce(&tiers->decay);
+	for (unsigned tier = 0; tier < tiers->count; tier++)
 		if (tp_depot_age(&tiers->tier[tier].depot))
 			tp_store_release(&tiers->expired, 1u);
+	tp_decay_begin(&tiers->decay, looks);
+}
+
+/* Releases expired items of a tier, RELEASE_ITEMS at most. Returns: how many. */
+static size_t age_release(struct tp_tiers *tiers, unsigned tier, size_t most)
+{
+	enum tp_generation generation;
+	void *item[RELEASE_ITEMS];
+	size_t n = tp_depot_pop(&tiers->tier[tier].depot, TP_EXPIRED, item, most, &generation);
+
+	if (n)
+		tiers->release(tiers, item, (unsigned)n, TP_DROP_DECAY);
+	return n;
+}
+
+/* Releases a few of the expired items, of the larger tiers first. */
+static void age_release_some(struct tp_tiers *tiers)
+{
+	size_t items = RELEASE_ITEMS, bytes = RELEASE_BYTES;
+
+	/* Relaxed: what is missed now, a later call releases. */
+	if (!tp_load_relaxed(&tiers->expired) || !tp_exchange_acquire(&tiers->expired, 0u))
+		return;
+	for (unsigned tier = tiers->count; tier--;) {
+		size_t cost = tiers->tier[tier].cost, most = items, n;
+
+		/* At least one, whatever it costs. */
+		if (cost)
+			most = tp_min(most, tp_max(bytes / cost, items == RELEASE_ITEMS));
+		n = age_release(tiers, tier, most);
+		if (tp_load_relaxed(&tiers->tier[tier].depot.expired))
+			tp_store_release(&tiers->expired, 1u);
+		items -= n;
+		bytes -= tp_min(bytes, n * cost);
+	}
 }
 
 void tp_idle_tick_begin(struct tp_tiers *tiers)
 {
-	tp_decay_turn(&tiers->decay);
-	age_depots(tiers);
-	tp_decay_begin(&tiers->decay, TP_TICK_PIECES);
+	age_begin(tiers, true);
 }
 
-bool tp_idle_age_some(struct tp_tiers *tiers, struct tp_buflist *victims)
+bool tp_idle_is_due(const struct tp_tiers *tiers)
 {
-	struct ageing ageing = {.tiers = tiers, .slots_most = PIECE_SLOTS};
-	struct tp_ager ager = {.age = age_slab, .context = &ageing};
-	bool more;
+	/* Relaxed: what is missed now, the next call sees. */
+	return tp_load_relaxed(&tiers->expired) || tp_load_relaxed(&tiers->decay.left) ||
+	       tp_decay_owes_here(&tiers->decay) || tp_decay_is_due(&tiers->decay);
+}
 
-	if (tp_decay_claim(&tiers->decay))
+void tp_idle_maintain(struct tp_tiers *tiers)
+{
+	if (tp_decay_claim(&tiers->decay, tiers->decay.ms))
 		tp_idle_tick_begin(tiers);
-	more = tp_decay_some(&tiers->decay, &ager);
-	age_expire(tiers, &ageing.aged_out, victims);
-	age_expired_take(tiers, victims);
-	return more || tp_load_relaxed(&tiers->expired);
+	age_own_cpu(tiers);
+	if (!tp_spinlock_try(&tiers->decay.maintaining))
+		return;
+	age_other_cpus(tiers);
+	age_release_some(tiers);
+	tp_spinlock_unlock(&tiers->decay.maintaining);
 }
 
-void tp_idle_tick(struct tp_tiers *tiers, bool asked, struct tp_buflist *victims)
+struct tp_released tp_idle_tick(struct tp_tiers *tiers)
 {
-	struct ageing ageing = {.tiers = tiers, .slots_most = SIZE_MAX};
+	struct tp_released released = {0, 0};
 
-	tp_decay_turn(&tiers->decay);
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
-		tp_depot_rotate(&tiers->tier[tier].depot, victims);
-	tp_decay_begin(&tiers->decay, asked ? TP_TICK_ASKED : TP_TICK_WHOLE);
-	tp_decay_all(&tiers->decay, &(struct tp_ager){.age = age_slab, .context = &ageing});
-	tp_buflist_move(&ageing.aged_out, victims);
+	age_begin(tiers, false);
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		if (tp_decay_owes(&tiers->decay, cpu_id) &&
+			tp_decay_is_worth(&tiers->decay, cpu_id)) {
+			struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
+
+			if (cpu)
+				age_cpu(tiers, cpu, &released);
+		}
+	(void)tp_exchange_acquire(&tiers->expired, 0u);
+	for (unsigned tier = tiers->count; tier--;)
+		for (size_t n; (n = age_release(tiers, tier, RELEASE_ITEMS));)
+			age_count(&released, n, tiers->tier[tier].cost);
+	return released;
 }

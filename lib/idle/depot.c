@@ -4,124 +4,198 @@
 #include <string.h>
 
 #include "base/atomic.h"
-#include "memory/bufstate.h"
 
-void tp_depot_init(struct tp_depot *depot)
+/* The first array, items. */
+#define CAPACITY_LEAST 64
+
+void tp_depot_init(struct tp_depot *depot, const struct tp_backing *backing)
 {
 	memset(depot, 0, sizeof *depot);
+	depot->backing = backing;
 	pthread_mutex_init(&depot->lock, NULL);
+}
+
+static void depot_array_free(const struct tp_depot *depot, void **item, size_t capacity)
+{
+	if (item)
+		tp_backing_free(depot->backing, item, capacity * sizeof *item);
 }
 
 void tp_depot_fini(struct tp_depot *depot)
 {
+	depot_array_free(depot, depot->item, depot->capacity);
 	pthread_mutex_destroy(&depot->lock);
 }
 
-/* With the lock: count == young.count + old.count + expired.count again. */
-static void depot_count_set(struct tp_depot *depot)
+/* With the lock: puts another array in the place of the old one, which is returned. */
+static void **depot_array_set(struct tp_depot *depot, void **item, size_t capacity)
 {
-	tp_store_relaxed(
-		&depot->count, depot->young.count + depot->old.count + depot->expired.count);
+	void **before = depot->item;
+
+	if (depot->count)
+		memcpy(item, before, depot->count * sizeof *item);
+	depot->item = item;
+	tp_store_relaxed(&depot->capacity, capacity);
+	return before;
 }
 
-bool tp_depot_push(struct tp_depot *depot, struct tp_buflist *list)
+/*
+ * With the lock, which it gives back meanwhile: makes the array as large as n more items need.
+ * False: there is no memory.
+ */
+static bool depot_grow(struct tp_depot *depot, size_t n)
 {
-	bool open;
+	while (depot->capacity - depot->count < n) {
+		size_t capacity = tp_max(CAPACITY_LEAST, 2 * depot->capacity), before;
+		void **item;
 
-	pthread_mutex_lock(&depot->lock);
-	open = !depot->closed;
-	for (tierpool_buf *b; open && (b = tp_buflist_pop(list));)
-		tp_buflist_push(tp_bufstate_age(b) ? &depot->old : &depot->young, b);
-	depot_count_set(depot);
-	pthread_mutex_unlock(&depot->lock);
-	return open;
-}
-
-bool tp_depot_expire(struct tp_depot *depot, struct tp_buflist *list)
-{
-	bool open;
-
-	pthread_mutex_lock(&depot->lock);
-	open = !depot->closed;
-	if (open)
-		tp_buflist_move(list, &depot->expired);
-	depot_count_set(depot);
-	pthread_mutex_unlock(&depot->lock);
-	return open;
-}
-
-/* Moves up to most buffers, with this age. Returns: how many more it might have moved. */
-static size_t depot_move(struct tp_buflist *from, size_t most, unsigned age, struct tp_buflist *to)
-{
-	for (; most && from->head; most--) {
-		tierpool_buf *b = tp_buflist_pop(from);
-
-		tp_bufstate_age_set(b, age);
-		tp_buflist_push(to, b);
+		pthread_mutex_unlock(&depot->lock);
+		item = tp_backing_alloc(depot->backing, capacity * sizeof *item);
+		pthread_mutex_lock(&depot->lock);
+		if (!item)
+			return depot->capacity - depot->count >= n;
+		before = depot->capacity;
+		/* Another call may have been first; or a tick has freed the array. */
+		if (capacity > before)
+			item = depot_array_set(depot, item, capacity);
+		else
+			before = capacity;
+		pthread_mutex_unlock(&depot->lock);
+		depot_array_free(depot, item, before);
+		pthread_mutex_lock(&depot->lock);
 	}
-	return most;
+	return true;
 }
 
-void tp_depot_pop(
-	struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_buflist *list)
+/* With the lock: count, for those who read it without. */
+static void depot_count_set(struct tp_depot *depot, size_t count)
 {
+	tp_store_relaxed(&depot->count, count);
+}
+
+/*
+ * With the lock, and with a place free at the end: adds an item to a generation. The first item of
+ * each younger one goes to its end, to make place.
+ */
+static void depot_insert(struct tp_depot *depot, enum tp_generation generation, void *item)
+{
+	size_t place = depot->count;
+
+	depot_count_set(depot, depot->count + 1);
+	if (generation >= TP_OLD) {
+		depot->item[place] = depot->item[depot->old];
+		place = depot->old++;
+	}
+	if (generation == TP_EXPIRED) {
+		depot->item[place] = depot->item[depot->expired];
+		place = depot->expired;
+		tp_store_relaxed(&depot->expired, place + 1);
+	}
+	depot->item[place] = item;
+}
+
+bool tp_depot_push(
+	struct tp_depot *depot, enum tp_generation generation, void *const *items, size_t n)
+{
+	bool done;
+
+	pthread_mutex_lock(&depot->lock);
+	done = depot_grow(depot, n) && !depot->closed;
+	if (done && generation == TP_YOUNG) {
+		memcpy(depot->item + depot->count, items, n * sizeof *items);
+		depot_count_set(depot, depot->count + n);
+	} else {
+		for (size_t i = 0; done && i < n; i++)
+			depot_insert(depot, generation, items[i]);
+	}
+	pthread_mutex_unlock(&depot->lock);
+	return done;
+}
+
+/*
+ * With the lock: takes out the last n items of a generation. The last ones of each younger
+ * generation fill the gap that is left below it.
+ */
+static void depot_remove(
+	struct tp_depot *depot, enum tp_generation generation, void **items, size_t n)
+{
+	const size_t ends[] = {depot->count, depot->old, depot->expired};
+	size_t gap = ends[generation] - n;
+
+	memcpy(items, depot->item + gap, n * sizeof *items);
+	for (unsigned younger = generation; younger-- > TP_YOUNG;) {
+		size_t moved = tp_min(n, ends[younger] - ends[younger + 1]);
+
+		memmove(depot->item + gap, depot->item + ends[younger] - moved,
+			moved * sizeof *items);
+		/* If it has fewer than n, all of it has moved, and the gap begins behind it. */
+		gap = ends[younger] - n;
+	}
+	if (generation == TP_EXPIRED)
+		tp_store_relaxed(&depot->expired, depot->expired - n);
+	if (generation >= TP_OLD)
+		depot->old -= n;
+	depot_count_set(depot, depot->count - n);
+}
+
+size_t tp_depot_pop(struct tp_depot *depot, enum tp_generation youngest, void **items, size_t most,
+	enum tp_generation *generation)
+{
+	size_t n = 0;
+
 	/* Relaxed: a get that misses what was put just now might as well have come before it. */
-	if (!tp_load_relaxed(&depot->count))
-		return;
+	if (!tp_load_relaxed(&depot->count) ||
+		(youngest == TP_EXPIRED && !tp_load_relaxed(&depot->expired)))
+		return 0;
 	pthread_mutex_lock(&depot->lock);
-	if (age == TP_DEPOT_ANY)
-		most = depot_move(&depot->young, most, 0, list);
-	if (age != TP_DEPOT_EXPIRED)
-		most = depot_move(&depot->old, most, 1, list);
-	depot_move(&depot->expired, most, 1, list);
-	depot_count_set(depot);
+	for (*generation = youngest; *generation <= TP_EXPIRED; ++*generation) {
+		const size_t have[] = {
+			depot->count - depot->old, depot->old - depot->expired, depot->expired};
+
+		n = tp_min(most, have[*generation]);
+		if (n) {
+			depot_remove(depot, *generation, items, n);
+			break;
+		}
+	}
 	pthread_mutex_unlock(&depot->lock);
-}
-
-/* With the lock: makes old what was young. Returns: what was old. */
-static struct tp_buflist depot_generation_pass(struct tp_depot *depot)
-{
-	struct tp_buflist old = depot->old;
-
-	depot->old = depot->young;
-	depot->young = (struct tp_buflist){NULL, 0};
-	return old;
-}
-
-void tp_depot_rotate(struct tp_depot *depot, struct tp_buflist *victims)
-{
-	struct tp_buflist old, expired;
-
-	pthread_mutex_lock(&depot->lock);
-	old = depot_generation_pass(depot);
-	expired = depot->expired;
-	depot->expired = (struct tp_buflist){NULL, 0};
-	depot_count_set(depot);
-	pthread_mutex_unlock(&depot->lock);
-	tp_buflist_move(&old, victims);
-	tp_buflist_move(&expired, victims);
+	return n;
 }
 
 bool tp_depot_age(struct tp_depot *depot)
 {
+	size_t capacity = 0;
+	void **unused = NULL;
 	bool any;
 
 	pthread_mutex_lock(&depot->lock);
-	if (!depot->expired.head)
-		depot->expired = depot_generation_pass(depot);
-	any = depot->expired.head;
+	tp_store_relaxed(&depot->expired, depot->old);
+	depot->old = depot->count;
+	any = depot->expired;
+	if (!depot->count) {
+		capacity = depot->capacity;
+		unused = depot->item;
+		depot->item = NULL;
+		tp_store_relaxed(&depot->capacity, 0);
+	}
 	pthread_mutex_unlock(&depot->lock);
+	depot_array_free(depot, unused, capacity);
 	return any;
 }
 
 void tp_depot_close(struct tp_depot *depot)
 {
 	pthread_mutex_lock(&depot->lock);
-	depot->closed = true;
+	tp_store_relaxed(&depot->closed, true);
 	pthread_mutex_unlock(&depot->lock);
 }
 
-size_t tp_depot_count(const struct tp_depot *depot)
+bool tp_depot_is_closed(const struct tp_depot *depot)
 {
-	return tp_load_relaxed(&depot->count);
+	return tp_load_relaxed(&depot->closed);
+}
+
+size_t tp_depot_bytes(const struct tp_depot *depot)
+{
+	return tp_load_relaxed(&depot->capacity) * sizeof *depot->item;
 }

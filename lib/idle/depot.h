@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The depot of a tier: idle buffers that have no place in the per-CPU stacks. Owns three lists and
- * their lock; knows nothing of bytes and leases. Young and old are sync.Pool's two generations.
+ * The depot of a tier: idle items that have no place in the per-CPU stacks. Owns one array of
+ * pointers and its lock; knows nothing of bytes and leases, and touches no item.
  *
- *     put ----> young ----> old ----> expired ----> freed
- *                     tick      tick          a few in each slow call or expiry
+ *     item[0 ... expired - 1]      expired: a few are freed in each slow call that maintains
+ *     item[expired ... old - 1]    old
+ *     item[old ... count - 1]      young      (young and old are sync.Pool's two generations)
  *
- * A get takes young buffers first, then old, then expired ones: these are still as idle as any. A
- * tick that is done whole frees old and expired ones itself (tp_depot_rotate); one that is done in
- * pieces frees none (tp_depot_age). Under the lock both take constant time.
+ * A get takes the last pointers: young ones, then old, then expired ones, which are still as idle
+ * as any. A tick moves the two borders up to the next one, and so takes constant time.
  *
- * A buffer in a list belongs to the depot. The lock is held only to move buffers between lists,
- * never while memory is allocated or freed.
+ * A pointer in the array belongs to the depot. The lock is held to move pointers, never while
+ * memory is allocated or freed. The array grows by doubling, and is freed by a tick that finds it
+ * empty.
  */
 #ifndef TP_DEPOT_H
 #define TP_DEPOT_H
@@ -20,51 +21,53 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <tierpool/buffer.h>
-
+#include "base/atomic.h"
 #include "base/compiler.h"
-#include "memory/buflist.h"
+#include "memory/backing.h"
 
 struct tp_depot {
 	pthread_mutex_t lock;
-	struct tp_buflist young, old, expired; /* in the lock */
-	bool closed;  /* for ever, in the lock: the pool is being destroyed */
-	size_t count; /* of all three lists; written in the lock, read by anyone */
+	const struct tp_backing *backing; /* of the array; set when the depot is made */
+	/* In the lock; expired, count, capacity and closed are read by anyone. */
+	void **item;
+	size_t expired, old, count, capacity;
+	bool closed; /* for ever: the pool is being destroyed */
 } __attribute__((aligned(TP_LINE)));
 
-void tp_depot_init(struct tp_depot *depot);
-void tp_depot_fini(struct tp_depot *depot); /* must be empty */
+void tp_depot_init(struct tp_depot *depot, const struct tp_backing *backing);
+void tp_depot_fini(struct tp_depot *depot); /* what it still holds is not touched */
+
+/* From the youngest on. */
+enum tp_generation { TP_YOUNG, TP_OLD, TP_EXPIRED };
 
 /*
- * Takes over the whole list: buffers of age 0 go to young, others to old. False: the depot is
- * closed, and the list is still the caller's.
+ * Takes n items into a generation. False: the depot is closed, or there is no memory for a larger
+ * array; then the items are still the caller's.
  */
-bool tp_depot_push(struct tp_depot *depot, struct tp_buflist *list);
-
-/* The same, to expired. */
-bool tp_depot_expire(struct tp_depot *depot, struct tp_buflist *list);
-
-/* What may be taken: all, young first; old and expired ones; expired ones. */
-enum tp_depot_age { TP_DEPOT_ANY, TP_DEPOT_AGED, TP_DEPOT_EXPIRED };
-
-/* Moves up to most buffers to the front of list; sets their age: 0 of young ones, 1 of others. */
-void tp_depot_pop(
-	struct tp_depot *depot, size_t most, enum tp_depot_age age, struct tp_buflist *list);
-
-/* A whole tick: what was old or expired goes to victims, young becomes old. */
-void tp_depot_rotate(struct tp_depot *depot, struct tp_buflist *victims);
+bool tp_depot_push(
+	struct tp_depot *depot, enum tp_generation generation, void *const *items, size_t n);
 
 /*
- * A tick in pieces: old becomes expired, young becomes old. If expired ones of the last tick are
- * left, nothing happens, and the young ones stay young for one more tick. Returns: whether any are
- * expired now.
+ * Takes out up to most items, all of one generation: of the youngest that is not empty, but of
+ * none that is younger than youngest.
+ *
+ * Returns: how many; *generation: which, if there are any.
  */
+size_t tp_depot_pop(struct tp_depot *depot, enum tp_generation youngest, void **items, size_t most,
+	enum tp_generation *generation);
+
+/* A tick: old becomes expired, young becomes old. Returns: whether any are expired now. */
 bool tp_depot_age(struct tp_depot *depot);
 
 /* Closes the depot for ever: nothing more goes in. What it holds may still be popped. */
 void tp_depot_close(struct tp_depot *depot);
+bool tp_depot_is_closed(const struct tp_depot *depot);
 
-/* Buffers in the depot at some moment during the call. */
-size_t tp_depot_count(const struct tp_depot *depot);
+/* Items in the depot, and bytes of its array, at some moment during the call. */
+static inline size_t tp_depot_count(const struct tp_depot *depot)
+{
+	return tp_load_relaxed(&depot->count);
+}
+size_t tp_depot_bytes(const struct tp_depot *depot);
 
 #endif

@@ -1,167 +1,229 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which idle buffers leave when there are too many: one in favour of a smaller one, as many as are
+ * Which idle items leave when there are too many: one in favour of a smaller one, as many as are
  * above a number of bytes, or all at the end of a pool. Decay is age.c's.
  */
 #include "idle/idle.h"
 
 #include "base/atomic.h"
-#include "memory/bufstate.h"
 
-/* Most buffers that leave a depot in one hold of its lock; that leave in one stop of all CPUs. */
-#define POP_MOST 64
-#define TRIM_MOST 1024
+/* Items that leave in one stop of all CPUs, at most. */
+#define TRIM_MOST 256
 
-/* CPUs on which a put looks for a larger buffer to evict. */
-#define EVICT_CPUS 16
+/* Items on their way out. alone: no other thread uses the tiers, so each CPU is as good as stopped. */
+struct evicted {
+	void **item;
+	size_t most, count;
+	bool alone;
+};
 
-/* Moves up to n buffers of a stopped CPU's stack to victims, oldest first, with their leases. */
+/* Moves up to n items of a stopped CPU's stack to evicted, oldest first, with their leases. */
 static size_t evict_from_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier, size_t n,
-	enum tp_depot_age age, struct tp_buflist *victims)
+	enum tp_generation youngest, struct evicted *evicted)
 {
-	uint64_t *stack = tp_tiers_stack(tiers, cpu, tier);
-	size_t moved = 0;
+	unsigned stack_index = tiers->stack_index[tier];
+	size_t depth = tp_word_depth(cpu->slab[stack_index]), old = 0;
 
-	for (; moved < n && tp_word_depth(*stack); moved++) {
-		/* The bottom of a stack has lain there the longest. */
-		if (age == TP_DEPOT_AGED && !tp_bufstate_age((tierpool_buf *)(uintptr_t)stack[1]))
-			break;
-		tp_buflist_push(victims, tp_stack_move_out(cpu, stack, 1));
+	n = tp_min(tp_min(n, depth), evicted->most - evicted->count);
+	/* The bottom of a stack has lain there the longest. */
+	if (youngest != TP_YOUNG) {
+		while (old < n && tp_tiers_age(tiers, cpu, tier, (unsigned)old + 1))
+			old++;
+		n = old;
 	}
-	return moved;
-}
-
-/* Moves up to n buffers of a depot to victims. */
-static size_t evict_from_depot(struct tp_tiers *tiers, unsigned tier, size_t n,
-	enum tp_depot_age age, struct tp_buflist *victims)
-{
-	size_t before = victims->count, before_pop;
-
-	/* A few at a time: gets and puts take the depot's lock in between. */
-	do {
-		before_pop = victims->count;
-		tp_depot_pop(&tiers->tier[tier].depot, tp_min(before + n - before_pop, POP_MOST),
-			age, victims);
-	} while (victims->count != before_pop && victims->count < before + n);
-	return victims->count - before;
-}
-
-static bool evict_has_larger(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
-{
-	for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
-		if (tp_word_depth(tp_tiers_word(tiers, cpu_id, larger)))
-			return true;
-	return false;
-}
-
-/*
- * Chooses the CPUs to evict from: the caller's and others, in each call the next ones. Each has
- * something larger and may be stopped for it. Returns: how many they are.
- */
-static unsigned evict_candidates(
-	struct tp_tiers *tiers, unsigned tier, unsigned cpu_ids[EVICT_CPUS])
-{
-	unsigned count = tiers->cpus.count, own = tp_cpu_current(count), n = 0;
-	bool due = tp_decay_stop_due(&tiers->decay);
-
-	if (evict_has_larger(tiers, own, tier))
-		cpu_ids[n++] = own;
-	for (unsigned i = 1; i < EVICT_CPUS && i < count; i++) {
-		unsigned cpu_id =
-			(own + 1 + tp_add_relaxed(&tiers->next_cpu, 1u) % (count - 1)) % count;
-
-		if (evict_has_larger(tiers, cpu_id, tier) &&
-			tp_decay_may_stop(&tiers->decay, cpu_id, due))
-			cpu_ids[n++] = cpu_id;
-	}
+	if (n)
+		tp_stack_take_out(cpu, stack_index, 1, (unsigned)n, evicted->item + evicted->count,
+			tiers->aged_slots);
+	evicted->count += n;
 	return n;
 }
 
-/* Takes one buffer of a larger tier from a CPU's stacks, of the largest tier first. */
-static bool evict_from_cpu(struct tp_tiers *tiers, unsigned cpu_id, unsigned tier,
-	enum tp_depot_age age, struct tp_buflist *victim)
+/* Moves up to n items of a depot to evicted. */
+static size_t evict_from_depot(struct tp_tiers *tiers, unsigned tier, size_t n,
+	enum tp_generation youngest, struct evicted *evicted)
 {
-	struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
-	size_t found = 0;
+	size_t before = evicted->count, popped;
+	enum tp_generation generation;
+
+	n = tp_min(n, evicted->most - before);
+	do {
+		popped = tp_depot_pop(&tiers->tier[tier].depot, youngest,
+			evicted->item + evicted->count, n, &generation);
+		evicted->count += popped;
+		n -= popped;
+	} while (popped && n);
+	return evicted->count - before;
+}
+
+/* ---- one, in favour of a smaller one ---- */
+
+/*
+ * The largest tier above this one of which a CPU's stacks have an item; the tier itself: none has.
+ * A CPU that is stopped at the moment seems to have none.
+ */
+static unsigned evict_largest_on(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
+{
+	const uint64_t *slab = tp_load_acquire(&tiers->cpus.visible[cpu_id]); /* as tp_stack_word */
+	unsigned larger = tiers->count - 1;
+
+	while (larger > tier && !tp_word_depth(tp_load_relaxed(&slab[tiers->stack_index[larger]])))
+		larger--;
+	return larger;
+}
+
+static unsigned evict_largest_in_depots(const struct tp_tiers *tiers, unsigned tier)
+{
+	unsigned larger = tiers->count - 1;
+
+	while (larger > tier && !tp_depot_count(&tiers->tier[larger].depot))
+		larger--;
+	return larger;
+}
+
+/* Takes one item out of a CPU's stacks of the tiers larger ... tier + 1, in this order. */
+static void evict_from_cpu(struct tp_tiers *tiers, unsigned cpu_id, unsigned larger, unsigned tier,
+	enum tp_generation youngest, struct evicted *victim)
+{
+	struct tp_cpu *cpu = larger > tier ? tp_cpus_stop(&tiers->cpus, cpu_id) : NULL;
 
 	if (!cpu)
-		return false;
-	for (unsigned larger = tiers->sizes->count - 1; larger > tier && !found; larger--)
-		found = evict_from_stack(tiers, cpu, larger, 1, age, victim);
+		return;
+	for (; larger > tier && !victim->count; larger--)
+		evict_from_stack(tiers, cpu, larger, 1, youngest, victim);
 	tp_cpu_start(cpu);
-	return found;
 }
 
-tierpool_buf *tp_idle_evict(struct tp_tiers *tiers, unsigned tier)
+/*
+ * Looks in the depots, on the caller's CPU, and on one other, in each call the next one, if that may
+ * be stopped for it. So a put at the bound costs the same with any number of CPUs.
+ */
+bool tp_idle_evict(struct tp_tiers *tiers, unsigned tier)
 {
-	unsigned cpu_ids[EVICT_CPUS], count;
-	struct tp_buflist victim = {NULL, 0};
+	unsigned own = tp_cpu_current(tiers->cpus.count), other = tp_tiers_next_cpu(tiers);
+	unsigned in_depots = evict_largest_in_depots(tiers, tier);
+	unsigned on_own = evict_largest_on(tiers, own, tier);
+	unsigned on_other = other == own ? tier : evict_largest_on(tiers, other, tier);
+	void *item;
+	struct evicted victim = {.item = &item, .most = 1};
 
-	if (!tp_tiers_may_fit(tiers, tier) || tier + 1 == tiers->sizes->count)
-		return NULL;
-	count = evict_candidates(tiers, tier, cpu_ids);
+	if (on_other > tier &&
+		!tp_decay_may_stop(&tiers->decay, other, tp_decay_stop_due(&tiers->decay)))
+		on_other = tier;
+	if (in_depots + on_own + on_other == 3 * tier || !tp_tiers_may_fit(tiers, tier))
+		return false;
 	for (int pass = 0; pass < 2 && !victim.count; pass++) {
-		enum tp_depot_age age = pass ? TP_DEPOT_ANY : TP_DEPOT_AGED;
+		enum tp_generation youngest = pass ? TP_YOUNG : TP_OLD;
 
-		for (unsigned larger = tiers->sizes->count - 1; larger > tier; larger--)
-			if (evict_from_depot(tiers, larger, 1, age, &victim))
-				return victim.head;
-		for (unsigned i = 0; i < count && !victim.count; i++)
-			evict_from_cpu(tiers, cpu_ids[i], tier, age, &victim);
+		for (unsigned larger = in_depots; larger > tier && !victim.count; larger--)
+			evict_from_depot(tiers, larger, 1, youngest, &victim);
+		if (!victim.count)
+			evict_from_cpu(tiers, own, on_own, tier, youngest, &victim);
+		/* Whatever its age: so that CPU is stopped once. */
+		if (!victim.count && !pass)
+			evict_from_cpu(tiers, other, on_other, tier, TP_YOUNG, &victim);
 	}
-	return victim.head;
+	if (victim.count)
+		tiers->release(tiers, &item, 1, TP_DROP_RETAIN);
+	return victim.count;
 }
 
-/* With all CPUs stopped: moves up to n buffers of a tier to victims, from the depot first. */
-static size_t evict_from_tier(struct tp_tiers *tiers, unsigned tier, size_t n,
-	enum tp_depot_age age, struct tp_buflist *victims)
+/* ---- many ---- */
+
+static bool evict_owns(const struct evicted *evicted, const struct tp_cpu *cpu)
 {
-	size_t moved = evict_from_depot(tiers, tier, n, age, victims);
+	return tp_cpu_is_stopped(cpu) || (evicted->alone && cpu->slab);
+}
+
+/* With all CPUs stopped: moves up to n items of a tier to evicted, from the depot first. */
+static size_t evict_from_tier(struct tp_tiers *tiers, unsigned tier, size_t n,
+	enum tp_generation youngest, struct evicted *evicted)
+{
+	size_t moved = evict_from_depot(tiers, tier, n, youngest, evicted);
 
 	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count && moved < n; cpu_id++) {
 		struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
 
-		if (tp_cpu_is_stopped(cpu))
-			moved += evict_from_stack(tiers, cpu, tier, n - moved, age, victims);
+		if (evict_owns(evicted, cpu))
+			moved += evict_from_stack(tiers, cpu, tier, n - moved, youngest, evicted);
 	}
 	return moved;
 }
 
-static void evict_room(struct tp_tiers *tiers)
+static void evict_room(struct tp_tiers *tiers, const struct evicted *evicted)
 {
 	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
-		if (tp_cpu_is_stopped(&tiers->cpus.cpu[cpu_id]))
-			tp_tiers_room_reclaim(tiers, &tiers->cpus.cpu[cpu_id], SIZE_MAX);
+		for (unsigned tier = 0; tier < tiers->count; tier++)
+			if (evict_owns(evicted, &tiers->cpus.cpu[cpu_id]))
+				tp_tiers_room_set(tiers, &tiers->cpus.cpu[cpu_id], tier, 0);
 }
 
-bool tp_idle_trim(struct tp_tiers *tiers, size_t excess, struct tp_buflist *victims)
+/* With all CPUs stopped: moves items to evicted until they are excess bytes. Returns: the bytes. */
+static size_t evict_excess(struct tp_tiers *tiers, size_t excess, struct evicted *evicted)
 {
-	bool all = tp_cpus_stop_all(&tiers->cpus);
-	size_t found = 0, left = TRIM_MOST;
+	size_t found = 0;
 
-	evict_room(tiers);
+	evict_room(tiers, evicted);
 	for (int pass = 0; pass < 2; pass++)
-		for (unsigned tier = tiers->sizes->count; tier-- && found < excess && left;) {
-			size_t cost = tiers->tier[tier].cost;
-			size_t n = (excess - found) / cost + ((excess - found) % cost != 0);
-			size_t moved = evict_from_tier(tiers, tier, tp_min(n, left),
-				pass ? TP_DEPOT_ANY : TP_DEPOT_AGED, victims);
+		for (unsigned tier = tiers->count; tier-- && found < excess;) {
+			size_t cost = tiers->tier[tier].cost, n = SIZE_MAX;
 
-			found += cost * moved;
-			left -= moved;
+			if (cost)
+				n = (excess - found) / cost + ((excess - found) % cost != 0);
+			found += cost *
+				 evict_from_tier(tiers, tier, n, pass ? TP_YOUNG : TP_OLD, evicted);
 		}
-	tp_cpus_start_all(&tiers->cpus);
-	return all;
+	return found;
 }
 
-void tp_idle_close(struct tp_tiers *tiers, struct tp_buflist *victims)
+static void evict_release(struct tp_tiers *tiers, const struct evicted *evicted, enum tp_drop why)
 {
-	tp_cpus_stop_all(&tiers->cpus);
-	evict_room(tiers);
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
-		tp_depot_close(&tiers->tier[tier].depot);
-		evict_from_tier(tiers, tier, SIZE_MAX - victims->count, TP_DEPOT_ANY, victims);
-	}
-	tp_cpus_close_all(&tiers->cpus);
+	if (evicted->count)
+		tiers->release(tiers, evicted->item, (unsigned)evicted->count, why);
+}
+
+struct tp_released tp_idle_trim(struct tp_tiers *tiers, size_t excess, bool *all)
+{
+	void *item[TRIM_MOST];
+	struct evicted evicted = {.item = item, .most = TRIM_MOST};
+	struct tp_released released;
+
+	*all = tp_cpus_stop_all(&tiers->cpus);
+	released.bytes = evict_excess(tiers, excess, &evicted);
 	tp_cpus_start_all(&tiers->cpus);
+	released.count = evicted.count;
+	evict_release(tiers, &evicted, TP_DROP_TRIM);
+	return released;
+}
+
+/* Releases all, and in the next round what a release has put back, so that releases do not nest. */
+static void evict_alone(struct tp_tiers *tiers, struct evicted *evicted)
+{
+	do {
+		evicted->count = 0;
+		evict_excess(tiers, SIZE_MAX, evicted);
+		evict_release(tiers, evicted, TP_DROP_DESTROY);
+	} while (evicted->count);
+}
+
+void tp_idle_close(struct tp_tiers *tiers, bool alone)
+{
+	void *item[TRIM_MOST];
+	struct evicted evicted = {.item = item, .most = TRIM_MOST, .alone = alone};
+
+	if (alone) {
+		evict_alone(tiers, &evicted);
+		return;
+	}
+	for (unsigned tier = 0; tier < tiers->count; tier++)
+		tp_depot_close(&tiers->tier[tier].depot);
+	/* Closes the CPUs in the stop that takes out the last items. */
+	do {
+		evicted.count = 0;
+		tp_cpus_stop_all(&tiers->cpus);
+		evict_excess(tiers, SIZE_MAX, &evicted);
+		if (evicted.count < TRIM_MOST)
+			tp_cpus_close_all(&tiers->cpus);
+		tp_cpus_start_all(&tiers->cpus);
+		evict_release(tiers, &evicted, TP_DROP_DESTROY);
+	} while (evicted.count == TRIM_MOST);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done with a pool's idle buffers: which one a get takes, where a put keeps one, which ones
- * leave, and what a tick does. Owns these decisions; the tables and the leases are tiers.h's. No
- * block is allocated or freed here: a buffer that must go is handed to the caller in victims, with
- * its lease, which the caller ends after it has freed the block.
+ * What is done with idle items: which one a get takes, where a put keeps one, which ones leave, and
+ * what a tick does. Owns these decisions; the tables and the leases are tiers.h's. What must go for
+ * good is handed to the owner of the tiers, with its lease (tp_release). So while one of these
+ * functions runs, the caller has something that keeps the tiers there.
  */
 #ifndef TP_IDLE_H
 #define TP_IDLE_H
@@ -11,49 +11,71 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <tierpool/buffer.h>
-
 #include "idle/tiers.h"
 
 /* ---- take.c, keep.c ---- */
 
 /*
- * Takes an idle buffer of a tier: from the stack of the caller's CPU; the depot; if it is large,
- * other CPUs' stacks; of the next larger tier, an aged one from the depot.
- *
- * Returns: the buffer, in state idle, the caller's; NULL: none was found.
+ * Takes an idle item of a tier, after the caller's stack had none: from the depot, with more for
+ * the stack; if it is worth it, from other CPUs' stacks; from the depot of the next larger tier, if
+ * it is old there. Returns: the item, the caller's; NULL: none was found.
  */
-tierpool_buf *tp_idle_take(struct tp_tiers *tiers, unsigned tier, struct tp_buflist *victims);
+void *tp_idle_take(struct tp_tiers *tiers, unsigned tier);
 
-/* Keeps a buffer in state idle. If it returns anything but TP_KEPT, b is still the caller's. */
-enum tp_kept tp_idle_keep(struct tp_tiers *tiers, tierpool_buf *b, struct tp_buflist *victims);
+/*
+ * Keeps an item in the stack of the caller's CPU, after a push found no room: with room that it
+ * leases, or in the place of the younger half of a full stack, which goes to the depot. False: it is
+ * still the caller's.
+ */
+bool tp_idle_keep_in_stack(struct tp_tiers *tiers, unsigned tier, void *item);
+
+/*
+ * Leases one place, or says why not: from what is free, then from unused room of the caller's CPU,
+ * then, once a millisecond, from that of others.
+ */
+enum tp_kept tp_idle_lease(struct tp_tiers *tiers, unsigned tier);
+
+/* Gives up room in the tiers from ... to - 1 of a few CPUs; next time of others. */
+void tp_idle_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned cpus);
 
 /* ---- how they leave: evict.c, age.c ---- */
 
-/* Takes one buffer of a larger tier, with its lease, to be freed: aged ones first. NULL: none. */
-tierpool_buf *tp_idle_evict(struct tp_tiers *tiers, unsigned tier);
+/* Releases one item of a larger tier (TP_DROP_RETAIN): old ones first. False: none was found. */
+bool tp_idle_evict(struct tp_tiers *tiers, unsigned tier);
 
-/* One whole tick: buffers that age out go to victims; room is halved. asked: by the program. */
-void tp_idle_tick(struct tp_tiers *tiers, bool asked, struct tp_buflist *victims);
+/* What a call has released; bytes are those of the cost. */
+struct tp_released {
+	size_t count, bytes;
+};
 
-/* Begins a tick before it is due. Slow calls and expiries do it in pieces. */
+/*
+ * Releases items (TP_DROP_TRIM) until they are excess bytes, but 256 at most, so that no get waits
+ * long for the CPUs: old ones first, and of these the largest. Gives up all room. *all: whether all
+ * CPUs could be stopped.
+ */
+struct tp_released tp_idle_trim(struct tp_tiers *tiers, size_t excess, bool *all);
+
+/*
+ * Closes all CPUs and depots for ever; all that was idle is released (TP_DROP_DESTROY). alone: no
+ * other thread uses the tiers, so no CPU is stopped, and nothing stays on one that cannot be; and
+ * nothing is closed, but what releases put back meanwhile is released too.
+ */
+void tp_idle_close(struct tp_tiers *tiers, bool alone);
+
+/* Releases what one whole tick expires (TP_DROP_DECAY). */
+struct tp_released tp_idle_tick(struct tp_tiers *tiers);
+
+/* Begins a tick. Slow calls and expired countdowns do it. */
 void tp_idle_tick_begin(struct tp_tiers *tiers);
 
-/*
- * For slow calls and expiries: a piece of the ticks that have fallen due. What ages out goes to the
- * depots' expired lists, and a few of the expired ones to victims. Returns: whether more is left.
- */
-bool tp_idle_age_some(struct tp_tiers *tiers, struct tp_buflist *victims);
+/* Whether tp_idle_maintain has anything to do: a few loads and the clock. */
+bool tp_idle_is_due(const struct tp_tiers *tiers);
 
 /*
- * Moves buffers to victims until they are excess bytes, but 1,024 at most, so that no get waits
- * long for the CPUs: aged ones first, and of these the largest. Gives up all room.
- *
- * Returns: whether all CPUs could be stopped.
+ * For slow calls and expired countdowns, when due: begins the tick that is due; does it on the
+ * caller's CPU; and if no other call is at it, on a few other CPUs, and releases a few of the items
+ * that have expired (TP_DROP_DECAY).
  */
-bool tp_idle_trim(struct tp_tiers *tiers, size_t excess, struct tp_buflist *victims);
-
-/* Closes all CPUs and depots for ever; all that was idle goes to victims. */
-void tp_idle_close(struct tp_tiers *tiers, struct tp_buflist *victims);
+void tp_idle_maintain(struct tp_tiers *tiers);
 
 #endif

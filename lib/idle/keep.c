@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps a buffer that was put: on the caller's CPU, in room or with a new lease; else in the depot,
- * with a lease. If that is refused, the caller's CPU gives up room, and then others do.
+ * Keeps an item that was put: on the caller's CPU, in room that is leased; and a lease for a place
+ * in the depot, if the CPU has no place. The whole ladder of a put is in pool/put.c.
  */
 #include "idle/idle.h"
 
 #include "base/atomic.h"
+#include "memory/bufstate.h"
 
 /* CPUs that give up room for a put that finds none: 160 us at worst, once a millisecond. */
 #define ROOM_CPUS 16
@@ -15,17 +16,17 @@ struct keep_bounds {
 	unsigned leases, limit;
 };
 
-/* Adds a buffer: it takes a new lease, and the other new ones become room; else it takes room. */
+/* Adds an item: it takes a new lease, and the other new ones become room; else it takes room. */
 static uint64_t keep_decide(uint64_t word, const void *context)
 {
 	const struct keep_bounds *bounds = context;
 
 	if (bounds->leases && tp_word_held(word) + bounds->leases <= bounds->limit)
 		return word + TP_WORD_DEPTH + (bounds->leases - 1) * TP_WORD_ROOM;
-	return tp_word_room(word) ? word + TP_WORD_DEPTH - TP_WORD_ROOM : word;
+	return tp_word_room(word) ? word + TP_WORD_PUSH : word;
 }
 
-/* Leases for a stack without room: as many as it has buffers; if the bounds refuse them, one. */
+/* Leases for a stack without room: as many as it has items; if the bounds refuse them, one. */
 static unsigned keep_leases(struct tp_tiers *tiers, unsigned tier, unsigned depth, unsigned limit)
 {
 	unsigned more = limit > depth ? (unsigned)tp_min(tp_max(depth, 1), limit - depth) : 0;
@@ -35,88 +36,130 @@ static unsigned keep_leases(struct tp_tiers *tiers, unsigned tier, unsigned dept
 	return more;
 }
 
-/* Takes out the older half of a full stack, with its leases, for the depot: a batch, one lock. */
-static void keep_flush(struct tp_tiers *tiers, unsigned tier, struct tp_buflist *flushed)
+/* Takes the upper half out of a stack that is full. */
+static uint64_t keep_flush_decide(uint64_t word, const void *context)
 {
-	struct tp_cpu *cpu = tp_cpus_stop_own(&tiers->cpus);
-	uint64_t *stack;
+	const unsigned *limit = context;
+	unsigned depth = tp_word_depth(word);
 
-	if (!cpu)
-		return;
-	stack = tp_tiers_stack(tiers, cpu, tier);
-	/* The newest first: tp_depot_push reverses the list, and has the newest on top. */
-	for (unsigned slot = (tp_word_depth(*stack) + 1) / 2; slot; slot--)
-		tp_buflist_push(flushed, tp_stack_move_out(cpu, stack, slot));
-	tp_cpu_start(cpu);
+	return depth < *limit ? word : word - (depth + 1) / 2 * TP_WORD_DEPTH;
 }
 
-/* Keeps b on the caller's CPU. If its stack is full, half of it goes to flushed. */
-static bool keep_in_stack(
-	struct tp_tiers *tiers, unsigned tier, tierpool_buf *b, struct tp_buflist *flushed)
+/*
+ * Moves the upper half of a full stack, with its leases, to the depot: a batch, one commit, one
+ * lock. In a stack all old items lie below the young ones.
+ */
+static void keep_flush(struct tp_tiers *tiers, unsigned tier, unsigned limit)
+{
+	unsigned stack_index = tiers->stack_index[tier], n, old = 0;
+	void *items[TP_STACK_BATCH];
+	uint8_t ages[TP_STACK_BATCH] = {0};
+	struct tp_word_change change = tp_stack_change(&tiers->cpus, stack_index, keep_flush_decide,
+		&limit, items, tiers->aged_slots ? ages : NULL);
+
+	n = tp_word_depth(change.before) - tp_word_depth(change.after);
+	while (old < n && (tiers->aged_slots ? ages[old] : tp_bufstate_age(items[old])))
+		old++;
+	tp_tiers_depot_push(tiers, tier, TP_OLD, items, old);
+	tp_tiers_depot_push(tiers, tier, TP_YOUNG, items + old, n - old);
+}
+
+bool tp_idle_keep_in_stack(struct tp_tiers *tiers, unsigned tier, void *item)
 {
 	struct keep_bounds bounds = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
 	unsigned stack_index = tiers->stack_index[tier], depth;
 	struct tp_word_change change;
-	void *item = b;
+	uint64_t word;
+	uint8_t young = 0;
+	bool full;
 
-	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &bounds, &item);
-	if (change.before != change.after)
-		return true;
+	if (!bounds.limit)
+		return false;
 	tp_tiers_slab_create(tiers);
-	if (tp_word_depth(change.before) >= bounds.limit)
-		keep_flush(tiers, tier, flushed);
-	depth = tp_word_depth(tp_tiers_word(tiers, tp_cpu_current(tiers->cpus.count), tier));
-	bounds.leases = keep_leases(tiers, tier, depth, bounds.limit);
-	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &bounds, &item);
+	word = tp_tiers_word(tiers, tp_cpu_current(tiers->cpus.count), tier);
+	depth = tp_word_depth(word);
+	full = depth >= bounds.limit;
+	bounds.leases = keep_leases(tiers, tier, full ? depth / 2 : depth, bounds.limit);
+	if (!bounds.leases && !tp_word_room(word))
+		return false;
+	if (full)
+		keep_flush(tiers, tier, bounds.limit);
+	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &bounds, &item,
+		tiers->aged_slots ? &young : NULL);
 	tp_tiers_unlease(tiers, tier,
 		bounds.leases + tp_word_held(change.before) - tp_word_held(change.after));
 	return change.before != change.after;
 }
 
-/* Leases a place in the depot, and gives up room for that if there is none. */
-static enum tp_kept keep_lease_or_reclaim(struct tp_tiers *tiers, unsigned tier)
+/* ---- room that is not used ---- */
+
+static uint64_t keep_no_room_decide(uint64_t word, const void *unused)
 {
-	enum tp_kept result = tp_tiers_lease(tiers, tier, 1);
-
-	/* A buffer that is larger than the whole bound fits in no case. */
-	if (result == TP_KEPT || !tp_tiers_may_fit(tiers, tier))
-		return result;
-	if (result == TP_NO_BYTES) {
-		struct tp_cpu *cpu = tp_cpus_stop_own(&tiers->cpus);
-
-		if (cpu) {
-			tp_tiers_room_reclaim(tiers, cpu, tiers->tier[tier].cost);
-			tp_cpu_start(cpu);
-			result = tp_tiers_lease(tiers, tier, 1);
-		}
-	}
-	if (result == TP_KEPT || !tp_decay_stop_due(&tiers->decay))
-		return result;
-	/* If max_idle refused the lease, only room of this tier helps. */
-	if (result == TP_NO_COUNT)
-		tp_tiers_room_drop(tiers, tier, tier + 1, ROOM_CPUS);
-	else
-		tp_tiers_room_drop(tiers, 0, tiers->sizes->count, ROOM_CPUS);
-	return tp_tiers_lease(tiers, tier, 1);
+	(void)unused;
+	return word - tp_word_room(word) * TP_WORD_ROOM;
 }
 
-enum tp_kept tp_idle_keep(struct tp_tiers *tiers, tierpool_buf *b, struct tp_buflist *victims)
+/* The first tier of from ... to - 1 in which a CPU has room; to: none, or the CPU is stopped. */
+static unsigned keep_room_find(
+	const struct tp_tiers *tiers, unsigned cpu_id, unsigned from, unsigned to)
 {
-	unsigned tier = b->tp_tier;
-	struct tp_buflist list = {NULL, 0};
-	enum tp_kept result;
+	const uint64_t *slab = tp_load_acquire(&tiers->cpus.visible[cpu_id]); /* as tp_stack_word */
 
-	if (tp_load_relaxed(&tiers->tier[tier].limit) && keep_in_stack(tiers, tier, b, &list)) {
-		tp_tiers_depot_push(tiers, tier, &list, victims);
-		return TP_KEPT;
+	while (from < to && !tp_word_room(tp_load_relaxed(&slab[tiers->stack_index[from]])))
+		from++;
+	return from;
+}
+
+/* Gives up the room of the caller's CPU in the tiers from ... to - 1. False: there was none. */
+static bool keep_own_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to)
+{
+	unsigned cpu_id = tp_cpu_current(tiers->cpus.count), tier = from, dropped = 0;
+
+	for (; (tier = keep_room_find(tiers, cpu_id, tier, to)) < to; tier++) {
+		struct tp_word_change change = tp_stack_change(&tiers->cpus,
+			tiers->stack_index[tier], keep_no_room_decide, NULL, NULL, NULL);
+		unsigned room = tp_word_room(change.before) - tp_word_room(change.after);
+
+		tp_tiers_unlease(tiers, tier, room);
+		dropped += room;
 	}
-	tp_tiers_depot_push(tiers, tier, &list, victims);
-	result = keep_lease_or_reclaim(tiers, tier);
-	if (result != TP_KEPT)
+	return dropped;
+}
+
+void tp_idle_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned cpus)
+{
+	for (unsigned i = 0; i < tiers->cpus.count && cpus; i++) {
+		unsigned cpu_id = tp_tiers_next_cpu(tiers);
+		struct tp_cpu *cpu = keep_room_find(tiers, cpu_id, from, to) < to
+					     ? tp_cpus_stop(&tiers->cpus, cpu_id)
+					     : NULL;
+
+		if (!cpu)
+			continue;
+		cpus--;
+		for (unsigned tier = from; tier < to; tier++)
+			tp_tiers_room_set(tiers, cpu, tier, 0);
+		tp_cpu_start(cpu);
+	}
+}
+
+enum tp_kept tp_idle_lease(struct tp_tiers *tiers, unsigned tier)
+{
+	enum tp_kept result = tp_tiers_lease(tiers, tier, 1);
+	unsigned from = 0, to = tiers->count;
+
+	/* An item that is larger than the whole bound fits in no case. */
+	if (result == TP_KEPT || !tp_tiers_may_fit(tiers, tier))
 		return result;
-	tp_buflist_push(&list, b);
-	if (tp_depot_push(&tiers->tier[tier].depot, &list))
-		return TP_KEPT;
-	tp_tiers_unlease(tiers, tier, 1);
-	return TP_CLOSED;
+	/* If max_idle refused the lease, only room of this tier helps. */
+	if (result == TP_NO_COUNT) {
+		from = tier;
+		to = tier + 1;
+	}
+	if (keep_own_room_drop(tiers, from, to))
+		result = tp_tiers_lease(tiers, tier, 1);
+	if (result == TP_KEPT || !tp_decay_stop_due(&tiers->decay))
+		return result;
+	tp_idle_room_drop(tiers, from, to, ROOM_CPUS);
+	return tp_tiers_lease(tiers, tier, 1);
 }

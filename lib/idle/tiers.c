@@ -7,11 +7,15 @@
 #include "base/atomic.h"
 #include "base/colour.h"
 #include "base/inject.h"
+#include "memory/bufstate.h"
 
-/* Slots of a stack: 64 up to 8 KiB; above, as many as hold STACK_BYTES, and 8 at least. */
+/* Slots of a stack: of a tier up to SMALL bytes; of a larger one. */
 #define STACK_SLOTS 64
-#define STACK_SLOTS_LEAST 8
-#define STACK_BYTES ((size_t)512 << 10)
+#define STACK_SLOTS_LARGE 32
+#define SMALL ((size_t)8 << 10)
+
+/* From this size on a get looks on other CPUs before it allocates. */
+#define STEAL_FROM ((size_t)256 << 10)
 
 #define LINE_WORDS (TP_LINE / sizeof(uint64_t))
 /* Lines of a slab that are left out at most, see tiers_hot_colours. */
@@ -20,7 +24,7 @@
 /* A CPU may lease room only if the bounds allow each CPU this many buffers of the tier... */
 #define ROOM_WORTH 4
 /* ...and then all CPUs together at most this part of the bound, but one buffer each. */
-#define ROOM_PART 8
+#define ROOM_PART 4
 
 /* ---- leases ---- */
 
@@ -53,20 +57,27 @@ enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n)
 {
 	struct tp_tier *t = &tiers->tier[tier];
 
-	if (!tp_budget_lease(&t->many, n))
+	/* many only if it bounds anything: its word is shared by all CPUs. */
+	bool counted = tiers->max_idle != SIZE_MAX;
+
+	if (!t->cost)
+		return TP_KEPT;
+	if (counted && !tp_budget_lease(&t->many, n))
 		return TP_NO_COUNT;
 	if (tiers_bytes_lease(tiers, n * t->cost))
 		return TP_KEPT;
-	tp_budget_release(&t->many, n);
+	if (counted)
+		tp_budget_release(&t->many, n);
 	return TP_NO_BYTES;
 }
 
 void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n)
 {
-	if (!n)
+	if (!n || !tiers->tier[tier].cost)
 		return;
 	tiers_bytes_release(tiers, n * tiers->tier[tier].cost);
-	tp_budget_release(&tiers->tier[tier].many, n);
+	if (tiers->max_idle != SIZE_MAX)
+		tp_budget_release(&tiers->tier[tier].many, n);
 }
 
 bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
@@ -79,39 +90,22 @@ bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
 
 /* ---- tables ---- */
 
-static size_t tiers_stack_slots(size_t size)
+static uint16_t tiers_stack_slots(size_t size)
 {
-	if (size <= STACK_BYTES / STACK_SLOTS)
-		return STACK_SLOTS;
-	return tp_max(STACK_SLOTS_LEAST, STACK_BYTES / size);
+	return size <= SMALL ? STACK_SLOTS : STACK_SLOTS_LARGE;
 }
 
 /*
- * The colours (base/colour.h) of what each get or put reads besides words. When a word had the
- * colour of tp_pool_fast (get.c), a pair took 7.5 to 14 ns in place of 5.7: one size of fifteen, in
- * a third of the runs of pair_latency. So each slab begins a page, and no word has one of them.
+ * The colours (base/colour.h) of the slab pointers. When a word had the colour of tp_pool_fast
+ * (get.c), a pair took 7.5 to 14 ns in place of 5.7: one size of fifteen, in a third of the runs of
+ * pair_latency. So each slab begins a page, and no word has such a colour.
  */
-static uint64_t tiers_hot_colours(const struct tp_tiers *tiers)
+static uint64_t tiers_slab_pointer_colours(const struct tp_tiers *tiers)
 {
-	size_t one = tp_size_index(tiers->sizes->size[0]);
-	size_t other = tp_size_index(tiers->sizes->size[tiers->sizes->count - 1]);
 	uint64_t colours = 0;
 
 	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
 		colours |= tp_colour((uintptr_t)&tiers->cpus.visible[cpu_id]);
-	for (size_t i = tp_min(one, other); i <= tp_max(one, other); i++)
-		colours |= tp_colour((uintptr_t)&tiers->quick_size[i]) |
-			   tp_colour((uintptr_t)&tiers->quick_index[i]);
-	return colours;
-}
-
-uint64_t tp_tiers_colours(const struct tp_tiers *tiers, unsigned tier)
-{
-	uintptr_t word = tiers->stack_index[tier];
-	uint64_t colours = 0;
-
-	for (uintptr_t i = 0; i <= tiers->tier[tier].stack; i++)
-		colours |= tp_colour((word + i) * sizeof(uint64_t));
 	return colours;
 }
 
@@ -123,14 +117,14 @@ static void tiers_limits_set(struct tp_tiers *tiers)
 
 	if (tiers->shared)
 		bound = tp_min(bound, tp_load_relaxed(&tiers->shared->limit));
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
+	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
-		size_t fit = tp_min(bound / t->cost, tiers->max_idle);
+		size_t fit = tp_min(t->cost ? bound / t->cost : SIZE_MAX, tiers->max_idle);
 		size_t limit =
 			fit / cpu_count < ROOM_WORTH ? 0 : tp_max(1, fit / cpu_count / ROOM_PART);
 
 		/* Relaxed: the old limit does no harm, since no room comes without a lease. */
-		tp_store_relaxed(&t->limit, (uint16_t)tp_min(limit, t->stack));
+		tp_store_relaxed(&t->limit, (uint16_t)tp_min(limit, t->slots));
 	}
 }
 
@@ -146,57 +140,57 @@ void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 	pthread_mutex_unlock(&tiers->setting);
 }
 
-/* Chooses where the stacks lie in each slab, and fills the tables by which a get finds them. */
-static void tiers_stacks_place(struct tp_tiers *tiers, uint64_t hot)
+/* Chooses where the stacks lie in each slab. */
+static void tiers_stacks_place(struct tp_tiers *tiers)
 {
-	const struct tp_sizeclass *sizes = tiers->sizes;
 	size_t words = 0, skips = 0;
 
-	tiers->colours = hot | tiers_hot_colours(tiers);
-	for (unsigned tier = 0; tier < sizes->count; tier++) {
+	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		while (tp_colour(words * sizeof(uint64_t)) & tiers->colours && skips++ < SKIPS)
 			words += LINE_WORDS;
 		tiers->stack_index[tier] = (uint16_t)words;
-		words += tp_round_up(1u + tiers->tier[tier].stack, LINE_WORDS);
+		for (size_t slot = 0; slot <= tiers->tier[tier].slots; slot++)
+			tiers->tier[tier].colours |= tp_colour((words + slot) * sizeof(uint64_t));
+		words += tp_round_up(1u + tiers->tier[tier].slots, LINE_WORDS);
+		if (tiers->aged_slots)
+			words += LINE_WORDS;
 	}
 	tiers->stack_index[TP_TIER_NONE] = (uint16_t)words;
 	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
-	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
-		tiers->quick_size[index] = sizes->size[sizes->first[index]];
-		tiers->quick_index[index] = tiers->stack_index[sizes->first[index]];
-	}
 }
 
-int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_sizeclass *sizes,
-	const struct tp_backing *backing, size_t retain, struct tp_budget *shared, size_t max_idle,
-	unsigned decay_ms, uint64_t hot)
+int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tiers_options *options)
 {
 	memset(tiers, 0, sizeof *tiers);
-	tiers->sizes = sizes;
-	tiers->backing = backing;
-	tiers->shared = shared;
-	tiers->max_idle = max_idle;
-	tp_budget_init(&tiers->retain, retain);
+	tiers->backing = options->backing;
+	tiers->release = options->release;
+	tiers->count = options->count;
+	tiers->aged_slots = !options->size;
+	tiers->shared = options->shared;
+	tiers->max_idle = options->max_idle;
+	tp_budget_init(&tiers->retain, options->retain);
 	pthread_mutex_init(&tiers->setting, NULL);
 	if (tp_cpus_init(&tiers->cpus, cpu_memory, tp_cpu_count()))
 		return -ENOMEM;
-	tiers->table_bytes = sizes->count * sizeof *tiers->tier;
-	tiers->tier = tp_backing_alloc(backing, tiers->table_bytes);
+	tiers->tier = tp_backing_alloc(tiers->backing, tiers->count * sizeof *tiers->tier);
 	if (!tiers->tier)
 		return -ENOMEM;
-	for (unsigned tier = 0; tier < sizes->count; tier++) {
+	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
+		size_t size = options->size ? options->size[tier] : 0;
 
 		memset(t, 0, sizeof *t);
-		t->cost = backing->cost(sizes->size[tier]) + sizeof(tierpool_buf);
-		tp_budget_init(&t->many, max_idle);
-		t->stack = (uint16_t)tiers_stack_slots(sizes->size[tier]);
-		tp_depot_init(&t->depot);
+		t->cost = size ? tiers->backing->cost(size) + sizeof(tierpool_buf) : 0;
+		t->slots = size ? tiers_stack_slots(size) : TP_AGES_SLOTS;
+		t->steal = !size || size >= STEAL_FROM;
+		tp_budget_init(&t->many, tiers->max_idle);
+		tp_depot_init(&t->depot, tiers->backing);
 	}
-	tiers_stacks_place(tiers, hot);
+	tiers->colours = options->hot | tiers_slab_pointer_colours(tiers);
+	tiers_stacks_place(tiers);
 	tiers_limits_set(tiers);
 	tp_decay_init(&tiers->decay, (char *)cpu_memory + tp_cpus_bytes(tiers->cpus.count),
-		&tiers->cpus, tiers->stack_index, sizes->count, decay_ms);
+		&tiers->cpus, tiers->stack_index, tiers->count, options->decay_ms);
 	return 0;
 }
 
@@ -206,6 +200,9 @@ _Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + (SKIPS
 		       TP_SLAB_BYTES_MAX,
 	"the empty slab is as large as any");
 _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
+_Static_assert(STACK_SLOTS <= TP_STACK_BATCH, "half of a full stack is one batch");
+_Static_assert((1 + TP_AGES_SLOTS) % LINE_WORDS == 0 && TP_AGES_SLOTS < TP_LINE,
+	"the ages follow the slots, on one line");
 
 /* Bytes of the block that a slab lies in, since the slab begins a page. */
 #define BLOCK_BYTES(tiers) ((tiers)->slab_bytes + TP_COLOUR_PAGE - TP_LINE)
@@ -226,9 +223,39 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_COLOUR_PAGE);
 	memset(slab, 0, tiers->slab_bytes);
 	if (tp_decay_slab_install(&tiers->decay, cpu_id, slab, block))
-		tp_add_relaxed(&tiers->table_bytes, BLOCK_BYTES(tiers));
+		tp_add_relaxed(&tiers->slabs_bytes, BLOCK_BYTES(tiers));
 	else
 		tp_backing_free(tiers->backing, block, BLOCK_BYTES(tiers));
+}
+
+/* ---- ages ---- */
+
+static uint8_t *tiers_slot_age(
+	const struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier, unsigned slot)
+{
+	return tp_stack_ages(cpu->slab + tiers->stack_index[tier]) + slot;
+}
+
+static tierpool_buf *tiers_slot_buffer(
+	const struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier, unsigned slot)
+{
+	return (tierpool_buf *)(uintptr_t)cpu->slab[tiers->stack_index[tier] + slot];
+}
+
+unsigned tp_tiers_age(
+	const struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier, unsigned slot)
+{
+	return tiers->aged_slots ? *tiers_slot_age(tiers, cpu, tier, slot)
+				 : tp_bufstate_age(tiers_slot_buffer(tiers, cpu, tier, slot));
+}
+
+void tp_tiers_age_set(const struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier,
+	unsigned slot, unsigned age)
+{
+	if (tiers->aged_slots)
+		*tiers_slot_age(tiers, cpu, tier, slot) = (uint8_t)age;
+	else
+		tp_bufstate_age_set(tiers_slot_buffer(tiers, cpu, tier, slot), age);
 }
 
 void tp_tiers_fini(struct tp_tiers *tiers)
@@ -238,66 +265,43 @@ void tp_tiers_fini(struct tp_tiers *tiers)
 		if (tiers->cpus.cpu[cpu_id].block)
 			tp_backing_free(
 				tiers->backing, tiers->cpus.cpu[cpu_id].block, BLOCK_BYTES(tiers));
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+	for (unsigned tier = 0; tier < tiers->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
-	tp_backing_free(tiers->backing, tiers->tier, tiers->sizes->count * sizeof *tiers->tier);
+	tp_backing_free(tiers->backing, tiers->tier, tiers->count * sizeof *tiers->tier);
 }
 
-/* ---- depots ---- */
+/* ---- depots and room ---- */
 
-void tp_tiers_depot_push(
-	struct tp_tiers *tiers, unsigned tier, struct tp_buflist *list, struct tp_buflist *victims)
+bool tp_tiers_depot_push(struct tp_tiers *tiers, unsigned tier, enum tp_generation generation,
+	void *const *items, unsigned n)
 {
-	if (list->head && !tp_depot_push(&tiers->tier[tier].depot, list))
-		tp_buflist_move(list, victims);
-}
+	struct tp_depot *depot = &tiers->tier[tier].depot;
 
-/* ---- room ---- */
-
-/* Returns: the bytes that became free. */
-static size_t tiers_room_give_up(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier)
-{
-	uint64_t *stack = tp_tiers_stack(tiers, cpu, tier);
-	unsigned room = tp_word_room(*stack);
-
-	tp_stack_room_set(stack, 0);
-	tp_tiers_unlease(tiers, tier, room);
-	return room * tiers->tier[tier].cost;
-}
-
-void tp_tiers_room_reclaim(struct tp_tiers *tiers, struct tp_cpu *cpu, size_t wanted)
-{
-	size_t freed = 0;
-
-	for (unsigned tier = tiers->sizes->count; tier-- && freed < wanted;)
-		freed += tiers_room_give_up(tiers, cpu, tier);
-}
-
-void tp_tiers_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsigned most)
-{
-	for (unsigned i = 0; i < tiers->cpus.count && most; i++) {
-		unsigned cpu_id = tp_add_relaxed(&tiers->next_cpu, 1u) % tiers->cpus.count,
-			 tier = from;
-		struct tp_cpu *cpu;
-
-		while (tier < to && !tp_word_room(tp_tiers_word(tiers, cpu_id, tier)))
-			tier++;
-		cpu = tier < to ? tp_cpus_stop(&tiers->cpus, cpu_id) : NULL;
-		if (!cpu)
-			continue;
-		most--;
-		for (; tier < to; tier++)
-			tiers_room_give_up(tiers, cpu, tier);
-		tp_cpu_start(cpu);
+	if (!n)
+		return true;
+	if (tp_depot_push(depot, generation, items, n)) {
+		/* Release: pairs with the exchange in age.c, after which they are found. */
+		if (generation == TP_EXPIRED)
+			tp_store_release(&tiers->expired, 1u);
+		return true;
 	}
+	tiers->release(tiers, items, n,
+		tp_depot_is_closed(depot)  ? TP_DROP_DESTROY
+		: generation == TP_EXPIRED ? TP_DROP_DECAY
+					   : TP_DROP_RETAIN);
+	return false;
+}
+
+void tp_tiers_room_set(
+	struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier, unsigned room)
+{
+	unsigned before = tp_word_room(cpu->slab[tiers->stack_index[tier]]);
+
+	tp_stack_room_set(cpu, tiers->stack_index[tier], room);
+	tp_tiers_unlease(tiers, tier, before - room);
 }
 
 /* ---- counting and fork ---- */
-
-uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
-{
-	return tp_stack_word(&tiers->cpus, cpu_id, tiers->stack_index[tier]);
-}
 
 size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
 {
@@ -305,7 +309,7 @@ size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
 
 	tp_point(TP_POINT_COUNT);
 	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
-		count += tp_word_depth(tp_tiers_word(tiers, cpu_id, tier));
+		count += tp_tiers_depth(tiers, cpu_id, tier);
 	return count;
 }
 
@@ -313,24 +317,45 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 {
 	size_t leased, sum = 0;
 
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+	for (unsigned tier = 0; tier < tiers->count; tier++)
 		sum += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
 	/* A buffer that moves during the sum may be seen twice. Idle bytes never exceed leased. */
 	leased = tp_load_relaxed(&tiers->retain.leased);
 	return tp_fault(TP_FAULT_SUMMING_WATCHER) ? sum : tp_min(sum, leased);
 }
 
+bool tp_tiers_have(const struct tp_tiers *tiers)
+{
+	for (unsigned tier = 0; tier < tiers->count; tier++) {
+		if (tp_depot_count(&tiers->tier[tier].depot))
+			return true;
+		for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+			if (tp_word_held(tp_tiers_word(tiers, cpu_id, tier)))
+				return true;
+	}
+	return false;
+}
+
+size_t tp_tiers_table_bytes(const struct tp_tiers *tiers)
+{
+	size_t bytes = tp_load_relaxed(&tiers->slabs_bytes) + tiers->count * sizeof *tiers->tier;
+
+	for (unsigned tier = 0; tier < tiers->count; tier++)
+		bytes += tp_depot_bytes(&tiers->tier[tier].depot);
+	return bytes;
+}
+
 void tp_tiers_lock(struct tp_tiers *tiers)
 {
 	pthread_mutex_lock(&tiers->setting);
 	tp_cpus_lock(&tiers->cpus);
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++)
+	for (unsigned tier = 0; tier < tiers->count; tier++)
 		pthread_mutex_lock(&tiers->tier[tier].depot.lock);
 }
 
 void tp_tiers_unlock(struct tp_tiers *tiers)
 {
-	for (unsigned tier = tiers->sizes->count; tier--;)
+	for (unsigned tier = tiers->count; tier--;)
 		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
 	tp_cpus_unlock(&tiers->cpus);
 	pthread_mutex_unlock(&tiers->setting);
@@ -340,7 +365,7 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 {
 	size_t bytes = 0;
 
-	for (unsigned tier = 0; tier < tiers->sizes->count; tier++) {
+	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		size_t n = tp_tiers_count(tiers, tier);
 
 		for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)

@@ -67,17 +67,42 @@ static inline void tp_bufstate_set(tierpool_buf *b, uint32_t bufstate)
 	b->tp_limit = tp_bufstate_is_plain(bufstate) ? (uint32_t)b->cap : 0;
 }
 
-/* Sets the state to idle, for the fast path: both fields in one store. */
-static inline void tp_bufstate_idle(tierpool_buf *b)
-{
-	static const struct {
-		uint32_t bufstate, limit;
-	} idle = {TP_BUFSTATE_MAGIC << 16 | TP_STATE_IDLE << 8, 0};
+/* Both fields, as they lie side by side, so that the fast path sets them with one store. */
+struct tp_bufstate_limit {
+	uint32_t bufstate, limit;
+};
 
+static inline void tp_bufstate_store(tierpool_buf *b, const void *both)
+{
 	_Static_assert(offsetof(tierpool_buf, tp_limit) == offsetof(tierpool_buf, tp_state) + 4 &&
 			       offsetof(tierpool_buf, tp_state) % 8 == 0,
 		"side by side, for one store");
-	memcpy((char *)b + offsetof(tierpool_buf, tp_state), &idle, sizeof idle);
+	memcpy((char *)b + offsetof(tierpool_buf, tp_state), both, sizeof(uint64_t));
+}
+
+/* Sets the state to idle. */
+static inline void tp_bufstate_idle(tierpool_buf *b)
+{
+	static const struct tp_bufstate_limit idle = {
+		TP_BUFSTATE_MAGIC << 16 | TP_STATE_IDLE << 8, 0};
+
+	tp_bufstate_store(b, &idle);
+}
+
+/* Of a buffer with a new block: notes what the fast path of get sets, in tp_lend. */
+static inline void tp_bufstate_lend_note(tierpool_buf *b)
+{
+	struct tp_bufstate_limit lend = {TP_BUFSTATE_FAST, (uint32_t)b->cap};
+
+	memcpy(&b->tp_lend, &lend, sizeof lend);
+}
+
+/* Of an idle buffer: sets the state to borrowed, for the fast path of get. */
+static inline void tp_bufstate_lend(tierpool_buf *b)
+{
+	uint64_t lend = b->tp_lend;
+
+	tp_bufstate_store(b, &lend);
 }
 
 static inline bool tp_bufstate_is_ours(const tierpool_buf *b)

@@ -13,11 +13,11 @@
  * area is the thread's rseq area, as an offset from the thread pointer. A sequence reads its cpu_id
  * and writes its rseq_cs, and touches nothing else in it.
  *
- *   pop(base, count, stack_index):
+ *   pop(base, count, stack_offset):       stack_offset: bytes from the slab to the stack's word
  *           area.rseq_cs = this sequence
  *         start:
  *           cpu = area.cpu_id;              if cpu >= count: NULL   (so also -1, -2: none kept)
- *           stack = slab pointers at base + TP_VISIBLE_OFFSET [cpu] + stack_index
+ *           stack = slab pointers at base + TP_VISIBLE_OFFSET [cpu] + stack_offset
  *           word = *stack;                  if depth(word) == 0: NULL
  *           item = stack[depth(word)]
  *           *stack = word + ROOM - DEPTH - COUNTDOWN                <- commit
@@ -25,7 +25,7 @@
  *         aborted:
  *           NULL, slow
  *
- *   push(base, count, stack_index, item):
+ *   push(base, count, stack_offset, item):
  *           area.rseq_cs = this sequence
  *         start:
  *           stack, word as above;           if room(word) == 0: false
@@ -45,7 +45,7 @@
  *           if area.cpu_id != s.cpu_id: false
  *           if *s.visible != s.slab: false                (the CPU does not show its own slab)
  *           if *s.target != s.expected: false
- *           s.to[0 ... s.count - 1] = s.from[...]
+ *           s.to[0 ... s.count - 1] = s.from[...];  s.ages_to[...] = s.ages_from[...]
  *           *s.target = s.desired                                   <- commit
  *         true
  *         aborted:
@@ -77,7 +77,7 @@
  * struct tierpool has them there, because a put knows only its pool. A constant, so that no
  * instruction adds it.
  */
-#define TP_VISIBLE_OFFSET 4608
+#define TP_VISIBLE_OFFSET 4672
 
 /* A stack with ages: its slots; bytes from its word to the age of slot 0, which does not exist. */
 #define TP_AGES_SLOTS 63
@@ -92,6 +92,8 @@ struct tp_rseq_store {
 	uint64_t *to; /* count pointers are copied here, before the commit */
 	const uint64_t *from;
 	uint64_t count;
+	uint8_t *ages_to; /* and count ages; these two are not NULL if count is not 0 */
+	const uint8_t *ages_from;
 };
 
 /* clang-format off */
@@ -106,7 +108,9 @@ struct tp_rseq_store {
 	[desired] "i"(offsetof(struct tp_rseq_store, desired)),   \
 	[to] "i"(offsetof(struct tp_rseq_store, to)),             \
 	[from] "i"(offsetof(struct tp_rseq_store, from)),         \
-	[n] "i"(offsetof(struct tp_rseq_store, count))
+	[n] "i"(offsetof(struct tp_rseq_store, count)),           \
+	[ages_to] "i"(offsetof(struct tp_rseq_store, ages_to)),   \
+	[ages_from] "i"(offsetof(struct tp_rseq_store, ages_from))
 
 /*
  * The descriptor of a sequence, 32 bytes, and a pointer to it where debuggers look for it. Labels:

@@ -48,8 +48,8 @@
 	"cmp w16, %w[count]\n\t"                       \
 	"b.hs 2f\n\t"                                  \
 	"add x16, %[base], x16, lsl 3\n\t"             \
-	"ldr x16, [x16, %[visible]]\n\t"                 \
-	"add x16, x16, %[stack_index], lsl 3\n\t"
+	"ldr x16, [x16, %[visible]]\n\t"               \
+	"add x16, x16, %[offset]\n\t"
 
 #ifdef TP_INJECT
 #define TP_RSEQ_POINT                              \
@@ -71,8 +71,8 @@
  *
  * slow: the word is below 0, as it is on each exit without an item.
  */
-static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count, unsigned stack_index,
-	uint64_t *after, bool *slow)
+static inline void *tp_rseq_pop(
+	ptrdiff_t area, const void *base, unsigned count, size_t stack_offset, bool *slow)
 {
 	int64_t word = -1;
 	void *item = NULL;
@@ -82,7 +82,7 @@ static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count
 		TP_RSEQ_BEGIN
 		TP_RSEQ_STACK
 		"ldr x17, [x16]\n\t"
-		"ands x15, x17, %[mask]\n\t"
+		"ands x15, x17, 0xff\n\t"
 		"b.eq 2f\n\t"
 		"ldr %[item], [x16, x15, lsl 3]\n\t"
 		TP_RSEQ_POINT
@@ -94,11 +94,9 @@ static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count
 				  "b 2b")
 		: [item] "+&r"(item), [word] "+&r"(word)
 		: [area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base),
-		  [count] "r"(count), [stack_index] "r"((uint64_t)stack_index), [id] "i"(TP_RSEQ_CPU_ID),
-		  [cs] "i"(TP_RSEQ_CS), [visible] "i"(TP_VISIBLE_OFFSET), [mask] "i"(TP_WORD_MASK),
-		  [pop] "r"(TP_WORD_POP)
+		  [count] "r"(count), [offset] "r"(stack_offset), [id] "i"(TP_RSEQ_CPU_ID),
+		  [cs] "i"(TP_RSEQ_CS), [visible] "i"(TP_VISIBLE_OFFSET), [pop] "r"(TP_WORD_POP)
 		: "x15", "x16", "x17", "memory", "cc" TP_RSEQ_CLOBBERED);
-	*after = (uint64_t)word;
 	*slow = word < 0;
 	return item;
 }
@@ -129,7 +127,7 @@ static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count
 	"ldr x17, [x16]\n\t"                                   \
 	"ands %[room], x17, %[rooms]\n\t"                      \
 	"b.eq 2f\n\t"                                          \
-	"and x15, x17, %[mask]\n\t"                            \
+	"and x15, x17, 0xff\n\t"                               \
 	and_before                                             \
 	"add x15, x16, x15, lsl 3\n\t"                         \
 	"sub x17, x17, %[push]\n\t"                            \
@@ -139,13 +137,12 @@ static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count
 
 #define TP_RSEQ_PUSH_OPERANDS                                              \
 	[area] "r"((char *)__builtin_thread_pointer() + area), [base] "r"(base), \
-	[count] "r"(count), [stack_index] "r"((uint64_t)stack_index), [item] "r"(item),          \
+	[count] "r"(count), [offset] "r"((uint64_t)*stack_offset), [item] "r"(item), \
 	[id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS), [visible] "i"(TP_VISIBLE_OFFSET), \
-	[mask] "i"(TP_WORD_MASK), [rooms] "i"(TP_WORD_MASK * TP_WORD_ROOM),    \
-	[push] "rI"(-TP_WORD_PUSH)
+	[rooms] "i"(0xff * TP_WORD_ROOM), [push] "rI"(-TP_WORD_PUSH)
 
-static inline bool tp_rseq_push(
-	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
+static inline bool tp_rseq_push(ptrdiff_t area, const void *base, unsigned count,
+	const uint32_t *stack_offset, const void *item)
 {
 	uint64_t room = 0; /* the word's room; not 0: the item is pushed */
 
@@ -158,8 +155,8 @@ static inline bool tp_rseq_push(
 }
 
 /* As push, and ages[depth(word) + 1] = 0 before the commit. */
-static inline bool tp_rseq_push_aged(
-	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
+static inline bool tp_rseq_push_aged(ptrdiff_t area, const void *base, unsigned count,
+	const uint32_t *stack_offset, const void *item)
 {
 	uint64_t room = 0;
 
@@ -174,7 +171,7 @@ static inline bool tp_rseq_push_aged(
 
 /*
  * if area.cpu_id != s.cpu_id or *s.visible != s.slab or *s.target != s.expected: false
- * s.to[0 ... s.count - 1] = s.from[...]
+ * s.to[0 ... s.count - 1] = s.from[...];  s.ages_to[...] = s.ages_from[...]
  * *s.target = s.desired                                   <- commit
  */
 static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)
@@ -200,12 +197,16 @@ static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)
 		"b.ne 5f\n\t"
 		"ldr x15, [%[s], %[from]]\n\t"
 		"ldr x14, [%[s], %[to]]\n\t"
+		"ldr x11, [%[s], %[ages_to]]\n\t"
+		"ldr x10, [%[s], %[ages_from]]\n\t"
 		"ldr x13, [%[s], %[n]]\n\t"
 		"cbz x13, 9f\n"
 		"8:\n\t"
 		"sub x13, x13, 1\n\t"
 		"ldr x16, [x15, x13, lsl 3]\n\t"
 		"str x16, [x14, x13, lsl 3]\n\t"
+		"ldrb w16, [x10, x13]\n\t"
+		"strb w16, [x11, x13]\n\t"
 		"cbnz x13, 8b\n"
 		"9:\n\t"
 		TP_RSEQ_POINT
@@ -219,7 +220,7 @@ static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)
 		: [area] "r"((char *)__builtin_thread_pointer() + area), [s] "r"(s),
 		  [id] "i"(TP_RSEQ_CPU_ID), [cs] "i"(TP_RSEQ_CS),
 		  TP_RSEQ_STORE_OFFSETS
-		: "x13", "x14", "x15", "x16", "x17", "memory", "cc" TP_RSEQ_CLOBBERED);
+		: "x10", "x11", "x13", "x14", "x15", "x16", "x17", "memory", "cc" TP_RSEQ_CLOBBERED);
 	return done;
 }
 

@@ -10,26 +10,25 @@
 
 #include "percpu/rseq.h"
 
-static inline void *tp_rseq_pop(ptrdiff_t area, const void *base, unsigned count,
-	unsigned stack_index, uint64_t *after, bool *slow)
+static inline void *tp_rseq_pop(
+	ptrdiff_t area, const void *base, unsigned count, size_t stack_offset, bool *slow)
 {
-	(void)area, (void)base, (void)count, (void)stack_index;
-	*after = 0;
+	(void)area, (void)base, (void)count, (void)stack_offset;
 	*slow = true;
 	return NULL;
 }
 
-static inline bool tp_rseq_push(
-	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
+static inline bool tp_rseq_push(ptrdiff_t area, const void *base, unsigned count,
+	const uint32_t *stack_offset, const void *item)
 {
-	(void)area, (void)base, (void)count, (void)stack_index, (void)item;
+	(void)area, (void)base, (void)count, (void)stack_offset, (void)item;
 	return false;
 }
 
-static inline bool tp_rseq_push_aged(
-	ptrdiff_t area, const void *base, unsigned count, unsigned stack_index, const void *item)
+static inline bool tp_rseq_push_aged(ptrdiff_t area, const void *base, unsigned count,
+	const uint32_t *stack_offset, const void *item)
 {
-	return tp_rseq_push(area, base, count, stack_index, item);
+	return tp_rseq_push(area, base, count, stack_offset, item);
 }
 
 static inline bool tp_rseq_store(ptrdiff_t area, const struct tp_rseq_store *s)

@@ -26,18 +26,16 @@ static uint64_t stack_own_word(const struct tp_cpus *cpus, unsigned stack_index)
 		       : 0;
 }
 
-tp_outline void *tp_stack_pop_rseq(
-	const struct tp_cpus *cpus, unsigned stack_index, uint64_t *after)
+tp_outline void *tp_stack_pop_rseq(const struct tp_cpus *cpus, unsigned stack_index, bool *expired)
 {
 	void *item = NULL;
-	bool slow;
 
 	/* If there is a pointer and the pop took none, then the pop was aborted. */
 	for (unsigned tries = 0; tries < TP_RSEQ_TRIES && !item; tries++) {
 		if (!tp_word_depth(stack_own_word(cpus, stack_index)))
 			break;
-		item = tp_rseq_pop(
-			tp_cpu_rseq, stack_base(cpus), cpus->count, stack_index, after, &slow);
+		item = tp_rseq_pop(tp_cpu_rseq, stack_base(cpus), cpus->count,
+			stack_index * sizeof(uint64_t), expired);
 	}
 	return item;
 }
@@ -45,13 +43,14 @@ tp_outline void *tp_stack_pop_rseq(
 tp_outline bool tp_stack_push_rseq(
 	const struct tp_cpus *cpus, unsigned stack_index, void *item, bool aged)
 {
-	bool (*push)(ptrdiff_t, const void *, unsigned, unsigned, const void *) =
+	bool (*push)(ptrdiff_t, const void *, unsigned, const uint32_t *, const void *) =
 		aged ? tp_rseq_push_aged : tp_rseq_push;
+	uint32_t offset = stack_index * (uint32_t)sizeof(uint64_t);
 
 	for (unsigned tries = 0; tries < TP_RSEQ_TRIES; tries++) {
 		if (!tp_word_room(stack_own_word(cpus, stack_index)))
 			break;
-		if (push(tp_cpu_rseq, stack_base(cpus), cpus->count, stack_index, item))
+		if (push(tp_cpu_rseq, stack_base(cpus), cpus->count, &offset, item))
 			return true;
 	}
 	return false;
@@ -102,52 +101,78 @@ static void stack_count_after(struct tp_cpu *cpu, const struct stack_plan *plan)
 		tp_add_release(&cpu->armed, (uint64_t)armed);
 }
 
+/* The ages of what a change moves, outside the stack. */
+struct stack_ages {
+	uint8_t age[TP_STACK_BATCH];
+};
+
 /* The copy between items and the slots that only the deeper of the two states has. */
-static void stack_plan_copy(const struct stack_plan *plan, void **items, struct tp_rseq_store *copy)
+static void stack_plan_copy(const struct stack_plan *plan, void **items, const uint8_t *ages,
+	struct stack_ages *outside_ages, struct tp_rseq_store *copy)
 {
 	uint64_t *outside = (uint64_t *)(void *)items;
-	uint64_t *inside = plan->stack + 1 + tp_word_depth(plan->change.before);
+	unsigned n = (unsigned)(plan->moved < 0 ? -plan->moved : plan->moved);
+	unsigned slot = tp_word_depth(plan->change.before) + 1 - (plan->moved < 0 ? n : 0);
+	/* Without ages in the stack, the copy of ages has no effect. */
+	uint8_t *inside_ages = ages ? tp_stack_ages(plan->stack) + slot : outside_ages->age;
 
-	copy->count = (uint64_t)(plan->moved < 0 ? -plan->moved : plan->moved);
-	copy->to = plan->moved < 0 ? outside : inside;
-	copy->from = plan->moved < 0 ? inside - copy->count : outside;
+	copy->count = n;
+	copy->to = plan->moved < 0 ? outside : plan->stack + slot;
+	copy->from = plan->moved < 0 ? plan->stack + slot : outside;
+	copy->ages_to = plan->moved < 0 ? outside_ages->age : inside_ages;
+	copy->ages_from = plan->moved < 0 ? inside_ages : outside_ages->age;
+	if (ages && plan->moved > 0)
+		memset(outside_ages->age, *ages, n);
+}
+
+/* After a change: gives the caller the ages of what came out. */
+static void stack_ages_give(
+	const struct stack_plan *plan, const struct stack_ages *outside_ages, uint8_t *ages)
+{
+	if (ages && plan->moved < 0)
+		memcpy(ages, outside_ages->age, (size_t)-plan->moved);
 }
 
 static struct tp_word_change stack_change_locked(const struct tp_cpus *cpus, unsigned stack_index,
-	tp_word_decide *decide, const void *context, void **items)
+	tp_word_decide *decide, const void *context, void **items, uint8_t *ages)
 {
 	struct tp_cpu *cpu = tp_cpus_enter(cpus);
 	struct tp_rseq_store copy = {0};
+	struct stack_ages outside_ages;
 	struct stack_plan plan = {0};
 
 	if (!cpu)
 		return plan.change;
 	if (*cpu->visible == cpu->slab) {
 		plan = stack_plan_make(*cpu->visible + stack_index, decide, context);
-		stack_plan_copy(&plan, items, &copy);
+		stack_plan_copy(&plan, items, ages, &outside_ages, &copy);
 		stack_count_before(cpu, &plan);
 		for (uint64_t i = 0; items && i < copy.count; i++)
 			copy.to[i] = copy.from[i];
+		for (uint64_t i = 0; ages && i < copy.count; i++)
+			copy.ages_to[i] = copy.ages_from[i];
 		tp_store_release(plan.stack, plan.change.after); /* commit */
 		stack_count_after(cpu, &plan);
+		stack_ages_give(&plan, &outside_ages, ages);
 	}
 	tp_spinlock_unlock(&cpu->lock);
 	return plan.change;
 }
 
 struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack_index,
-	tp_word_decide *decide, const void *context, void **items)
+	tp_word_decide *decide, const void *context, void **items, uint8_t *ages)
 {
 	ptrdiff_t area = tp_cpu_rseq;
+	struct stack_ages outside_ages;
 
 	if (!area)
-		return stack_change_locked(cpus, stack_index, decide, context, items);
+		return stack_change_locked(cpus, stack_index, decide, context, items, ages);
 	for (unsigned tries = 0; tries < TP_RSEQ_TRIES; tries++) {
 		unsigned cpu_id = tp_cpu_id();
 		struct tp_cpu *cpu = &cpus->cpu[cpu_id < cpus->count ? cpu_id : 0];
 		/*
-		 * Acquire: pairs with the release in tp_cpu_install; the slab is seen zeroed.
-		 * Relaxed, of visible below: the sequence reads it again.
+		 * Acquire: pairs with the release in tp_cpu_install; the slab is seen as it was
+		 * made. Relaxed, of visible below: the sequence reads it again.
 		 */
 		uint64_t *slab = tp_load_acquire(&cpu->slab);
 		struct tp_rseq_store store = {
@@ -159,7 +184,7 @@ struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack
 		plan = stack_plan_make(slab + stack_index, decide, context);
 		if (plan.change.after == plan.change.before)
 			return plan.change;
-		stack_plan_copy(&plan, items, &store);
+		stack_plan_copy(&plan, items, ages, &outside_ages, &store);
 		store.target = plan.stack;
 		store.expected = plan.change.before;
 		store.desired = plan.change.after;
@@ -167,6 +192,7 @@ struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack
 		tp_point(TP_POINT_CHANGE);
 		if (tp_rseq_store(area, &store)) {
 			stack_count_after(cpu, &plan);
+			stack_ages_give(&plan, &outside_ages, ages);
 			return plan.change;
 		}
 		stack_count_undo(cpu, &plan);
@@ -184,11 +210,11 @@ static struct tp_word_change stack_careless_arm(
 	const struct tp_cpus *cpus, unsigned stack_index, unsigned gap)
 {
 	struct tp_cpu *cpu = &cpus->cpu[tp_cpu_current(cpus->count)];
-	struct stack_plan plan = {.stack = cpu->slab ? cpu->slab + stack_index : NULL};
+	struct stack_plan plan = {0};
 
-	if (!plan.stack)
+	if (!cpu->slab)
 		return plan.change;
-	plan = stack_plan_make(plan.stack, stack_arm_decide, &gap);
+	plan = stack_plan_make(cpu->slab + stack_index, stack_arm_decide, &gap);
 	tp_point(TP_POINT_CHANGE);
 	tp_store_release(plan.stack, plan.change.after);
 	stack_count_after(cpu, &plan);
@@ -216,68 +242,41 @@ unsigned tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned
 #if tp_fault(TP_FAULT_CARELESS_ARM)
 	change = stack_careless_arm(cpus, stack_index, gap);
 #else
-	change = tp_stack_change(cpus, stack_index, stack_arm_decide, &gap, NULL);
+	change = tp_stack_change(cpus, stack_index, stack_arm_decide, &gap, NULL, NULL);
 #endif
 	return change.before != change.after ? gap : 0;
 }
 
 /* ---- on a stopped CPU ---- */
 
-void tp_stack_move_in(struct tp_cpu *cpu, uint64_t *stack, void *item)
+void tp_stack_take_out(struct tp_cpu *cpu, unsigned stack_index, unsigned first, unsigned n,
+	void **items, bool aged)
 {
-	uint64_t word = tp_load_relaxed(stack);
+	uint64_t *stack = cpu->slab + stack_index;
+	uint64_t word = tp_load_relaxed(stack); /* the stopper owns it */
+	unsigned above = tp_word_depth(word) + 1 - first - n;
 
-	/* Relaxed, here and below: the stopper owns the word. See "Counting" in stack.h. */
-	tp_add_relaxed(&cpu->moved_in, 1u);
-	stack[tp_word_depth(word) + 1] = (uintptr_t)item;
-	tp_point(TP_POINT_MOVE);
-	tp_store_release(stack, word + TP_WORD_DEPTH);
-}
-
-void *tp_stack_move_out(struct tp_cpu *cpu, uint64_t *stack, unsigned slot)
-{
-	uint64_t word = tp_load_relaxed(stack);
-	void *item = (void *)(uintptr_t)stack[slot];
-
+	memcpy(items, stack + first, n * sizeof *items);
 	if (!tp_fault(TP_FAULT_UNSHIFTED))
-		memmove(stack + slot, stack + slot + 1,
-			(tp_word_depth(word) - slot) * sizeof *stack);
+		memmove(stack + first, stack + first + n, above * sizeof *stack);
+	if (aged)
+		memmove(tp_stack_ages(stack) + first, tp_stack_ages(stack) + first + n, above);
 	tp_point(TP_POINT_MOVE);
-	if (tp_fault(TP_FAULT_DRAIN_OFF_BY_ONE) && slot == tp_word_depth(word))
-		return item;
-	tp_store_release(stack, word - TP_WORD_DEPTH);
-	tp_add_release(&cpu->moved_out, 1u);
-	return item;
-}
-
-void tp_stack_room_set(uint64_t *stack, unsigned room)
-{
-	uint64_t word = tp_load_relaxed(stack);
-
-	tp_store_release(stack, (word & ~(TP_WORD_MASK * TP_WORD_ROOM)) | room * TP_WORD_ROOM);
-}
-
-void tp_stack_shorten(struct tp_cpu *cpu, uint64_t *stack, unsigned mean)
-{
-	uint64_t word = tp_load_relaxed(stack);
-	/* The pop that finds a countdown of 0 expires: a gap of n is a countdown of n - 1. */
-	int64_t excess = tp_word_countdown(word) + 1 - (int64_t)stack_gap_draw(cpu, mean);
-
-	if (excess <= 0)
+	if (tp_fault(TP_FAULT_DRAIN_OFF_BY_ONE) && !above)
 		return;
-	tp_add_relaxed(&cpu->skipped, (uint64_t)excess);
-	tp_store_release(stack, word - (uint64_t)excess * TP_WORD_COUNTDOWN);
+	tp_store_release(stack, word - n * TP_WORD_DEPTH);
+	tp_add_release(&cpu->moved_out, n);
+}
+
+void tp_stack_room_set(const struct tp_cpu *cpu, unsigned stack_index, unsigned room)
+{
+	uint64_t *word = &cpu->slab[stack_index];
+
+	tp_store_release(
+		word, (tp_load_relaxed(word) & ~(0xff * TP_WORD_ROOM)) | room * TP_WORD_ROOM);
 }
 
 /* ---- counting ---- */
-
-uint64_t tp_stack_word(const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack_index)
-{
-	/* Acquire: pairs with tp_cpu_install for the slab, with each commit for the word. */
-	const uint64_t *slab = tp_load_acquire(&cpus->cpu[cpu_id].slab);
-
-	return slab ? tp_load_acquire(&slab[stack_index]) : 0;
-}
 
 struct tp_stack_counts tp_stack_count_on(
 	const struct tp_cpus *cpus, unsigned cpu_id, const uint16_t *stack_index, unsigned stacks)
@@ -293,8 +292,7 @@ struct tp_stack_counts tp_stack_count_on(
 		sum.pops -= tp_word_countdown(word);
 		sum.pushes += tp_word_depth(word);
 	}
-	/* The acquire of the words keeps these loads after them: all that a word holds is in. */
-	sum.pops -= (int64_t)tp_load_relaxed(&cpu->skipped);
+	/* The acquire of the words keeps this load after them: all that a word holds is in. */
 	sum.pushes += sum.pops - (int64_t)tp_load_relaxed(&cpu->moved_in);
 	return sum;
 }

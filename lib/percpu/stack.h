@@ -8,22 +8,21 @@
  * a reader never sees one without the others, and an abort leaves all three true. If a pop leaves
  * the countdown below 0, the countdown has expired, and the caller arms it again.
  *
- * A stack may have ages: a byte for each of its TP_AGES_SLOTS slots. The push that fills a slot
- * sets its age to 0; a stopper of the CPU reads and writes it too.
+ * A stack may have ages: a byte for each of its TP_AGES_SLOTS slots, behind these. The push that
+ * fills a slot sets its age to 0; a stopper of the CPU reads and writes it too.
  *
  * A pointer in a slot belongs to the stack from the store of a word that counts it to the store of
  * a word that does not. Words may be loaded by anyone at any time.
  *
  * Counting needs no shared word on the fast path. For each CPU
  *
- *   pops   == armed - skipped - sum of countdowns
+ *   pops   == armed - sum of countdowns
  *   pushes == pops + sum of depths - moved_in + moved_out
  *
- *   skipped              pops by which countdowns were shortened
  *   moved_in, moved_out  pointers that came and went, but not by push and pop
  *
- *   a writer:  adds to skipped, moved_in;   stores the word;  adds to armed, moved_out
- *   a reader:  loads armed, moved_out;      loads the words;  loads skipped, moved_in
+ *   a writer:  adds to moved_in;         stores the word;  adds to armed, moved_out
+ *   a reader:  loads armed, moved_out;   loads the words;  loads moved_in
  *
  * The writer's second and third step are releases, the reader's first and second are acquires. So a
  * reading is never above the truth, and may be clamped to grow without becoming wrong.
@@ -41,22 +40,20 @@
 
 /* In locked mode a word belongs to the holder of the CPU's lock: so its loads are relaxed. */
 static inline void *tp_stack_pop_locked(
-	const struct tp_cpus *cpus, unsigned stack_index, uint64_t *after)
+	const struct tp_cpus *cpus, unsigned stack_index, bool *expired)
 {
 	struct tp_cpu *cpu = tp_cpus_enter(cpus);
 	void *item = NULL;
 	uint64_t word, *stack;
-	unsigned depth;
 
 	if (tp_unlikely(!cpu))
 		return NULL;
 	stack = *cpu->visible + stack_index;
 	word = tp_load_relaxed(stack);
-	depth = tp_word_depth(word);
-	if (tp_likely(depth)) {
-		item = (void *)(uintptr_t)stack[depth];
-		*after = word + TP_WORD_POP;
-		tp_store_release(stack, *after); /* commit */
+	if (tp_likely(tp_word_depth(word))) {
+		item = (void *)(uintptr_t)stack[tp_word_depth(word)];
+		*expired = (int64_t)(word + TP_WORD_POP) < 0;
+		tp_store_release(stack, word + TP_WORD_POP); /* commit */
 	}
 	tp_spinlock_unlock(&cpu->lock);
 	return item;
@@ -91,20 +88,20 @@ static inline bool tp_stack_push_locked(
 }
 
 /* Pop and push in rseq mode; they try again after an abort. */
-void *tp_stack_pop_rseq(const struct tp_cpus *cpus, unsigned stack_index, uint64_t *after);
+void *tp_stack_pop_rseq(const struct tp_cpus *cpus, unsigned stack_index, bool *expired);
 bool tp_stack_push_rseq(const struct tp_cpus *cpus, unsigned stack_index, void *item, bool aged);
 
 /*
  * Pops from a stack of the caller's CPU. stack_index: of the stack's word in the slab.
  *
- * After:   the pointer is the caller's; the room that it leaves is the stack's. *after is the new
- *          word: below 0, as a signed number, if the countdown has expired.
- * Returns: the pointer; NULL: none there, and *after means nothing.
+ * After:   the pointer is the caller's; the room that it leaves is the stack's. *expired: the
+ *          countdown is below 0.
+ * Returns: the pointer; NULL: none there, and *expired means nothing.
  */
-static inline void *tp_stack_pop(const struct tp_cpus *cpus, unsigned stack_index, uint64_t *after)
+static inline void *tp_stack_pop(const struct tp_cpus *cpus, unsigned stack_index, bool *expired)
 {
-	return tp_cpu_rseq ? tp_stack_pop_rseq(cpus, stack_index, after)
-			   : tp_stack_pop_locked(cpus, stack_index, after);
+	return tp_cpu_rseq ? tp_stack_pop_rseq(cpus, stack_index, expired)
+			   : tp_stack_pop_locked(cpus, stack_index, expired);
 }
 
 /* Pushes a pointer on the caller's CPU. False: no room, and the pointer is still the caller's. */
@@ -129,26 +126,25 @@ struct tp_fast {
 
 /*
  * Pop and push in rseq mode, one try each. base: TP_VISIBLE_OFFSET behind it lie the slab pointers
- * of all CPUs. *slow: there is no pointer, or the countdown has expired.
+ * of all CPUs. stack_offset: as stack_index, in bytes. *slow: there is no pointer, or the countdown
+ * has expired.
  */
 static inline void *tp_stack_pop_fast(
-	const struct tp_fast *fast, const void *base, unsigned stack_index, bool *slow)
+	const struct tp_fast *fast, const void *base, size_t stack_offset, bool *slow)
 {
-	uint64_t after;
-
-	return tp_rseq_pop(fast->rseq, base, fast->cpus, stack_index, &after, slow);
+	return tp_rseq_pop(fast->rseq, base, fast->cpus, stack_offset, slow);
 }
 
 static inline bool tp_stack_push_fast(
-	const struct tp_fast *fast, const void *base, unsigned stack_index, void *item)
+	const struct tp_fast *fast, const void *base, const uint32_t *stack_offset, void *item)
 {
-	return tp_rseq_push(fast->rseq, base, fast->cpus, stack_index, item);
+	return tp_rseq_push(fast->rseq, base, fast->cpus, stack_offset, item);
 }
 
 static inline bool tp_stack_push_aged_fast(
-	const struct tp_fast *fast, const void *base, unsigned stack_index, void *item)
+	const struct tp_fast *fast, const void *base, const uint32_t *stack_offset, void *item)
 {
-	return tp_rseq_push_aged(fast->rseq, base, fast->cpus, stack_index, item);
+	return tp_rseq_push_aged(fast->rseq, base, fast->cpus, stack_offset, item);
 }
 
 /*
@@ -168,25 +164,24 @@ struct tp_word_change {
  * the countdown, all in one commit. Nothing is changed if the CPU has no slab or is stopped, or if
  * all tries fail.
  *
- * items: the last one is the top. If nothing was changed, its content has no meaning.
+ * items: the last one is the top; at most TP_STACK_BATCH come or go. If nothing was changed, their
+ *        content has no meaning, and that of ages.
+ * ages:  of a stack with ages: before, *ages is that of all pointers which go in; after, the ages of
+ *        those which came out. NULL: a stack without ages.
  */
 struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack_index,
-	tp_word_decide *decide, const void *context, void **items);
-
-/* On a stopped CPU: puts a pointer, which comes with its lease, on top of a stack. */
-void tp_stack_move_in(struct tp_cpu *cpu, uint64_t *stack, void *item);
-
-/* On a stopped CPU: takes the pointer in a slot, 1 to depth, out of a stack, with its lease. */
-void *tp_stack_move_out(struct tp_cpu *cpu, uint64_t *stack, unsigned slot);
-
-/* On a stopped CPU: sets the room of a stack. The caller brings or takes the lease for it. */
-void tp_stack_room_set(uint64_t *stack, unsigned room);
+	tp_word_decide *decide, const void *context, void **items, uint8_t *ages);
+#define TP_STACK_BATCH 64
 
 /*
- * On a stopped CPU: shortens the countdown of a stack to a random gap, 1 to 2 * mean - 1 pops, if
- * it is longer.
+ * On a stopped CPU: takes n pointers, with their leases, out of a stack: those in the slots from
+ * first on; the bottom is slot 1. The pointers above them, with their ages, move down.
  */
-void tp_stack_shorten(struct tp_cpu *cpu, uint64_t *stack, unsigned mean);
+void tp_stack_take_out(struct tp_cpu *cpu, unsigned stack_index, unsigned first, unsigned n,
+	void **items, bool aged);
+
+/* On a stopped CPU: sets the room of a stack. The caller brings or takes the lease for it. */
+void tp_stack_room_set(const struct tp_cpu *cpu, unsigned stack_index, unsigned room);
 
 /*
  * Arms the countdown of a stack of the caller's CPU, if it has expired: it expires again after a
@@ -212,6 +207,13 @@ struct tp_stack_counts tp_stack_count(
 	const struct tp_cpus *cpus, const uint16_t *stack_index, unsigned stacks);
 
 /* The word of a CPU's stack, as of some moment; 0 if the CPU has no slab. */
-uint64_t tp_stack_word(const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack_index);
+static inline uint64_t tp_stack_word(
+	const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack_index)
+{
+	/* Acquire: pairs with tp_cpu_install for the slab, with each commit for the word. */
+	const uint64_t *slab = tp_load_acquire(&cpus->cpu[cpu_id].slab);
+
+	return slab ? tp_load_acquire(&slab[stack_index]) : 0;
+}
 
 #endif

@@ -49,10 +49,11 @@ struct tp_cpu {
 	uint32_t lock;   /* held by a stopper; in locked mode by each pop, push and change too */
 	uint32_t closed; /* for ever: the pool is being destroyed. By the holder of lock */
 	/* The counters of stack.h. Added to by the thread that changes a word; read by anyone. */
-	uint64_t armed, skipped, moved_in, moved_out;
+	uint64_t armed, moved_in, moved_out;
 	uint64_t random; /* of the random gaps; added to by anyone */
 	/* The block that the slab lies in: written by its installer, read when the pool ends. */
-	void *block __attribute__((aligned(TP_LINE)));
+	void *block;
+	char second_line[TP_LINE];
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_cpus {
@@ -128,8 +129,8 @@ void tp_cpus_lock(struct tp_cpus *cpus);
 void tp_cpus_unlock(struct tp_cpus *cpus);
 
 /*
- * Locks a CPU that has no slab, so that tp_cpu_install may give it one, all 0. Until then no other
- * thread stops it or gives it one. NULL: it has a slab, or is closed.
+ * Locks a CPU that has no slab, so that tp_cpu_install may give it one, whose stacks are empty. Until
+ * then no other thread stops it or gives it one. NULL: it has a slab, or is closed.
  */
 struct tp_cpu *tp_cpus_claim(struct tp_cpus *cpus, unsigned cpu_id);
 void tp_cpu_install(struct tp_cpu *cpu, uint64_t *slab);

@@ -2,10 +2,10 @@
 /*
  * The word of a per-CPU stack: 64 bits with all of its state, so that one store changes all of it.
  *
- *      63                             24 23          12 11           0
- *     +---------------------------------+--------------+--------------+
- *     |        countdown (signed)       |     room     |    depth     |
- *     +---------------------------------+--------------+--------------+
+ *      63                                      16 15        8 7         0
+ *     +------------------------------------------+-----------+-----------+
+ *     |            countdown (signed)            |   room    |   depth   |
+ *     +------------------------------------------+-----------+-----------+
  *
  *     depth       pointers that lie in the stack, in slots 1 to depth
  *     room        pointers that may still be pushed; the stack has leased depth + room
@@ -18,29 +18,26 @@
 
 #include <stdint.h>
 
-#define TP_WORD_BITS 12
-#define TP_WORD_MASK UINT64_C(0xfff)
-
 /* One unit of each field. */
 #define TP_WORD_DEPTH UINT64_C(1)
-#define TP_WORD_ROOM (UINT64_C(1) << TP_WORD_BITS)
-#define TP_WORD_COUNTDOWN (UINT64_C(1) << 2 * TP_WORD_BITS)
+#define TP_WORD_ROOM (UINT64_C(1) << 8)
+#define TP_WORD_COUNTDOWN (UINT64_C(1) << 16)
 
 /* A pop and a push add these to the word. */
 #define TP_WORD_POP (TP_WORD_ROOM - TP_WORD_DEPTH - TP_WORD_COUNTDOWN)
 #define TP_WORD_PUSH (TP_WORD_DEPTH - TP_WORD_ROOM)
 
-/* The most slots that a stack may have: depth and room fit into their bits. */
-#define TP_STACK_MAX 1024
+/* The most slots that a stack may have: depth and room fit into their bytes. */
+#define TP_STACK_MAX 255
 
 static inline unsigned tp_word_depth(uint64_t word)
 {
-	return (unsigned)(word & TP_WORD_MASK);
+	return (unsigned)(word & 0xff);
 }
 
 static inline unsigned tp_word_room(uint64_t word)
 {
-	return (unsigned)(word >> TP_WORD_BITS & TP_WORD_MASK);
+	return (unsigned)(word >> 8 & 0xff);
 }
 
 /* Pointers for which the stack has a lease. */
@@ -51,7 +48,7 @@ static inline unsigned tp_word_held(uint64_t word)
 
 static inline int64_t tp_word_countdown(uint64_t word)
 {
-	return (int64_t)word >> 2 * TP_WORD_BITS;
+	return (int64_t)word >> 16;
 }
 
 #endif

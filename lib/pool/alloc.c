@@ -11,7 +11,7 @@
 tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
 {
 	size_t cap = tier == TP_TIER_NONE ? n : pool->sizes.size[tier];
-	uint64_t stacks = tier == TP_TIER_NONE ? 0 : tp_tiers_colours(&pool->tiers, tier);
+	uint64_t stacks = tier == TP_TIER_NONE ? 0 : pool->tiers.tier[tier].colours;
 	tierpool_buf *b = tp_bufhead_alloc(
 		&pool->heads, &pool->backing, stacks | pool->tiers.colours | tp_cpu_rseq_colour());
 	char *block;
@@ -24,14 +24,14 @@ tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
 		return NULL;
 	}
 	tp_registry_retain(&pool->registered);
-	tp_pool_count(&pool->counters.allocs);
+	tp_pool_count(pool, TP_ALLOCS);
 	*b = (tierpool_buf){.data = block,
 		.cap = cap,
 		.tp_pool = pool,
-		.tp_state = tp_bufstate(TP_STATE_IDLE),
+		.tp_stack_offset = pool->tiers.stack_index[tier] * (uint32_t)sizeof(uint64_t),
 		.tp_tier = (uint8_t)tier};
-	if (tier != TP_TIER_NONE)
-		b->tp_stack_index = pool->tiers.stack_index[tier];
+	tp_bufstate_idle(b);
+	tp_bufstate_lend_note(b);
 	return b;
 }
 
@@ -41,23 +41,28 @@ void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased
 
 	tp_unpoison(b->data, b->cap);
 	tp_backing_free(&pool->backing, b->data, b->cap);
+	tp_pool_count(pool, TP_DROPPED + why);
 	/* Before the lease ends: the reaper takes "no leases and nothing to purge" for empty. */
-	tp_pool_count(&pool->counters.frees);
+	if (!tp_load_relaxed(&pool->unpurged))
+		tp_store_relaxed(&pool->unpurged, 1u);
 	/* After the block is freed: the bound is on memory. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
 		tp_tiers_unlease(&pool->tiers, tier, 1);
-	tp_pool_count(&pool->counters.drops[why]);
 	tp_bufhead_free(&pool->heads, b);
 	tp_registry_drop(&pool->registered);
 }
 
-size_t tp_pool_free_all(tierpool *pool, struct tp_buflist *victims, enum tp_drop why)
+static tierpool *alloc_pool_of(struct tp_tiers *tiers)
 {
-	size_t bytes = 0;
+	return (tierpool *)(void *)((char *)tiers - offsetof(tierpool, tiers));
+}
 
-	for (tierpool_buf *b; (b = tp_buflist_pop(victims));) {
-		bytes += pool->tiers.tier[b->tp_tier].cost;
-		tp_pool_free(pool, b, why, true);
-	}
-	return bytes;
+void tp_pool_release(struct tp_tiers *tiers, void *const *items, unsigned count, enum tp_drop why)
+{
+	tierpool *pool = alloc_pool_of(tiers);
+
+	for (unsigned i = 0; i < count; i++)
+		tp_pool_free(pool, items[i], why, true);
+	/* The reaper may have looked while these were in our hands, and not seen the frees. */
+	tp_pool_wake_reaper(pool, false);
 }

@@ -26,7 +26,7 @@
 
 static int buffer_stick(tierpool_buf *b, int error)
 {
-	b->tp_error = (uint32_t)error;
+	b->tp_error = (uint16_t)error;
 	tp_bufstate_add(b, TP_STATE_FAILED);
 	return -error;
 }
@@ -45,26 +45,15 @@ static int buffer_refuse(const tierpool_buf *b)
 
 /*
  * Keeps the first keep bytes of the content and puts n bytes from src behind them, in a block of at
- * least need bytes. src may lie in the old block, which is retired after its bytes are copied.
+ * least need bytes. src may lie in the old block.
  */
 static int buffer_replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
 {
-	tierpool_buf *displaced = NULL;
-
-	if (need > b->cap) {
-		displaced = tp_pool_exchange(b, need);
-		if (!displaced)
-			return buffer_stick(b, ENOMEM);
-		memcpy(b->data, displaced->data, keep);
-	}
+	if (need > b->cap)
+		return tp_pool_grow(b, keep, src, n, need) ? 0 : buffer_stick(b, ENOMEM);
 	if (n)
 		memmove(b->data + keep, src, n);
 	b->len = keep + n;
-	if (displaced) {
-		if (tp_bufstate_has(b, TP_STATE_SECRET))
-			explicit_bzero(displaced->data, displaced->cap);
-		tp_pool_retire(displaced);
-	}
 	return 0;
 }
 

@@ -84,34 +84,54 @@ static const struct tp_kind pool_kind = {.id = TP_KIND_POOL,
 	.empty = tp_pool_empty,
 	.fork = tp_pool_fork};
 
+/* By which a get finds the stack of a size without a search. */
+static void pool_quick_fill(tierpool *pool)
+{
+	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
+		pool->quick_size[index] = pool->sizes.size[pool->sizes.first[index]];
+		pool->quick_offset[index] = pool->tiers.stack_index[pool->sizes.first[index]] *
+					    (uint32_t)sizeof(uint64_t);
+	}
+}
+
 static tierpool *pool_make(const struct tierpool_options *chosen, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing)
 {
 	static uint64_t last_id; /* relaxed: it only has to be unique */
 	unsigned cpus = tp_cpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	size_t bytes = sizeof(tierpool) + tp_decay_cpu_bytes(cpus) + length;
+	size_t counters = tp_decay_cpu_bytes(cpus);
+	size_t name = counters + cpus * sizeof(struct tp_counters);
+	size_t bytes = sizeof(tierpool) + name + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
 	if (!pool)
 		return NULL;
 	memset(pool, 0, bytes);
 	pool->bytes = bytes;
-	pool->registered.name =
-		memcpy(pool->cpu_memory + tp_decay_cpu_bytes(cpus), chosen->name, length);
+	pool->registered.name = memcpy(pool->cpu_memory + name, chosen->name, length);
+	pool->counters = (struct tp_counters *)(void *)(pool->cpu_memory + counters);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
 	pool->default_tier =
 		tp_sizeclass_of(sizes, tp_min(DEFAULT_SIZE, sizes->size[sizes->count - 1]));
 	/* A get of 0 bytes is a get without a size. */
 	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
-	if (tp_tiers_init(&pool->tiers, pool->cpu_memory, &pool->sizes, &pool->backing,
-		    chosen->retain, chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
-		    chosen->max_idle, chosen->decay_ms, tp_pool_colours(pool))) {
+	if (tp_tiers_init(&pool->tiers, pool->cpu_memory,
+		    &(struct tp_tiers_options){.backing = &pool->backing,
+			    .size = pool->sizes.size,
+			    .count = pool->sizes.count,
+			    .retain = chosen->retain,
+			    .max_idle = chosen->max_idle,
+			    .shared = chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
+			    .decay_ms = chosen->decay_ms,
+			    .release = tp_pool_release,
+			    .hot = tp_pool_colours(pool)})) {
 		tierpool_budget_destroy(chosen->budget);
 		tp_backing_free(backing, pool, bytes);
 		return NULL;
 	}
+	pool_quick_fill(pool);
 	pool->budget = chosen->budget;
 	pool->registered.group = pool->budget ? &pool->budget->pools : NULL;
 	tp_bufheads_init(&pool->heads);
@@ -169,8 +189,9 @@ uint64_t tp_pool_gets_less_puts(const tierpool *pool)
 	struct tp_stack_counts fast =
 		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
 
-	return tp_load_relaxed(&pool->counters.slow_gets) + (uint64_t)fast.pops -
-	       tp_load_relaxed(&pool->counters.slow_puts) - (uint64_t)fast.pushes;
+	return tp_pool_counted(pool, TP_SLOW_GETS) + (uint64_t)fast.pops -
+	       tp_pool_counted(pool, TP_EXCHANGE_POPS) - tp_pool_counted(pool, TP_SLOW_PUTS) -
+	       (uint64_t)fast.pushes + tp_pool_counted(pool, TP_EXCHANGE_PUSHES);
 }
 
 static size_t pool_borrowed(const tierpool *pool)
@@ -183,7 +204,6 @@ static size_t pool_borrowed(const tierpool *pool)
 
 static size_t pool_destroy(tierpool *pool, size_t unused)
 {
-	struct tp_buflist victims = {NULL, 0};
 	size_t borrowed;
 
 	(void)unused;
@@ -195,8 +215,7 @@ static size_t pool_destroy(tierpool *pool, size_t unused)
 	if (tp_exchange_acq_rel(&pool->closing, 1u))
 		return 0;
 	tp_registry_close(&pool->registered);
-	tp_idle_close(&pool->tiers, &victims);
-	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
+	tp_idle_close(&pool->tiers, false);
 	borrowed = pool_borrowed(pool);
 	tp_registry_drop(&pool->registered); /* the handle's */
 	return borrowed;

@@ -24,28 +24,37 @@ static void pool_fork_unlock(struct tp_registered *entry)
 	pthread_mutex_unlock(&pool->sites.lock);
 }
 
-/* Makes the counts fit what the child has. */
+/* Makes the counts fit what the child has, in those of one CPU. */
 static void pool_fork_count_lost(tierpool *pool)
 {
-	struct tp_counters *c = &pool->counters;
+	uint64_t *n = pool->counters[0].n;
 	struct tp_stack_counts fast =
 		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
-	int64_t lost = (int64_t)(c->allocs - c->frees - tp_pool_gets_less_puts(pool)), behind;
+	int64_t lost = (int64_t)(tp_pool_counted(pool, TP_ALLOCS) - tp_pool_frees(pool) -
+				 tp_pool_gets_less_puts(pool)),
+		behind;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		lost -= (int64_t)tp_tiers_count(&pool->tiers, tier);
 	/* Below 0: a thread had committed a change of a word, and not counted it yet. */
 	if (lost < 0)
-		c->slow_puts += (uint64_t)-lost;
+		n[TP_SLOW_PUTS] += (uint64_t)-lost;
 	else
-		c->slow_gets += (uint64_t)lost;
-	/* If that change armed a countdown, gets and puts are both behind what was reported. */
-	behind = (int64_t)(c->reported_gets - c->slow_gets) - fast.pops;
-	lost = (int64_t)(c->reported_puts - c->slow_puts) - fast.pushes;
+		n[TP_SLOW_GETS] += (uint64_t)lost;
+	/*
+	 * If that change armed a countdown, or the pop or the push of an exchange was counted and
+	 * not done, gets and puts are both behind what was reported.
+	 */
+	behind = (int64_t)(pool->reported_gets + tp_pool_counted(pool, TP_EXCHANGE_POPS) -
+			   tp_pool_counted(pool, TP_SLOW_GETS)) -
+		 fast.pops;
+	lost = (int64_t)(pool->reported_puts + tp_pool_counted(pool, TP_EXCHANGE_PUSHES) -
+			 tp_pool_counted(pool, TP_SLOW_PUTS)) -
+	       fast.pushes;
 	behind = lost > behind ? lost : behind;
 	if (behind > 0) {
-		c->slow_gets += (uint64_t)behind;
-		c->slow_puts += (uint64_t)behind;
+		n[TP_SLOW_GETS] += (uint64_t)behind;
+		n[TP_SLOW_PUTS] += (uint64_t)behind;
 	}
 }
 

@@ -35,23 +35,21 @@ void tp_pool_start(void)
 
 uint64_t tp_pool_colours(const tierpool *pool)
 {
-	return tp_colour((uintptr_t)&tp_pool_fast) | tp_colour((uintptr_t)&pool->id) |
-	       tp_cpu_rseq_colour();
+	size_t one = tp_size_index(pool->sizes.size[0]);
+	size_t other = tp_size_index(pool->sizes.size[pool->sizes.count - 1]);
+	uint64_t colours = tp_colour((uintptr_t)&tp_pool_fast) | tp_colour((uintptr_t)&pool->id) |
+			   tp_cpu_rseq_colour();
+
+	for (size_t i = tp_min(one, other); i <= tp_max(one, other); i++)
+		colours |= tp_colour((uintptr_t)&pool->quick_size[i]) |
+			   tp_colour((uintptr_t)&pool->quick_offset[i]);
+	return colours;
 }
 
-tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier)
-{
-	struct tp_buflist victims = {NULL, 0};
-	tierpool_buf *b = tp_idle_take(&pool->tiers, tier, &victims);
-
-	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
-	return b;
-}
-
-static inline tierpool_buf *get_lend(tierpool_buf *b, uint32_t control)
+static inline tierpool_buf *get_lend(tierpool_buf *b)
 {
 	b->len = 0;
-	tp_bufstate_set(b, control);
+	tp_bufstate_lend(b);
 	return b;
 }
 
@@ -59,45 +57,47 @@ static inline tierpool_buf *get_lend(tierpool_buf *b, uint32_t control)
 static tierpool_buf *get_lend_any_mode(tierpool_buf *b)
 {
 	tp_unpoison(b->data, b->cap);
-	return get_lend(b, tp_pool_fast.rseq ? TP_BUFSTATE_FAST : TP_BUFSTATE_CAREFUL);
-}
-
-static unsigned get_tier(const tierpool *pool, size_t n)
-{
-	return n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
+	b->len = 0;
+	tp_bufstate_set(b, tp_pool_fast.rseq ? TP_BUFSTATE_FAST : TP_BUFSTATE_CAREFUL);
+	return b;
 }
 
 static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 {
-	unsigned tier = get_tier(pool, n);
+	unsigned tier = n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
 	tierpool_buf *b = NULL;
 
 	/* First: what comes to this CPU later is not aged for a tick that was due before. */
-	tp_pool_maintain_slow(pool);
+	tp_pool_maintain(pool);
 	if (tier != TP_TIER_NONE)
-		b = tp_pool_take(pool, tier);
+		b = tp_idle_take(&pool->tiers, tier);
 	if (!b) {
 		b = tp_pool_alloc(pool, tier, n);
 		if (!b) {
 			errno = ENOMEM;
 			return NULL;
 		}
-		tp_pool_count(&pool->counters.misses);
+		tp_pool_count(pool, TP_MISSES);
 	}
-	/* Release: a reader of this get sees its miss. Partner: the acquire in stats.c. */
-	tp_add_release(&pool->counters.slow_gets, 1u);
+	/* Release: a reader of this get sees its miss. Partner: the acquire in tp_pool_counted. */
+	tp_add_release(&tp_pool_counts(pool)[TP_SLOW_GETS], 1u);
 	get_lend_any_mode(b);
 	if (tier == TP_TIER_NONE)
 		tp_bufstate_add(b, TP_STATE_OVERSIZE);
 	return b;
 }
 
-/* The countdown has expired: does a piece of what is due, and arms the countdown again. */
+tp_cold void tp_pool_expired(tierpool *pool, unsigned tier)
+{
+	tp_pool_maintain(pool);
+	/* If something is left to do, the next get does it. */
+	tp_stack_arm(&pool->tiers.cpus, pool->tiers.stack_index[tier],
+		tp_idle_is_due(&pool->tiers) ? 1 : TP_DECAY_GAP);
+}
+
 static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
 {
-	unsigned mean = tp_decay_gap(&pool->tiers.decay, tp_pool_maintain(pool));
-
-	tp_stack_arm(&pool->tiers.cpus, b->tp_stack_index, mean);
+	tp_pool_expired(pool, b->tp_tier);
 	return get_lend_any_mode(b);
 }
 
@@ -105,16 +105,16 @@ static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
 static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n)
 {
 	size_t size_index = tp_size_index(n);
-	unsigned stack_index = pool->tiers.quick_index[size_index];
-	uint64_t after;
+	unsigned stack_index = pool->quick_offset[size_index] / sizeof(uint64_t);
+	bool expired;
 	tierpool_buf *b;
 
-	if (tp_unlikely(pool->tiers.quick_size[size_index] < n))
+	if (tp_unlikely(pool->quick_size[size_index] < n))
 		stack_index = pool->tiers.stack_index[tp_sizeclass_search(&pool->sizes, n)];
-	b = tp_stack_pop(&pool->tiers.cpus, stack_index, &after);
+	b = tp_stack_pop(&pool->tiers.cpus, stack_index, &expired);
 	if (tp_unlikely(!b))
 		return get_slow(pool, n);
-	return tp_unlikely((int64_t)after < 0) ? get_lend_expired(pool, b) : get_lend_any_mode(b);
+	return tp_unlikely(expired) ? get_lend_expired(pool, b) : get_lend_any_mode(b);
 }
 
 static tp_cold tierpool_buf *get_expired_or_none(tierpool *pool, size_t n, tierpool_buf *b)
@@ -126,28 +126,29 @@ static tp_cold tierpool_buf *get_expired_or_none(tierpool *pool, size_t n, tierp
  * Every way out of the fast path ends in a call that needs nothing of what was found so far. So the
  * fast path saves no register.
  */
-static inline tierpool_buf *get_from_stack(tierpool *pool, unsigned stack_index, size_t n)
+static inline tierpool_buf *get_from_stack(tierpool *pool, size_t stack_offset, size_t n)
 {
 	bool slow;
-	tierpool_buf *b = tp_stack_pop_fast(&tp_pool_fast, pool, stack_index, &slow);
+	tierpool_buf *b = tp_stack_pop_fast(&tp_pool_fast, pool, stack_offset, &slow);
 
-	return tp_unlikely(slow) ? get_expired_or_none(pool, n, b) : get_lend(b, TP_BUFSTATE_FAST);
+	return tp_unlikely(slow) ? get_expired_or_none(pool, n, b) : get_lend(b);
 }
 
 /* If a doubling has several tiers; or no tier is large enough: its word is always 0. */
 static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n)
 {
-	return get_from_stack(
-		pool, pool->tiers.stack_index[tp_sizeclass_search(&pool->sizes, n)], n);
+	return get_from_stack(pool,
+		pool->tiers.stack_index[tp_sizeclass_search(&pool->sizes, n)] * sizeof(uint64_t),
+		n);
 }
 
 static inline tierpool_buf *get_fast(tierpool *pool, size_t n)
 {
 	size_t size_index = tp_size_index(n);
 
-	if (tp_unlikely(pool->tiers.quick_size[size_index] < n))
+	if (tp_unlikely(pool->quick_size[size_index] < n))
 		return get_searched(pool, n);
-	return get_from_stack(pool, pool->tiers.quick_index[size_index], n);
+	return get_from_stack(pool, pool->quick_offset[size_index], n);
 }
 
 static tierpool_buf *get_without_site(tierpool *pool, size_t n)

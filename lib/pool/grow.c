@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/grow.h"
 
-#include "memory/bufstate.h"
-#include "memory/poison.h"
+#include <string.h>
+
+#include "idle/idle.h"
+#include "pool/fastpath.h"
 #include "pool/pool.h"
 
 #define SWAP(a, b)                       \
@@ -16,21 +18,9 @@ static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 {
 	SWAP(a->data, b->data);
 	SWAP(a->cap, b->cap);
-	SWAP(a->tp_stack_index, b->tp_stack_index);
+	SWAP(a->tp_lend, b->tp_lend);
+	SWAP(a->tp_stack_offset, b->tp_stack_offset);
 	SWAP(a->tp_tier, b->tp_tier);
-}
-
-/* Takes an idle buffer of at least n bytes, or makes one. NULL: out of memory. */
-static tierpool_buf *grow_obtain(tierpool *pool, size_t n)
-{
-	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
-	tierpool_buf *b = tier == TP_TIER_NONE ? NULL : tp_pool_take(pool, tier);
-
-	if (b)
-		tp_pool_count(&pool->counters.grows_pooled);
-	else
-		b = tp_pool_alloc(pool, tier, n);
-	return b;
 }
 
 /* At least double, so that appending n bytes one by one copies fewer than 3 n. */
@@ -43,31 +33,105 @@ static size_t grow_size(const tierpool *pool, size_t cap, size_t need)
 	return need <= largest && doubled > largest ? largest : tp_max(need, doubled);
 }
 
-tierpool_buf *tp_pool_exchange(tierpool_buf *b, size_t need)
+/* Takes an idle buffer of at least n bytes from elsewhere, or makes one. NULL: out of memory. */
+static tierpool_buf *grow_obtain(tierpool *pool, size_t n)
 {
-	tierpool *pool = b->tp_pool;
-	size_t n = grow_size(pool, b->cap, need);
-	tierpool_buf *other;
+	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
+	enum tp_count count = TP_GROWS_TAKEN;
+	tierpool_buf *b = NULL;
 
-	tp_pool_maintain_slow(pool);
-	other = grow_obtain(pool, n);
-	if (!other && n > need)
-		other = grow_obtain(pool, need);
-	if (!other)
-		return NULL;
-	tp_pool_count(&pool->counters.grows);
-	tp_unpoison(other->data, other->cap);
-	grow_swap_blocks(b, other);
-	if (b->tp_tier == TP_TIER_NONE)
-		tp_bufstate_add(b, TP_STATE_OVERSIZE);
-	else
-		tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
-	/* Age 0: the block that it has now was in use until now. */
-	tp_bufstate_set(other, tp_bufstate(TP_STATE_IDLE));
-	return other;
+	if (tier != TP_TIER_NONE)
+		b = tp_idle_take(&pool->tiers, tier);
+	if (!b) {
+		b = tp_pool_alloc(pool, tier, n);
+		count = TP_GROWS_MISSED;
+	}
+	if (b)
+		tp_pool_count(pool, count);
+	return b;
 }
 
-void tp_pool_retire(tierpool_buf *displaced)
+/* After a pop that took nothing: a buffer of n bytes; if there is no memory for that, of need. */
+static tp_cold tierpool_buf *grow_slow(tierpool *pool, size_t n, size_t need)
 {
-	tp_pool_keep(displaced->tp_pool, displaced);
+	tierpool_buf *b;
+
+	tp_pool_maintain(pool);
+	b = grow_obtain(pool, n);
+	return b || n <= need ? b : grow_obtain(pool, need);
+}
+
+/* Pops an idle buffer of the tier from the caller's CPU, which is no get. NULL: there is none. */
+static inline tierpool_buf *grow_pop(tierpool *pool, unsigned tier, uint64_t *counts)
+{
+	unsigned stack_index = pool->tiers.stack_index[tier];
+	bool expired;
+	tierpool_buf *b;
+
+	/* Before the pop: no reading counts that as a get. */
+	tp_add_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
+	b = tp_pool_fast.rseq ? tp_stack_pop_fast(&tp_pool_fast, pool,
+					stack_index * sizeof(uint64_t), &expired)
+			      : tp_stack_pop(&pool->tiers.cpus, stack_index, &expired);
+	if (tp_unlikely(!b)) {
+		tp_sub_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
+		return NULL;
+	}
+	if (tp_unlikely(expired))
+		tp_pool_expired(pool, tier);
+	return b;
+}
+
+/* Gives the buffer that has the old block to its pool; after a pop by a push, which is no put. */
+static inline void grow_retire(tierpool *pool, tierpool_buf *b, bool popped, uint64_t *counts)
+{
+	if (popped) {
+		tp_poison(b->data, b->cap);
+		/* Before the push, as in grow_pop. */
+		tp_add_relaxed(&counts[TP_EXCHANGE_PUSHES], 1u);
+		if (tp_pool_fast.rseq
+				? tp_stack_push_fast(&tp_pool_fast, pool, &b->tp_stack_offset, b)
+				: tp_stack_push(&pool->tiers.cpus,
+					  pool->tiers.stack_index[b->tp_tier], b))
+			return;
+		/* Release: a reader of this one sees the one above. Partner: tp_pool_counted. */
+		tp_add_release(&counts[TP_SLOW_PUTS], 1u);
+	}
+	tp_pool_keep(pool, b);
+}
+
+/* For a buffer that is not plain, or is above the largest tier now. other has the old block. */
+static tp_cold void grow_special(tierpool_buf *b, tierpool_buf *other)
+{
+	if (tp_bufstate_has(b, TP_STATE_SECRET))
+		explicit_bzero(other->data, other->cap);
+	if (b->tp_tier == TP_TIER_NONE)
+		tp_bufstate_add(b, TP_STATE_OVERSIZE);
+}
+
+bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
+{
+	tierpool *pool = b->tp_pool;
+	size_t size = grow_size(pool, b->cap, need);
+	uint64_t *counts = tp_pool_counts(pool);
+	tierpool_buf *other = grow_pop(pool, tp_sizeclass_of(&pool->sizes, size), counts);
+	bool popped = other;
+
+	if (tp_unlikely(!popped))
+		other = grow_slow(pool, size, need);
+	if (tp_unlikely(!other))
+		return false;
+	tp_unpoison(other->data, other->cap);
+	memcpy(other->data, b->data, keep);
+	if (n)
+		memcpy(other->data + keep, src, n);
+	b->len = keep + n;
+	grow_swap_blocks(b, other);
+	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
+	if (tp_unlikely(!b->tp_limit))
+		grow_special(b, other);
+	/* Age 0: the block that it has now was in use until now. */
+	tp_bufstate_idle(other);
+	grow_retire(pool, other, popped, counts);
+	return true;
 }

@@ -11,47 +11,33 @@ void tp_pool_wake_reaper(tierpool *pool, bool kept)
 		tp_decay_kept(&pool->tiers.decay);
 }
 
-bool tp_pool_maintain(tierpool *pool)
+void tp_pool_maintain(tierpool *pool)
 {
-	struct tp_buflist victims = {NULL, 0};
-	bool more = tp_idle_age_some(&pool->tiers, &victims);
-
-	/* The reaper may have looked while these were in our hands, and not seen the frees. */
-	if (tp_pool_free_all(pool, &victims, TP_DROP_DECAY))
-		tp_pool_wake_reaper(pool, false);
+	if (tp_idle_is_due(&pool->tiers))
+		tp_idle_maintain(&pool->tiers);
 	tp_pool_purge_due(pool, false);
-	return more;
 }
 
-void tp_pool_maintain_slow(tierpool *pool)
+size_t tp_pool_tick(tierpool *pool)
 {
-	tp_pool_maintain(pool);
-	tp_decay_shorten(&pool->tiers.decay);
-}
+	size_t bytes = tp_idle_tick(&pool->tiers).bytes;
 
-size_t tp_pool_tick(tierpool *pool, bool asked)
-{
-	struct tp_buflist victims = {NULL, 0};
-	size_t bytes;
-
-	tp_idle_tick(&pool->tiers, asked, &victims);
-	bytes = tp_pool_free_all(pool, &victims, TP_DROP_DECAY);
 	tp_pool_purge_due(pool, true);
 	return bytes;
 }
 
 uint64_t tp_pool_due(struct tp_registered *entry)
 {
-	struct tp_tiers *tiers = &tp_pool_of(entry)->tiers;
+	tierpool *pool = tp_pool_of(entry);
 
-	tp_decay_unwatch(&tiers->decay);
-	return tp_decay_due(&tiers->decay,
-		tp_load_relaxed(&tiers->retain.leased) || !tp_pool_is_purged(tp_pool_of(entry)));
+	tp_decay_unwatch(&pool->tiers.decay);
+	return tp_decay_watch(&pool->tiers.decay,
+		tp_load_relaxed(&pool->tiers.retain.leased) || !tp_pool_is_purged(pool));
 }
 
 size_t tp_pool_tick_entry(struct tp_registered *entry)
 {
 	tierpool *pool = tp_pool_of(entry);
 
-	return tp_decay_claim(&pool->tiers.decay) ? tp_pool_tick(pool, false) : 0;
+	return tp_decay_claim(&pool->tiers.decay, pool->tiers.decay.ms) ? tp_pool_tick(pool) : 0;
 }

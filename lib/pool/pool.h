@@ -16,35 +16,38 @@
 #include "pool/site.h"
 #include "process/registry.h"
 
-/* Why a block was given back to the backing; tierpool_stats has a number for each. */
-enum tp_drop {
-	TP_DROP_OVERSIZE,
-	TP_DROP_RETAIN,
-	TP_DROP_IDLE_COUNT,
-	TP_DROP_DECAY,
-	TP_DROP_TRIM,
-	TP_DROP_DESTROY,
-	TP_DROPS,
-};
-
 /*
- * What slow calls count; the fast path counts in the words (percpu/stack.h: pops, pushes).
+ * What slow calls count, on each CPU apart; the fast path counts in the words (percpu/stack.h: pops,
+ * pushes). An exchange is a growth that popped one buffer and pushes the other, which is neither a
+ * get nor a put.
  *
- *     gets == slow_gets + pops        hits == gets - misses
- *     puts == slow_puts + pushes      frees == sum of drops
+ *     gets == slow gets + pops - exchange pops          hits == gets - misses
+ *     puts == slow puts + pushes - exchange pushes      frees == sum of all drops
+ *     grows == grows_pooled + grows missed, and grows_pooled == exchange pushes + grows taken
  *     gets - puts == borrowed, and allocs - frees == borrowed + idle, while no call runs
  *
- * Each only grows: any thread adds, statistics and the child of a fork read. A miss is counted
- * before its get, so a reader that loads gets first never computes more hits than there were.
+ * Each only grows, but exchange pops: raised before the pop, and lowered, on the same CPU, if that
+ * took nothing. An exchange push is raised before the push; if that finds no room, it is a slow put
+ * as well. A miss is counted before its get, so a reader that loads gets first never computes more
+ * hits than there were. Model: test/model/exchange.pml.
  */
-struct tp_counters {
-	uint64_t slow_gets, slow_puts, misses;
-	uint64_t allocs, frees;
-	uint64_t grows, grows_pooled;
-	uint64_t drops[TP_DROPS];
-	/* Of stats.c: the highest sums reported so far; the next report is not below. */
-	uint64_t reported_gets, reported_puts, reported_hits;
+enum tp_count {
+	TP_SLOW_GETS,
+	TP_SLOW_PUTS,
+	TP_MISSES,
+	TP_EXCHANGE_POPS,
+	TP_EXCHANGE_PUSHES,
+	TP_ALLOCS,
+	TP_GROWS_TAKEN,
+	TP_GROWS_MISSED,
+	TP_DROPPED, /* and TP_DROPS - 1 more, by enum tp_drop */
+	TP_COUNTS = TP_DROPPED + TP_DROPS,
 };
+
+struct tp_counters {
+	uint64_t
+		n[TP_COUNTS]; /* added to on this CPU, as far as the thread knows; read by anyone */
+} __attribute__((aligned(TP_LINE)));
 
 struct tierpool {
 	union {
@@ -55,16 +58,22 @@ struct tierpool {
 			unsigned default_tier;   /* of a get without a size */
 			tierpool_budget *budget; /* NULL: none */
 			size_t bytes;            /* of this struct and what lies behind it */
+			/* Of purge.c: when its last work was; when to stop, 0: it has. */
+			uint64_t purged_ms, purging;
 			/* Unique, never 0. Each get reads it: not on the line of the references. */
 			uint64_t id __attribute__((aligned(TP_LINE)));
+			struct tp_counters *counters; /* tiers.cpus.count of them */
 			struct tp_backing backing;
 			struct tp_sizeclass sizes;
+			/* By tp_size_index, for get: the tier's capacity and stack, as an offset. */
+			size_t quick_size[TP_SIZE_INDICES];
+			uint32_t quick_offset[TP_SIZE_INDICES];
+			/* Of stats.c: the highest sums reported; the next report is not below. */
+			uint64_t reported_gets, reported_puts, reported_hits;
+			uint32_t unpurged; /* of purge.c: blocks were freed since its last work */
 			struct tp_tiers tiers;
 			struct tp_bufheads heads;
 			struct tp_sites sites;
-			struct tp_counters counters;
-			/* Of purge.c: frees and time at its last work; when to stop; 0: it has. */
-			uint64_t purged_frees, purged_ms, purging;
 		};
 		char room[TP_VISIBLE_OFFSET]; /* puts cpu_memory where the sequences look */
 	};
@@ -77,10 +86,35 @@ struct tierpool {
 
 _Static_assert(sizeof(struct tierpool) == TP_VISIBLE_OFFSET, "else TP_VISIBLE_OFFSET is too small");
 
-/* Relaxed: a counter orders nothing. Where one must, get_slow says so. */
-static inline void tp_pool_count(uint64_t *counter)
+/* Those of the CPU that the caller runs on, or did just now. */
+static inline uint64_t *tp_pool_counts(tierpool *pool)
 {
-	tp_add_relaxed(counter, 1u);
+	return pool->counters[tp_cpu_current(pool->tiers.cpus.count)].n;
+}
+
+/* Relaxed: a counter orders nothing. Where one must, get_slow says so. */
+static inline void tp_pool_count(tierpool *pool, unsigned count)
+{
+	tp_add_relaxed(&tp_pool_counts(pool)[count], 1u);
+}
+
+/* The sum over all CPUs. Acquire: pairs with the release in get_slow. */
+static inline uint64_t tp_pool_counted(const tierpool *pool, unsigned count)
+{
+	uint64_t sum = 0;
+
+	for (unsigned cpu_id = 0; cpu_id < pool->tiers.cpus.count; cpu_id++)
+		sum += tp_load_acquire(&pool->counters[cpu_id].n[count]);
+	return sum;
+}
+
+static inline uint64_t tp_pool_frees(const tierpool *pool)
+{
+	uint64_t sum = 0;
+
+	for (unsigned why = 0; why < TP_DROPS; why++)
+		sum += tp_pool_counted(pool, TP_DROPPED + why);
+	return sum;
 }
 
 static inline tierpool *tp_pool_of(struct tp_registered *entry)
@@ -96,8 +130,8 @@ void tp_pool_start(void);
 /* Colours of what each get and put reads, apart from the tables of the tiers. */
 uint64_t tp_pool_colours(const tierpool *pool);
 
-/* Takes an idle buffer that holds the tier; its state is still idle. NULL: there is none. */
-tierpool_buf *tp_pool_take(tierpool *pool, unsigned tier);
+/* Does what is due, after a pop that left the countdown expired, and arms it again. */
+void tp_pool_expired(tierpool *pool, unsigned tier);
 
 /* ---- put.c ---- */
 
@@ -112,19 +146,16 @@ tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n);
 /* Frees a buffer in state idle; leased: ends its lease too. After: the pool may be gone. */
 void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased);
 
-/* Frees a list of victims and ends their leases. Returns: the bytes of their cost. */
-size_t tp_pool_free_all(tierpool *pool, struct tp_buflist *victims, enum tp_drop why);
+/* The tp_release of a pool. */
+void tp_pool_release(struct tp_tiers *tiers, void *const *items, unsigned count, enum tp_drop why);
 
 /* ---- maintain.c ---- */
 
-/* Does a piece of the pool's decay, if any is due. Returns: whether there is more to do. */
-bool tp_pool_maintain(tierpool *pool);
+/* Does a piece of the pool's decay, if any is due: each slow call begins with this. */
+void tp_pool_maintain(tierpool *pool);
 
-/* The same for a slow call: it also makes the next countdown of this CPU expire soon. */
-void tp_pool_maintain_slow(tierpool *pool);
-
-/* As tierpool_tick, for a pool that the caller knows to exist. asked: by the program. */
-size_t tp_pool_tick(tierpool *pool, bool asked);
+/* As tierpool_tick, for a pool that the caller knows to exist. */
+size_t tp_pool_tick(tierpool *pool);
 
 /* Wakes the reaper, if it waits, after a put (kept) or a free whose pages should go back. */
 void tp_pool_wake_reaper(tierpool *pool, bool kept);

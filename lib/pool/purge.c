@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pages of freed blocks, which jemalloc keeps for a while: decides when to ask it to give them back
- * to the system. Owns purged_frees, purged_ms and purging of the pool.
+ * to the system. Owns purged_ms and purging of the pool; a free sets unpurged.
  */
 #include "base/clock.h"
 #include "pool/pool.h"
 
+/* Slow calls ask for pages at most this often between two ticks. */
+#define PARTS 16
+
 bool tp_pool_is_purged(const tierpool *pool)
 {
 	return !pool->backing.give_back ||
-	       (!tp_load_relaxed(&pool->purging) && tp_load_relaxed(&pool->purged_frees) ==
-							    tp_load_relaxed(&pool->counters.frees));
+	       (!tp_load_relaxed(&pool->purging) && !tp_load_relaxed(&pool->unpurged));
 }
 
 void tp_pool_purge(tierpool *pool)
 {
-	tp_store_relaxed(&pool->purged_frees, tp_load_relaxed(&pool->counters.frees));
+	tp_store_relaxed(&pool->unpurged, 0u);
 	tp_store_relaxed(&pool->purging, 0);
 	tp_backing_give_back(&pool->backing, true);
 }
@@ -30,7 +32,7 @@ void tp_pool_purge(tierpool *pool)
  */
 void tp_pool_purge_due(tierpool *pool, bool in_tick)
 {
-	uint64_t frees = tp_load_relaxed(&pool->counters.frees), now;
+	uint64_t now;
 	const struct tp_decay *decay = &pool->tiers.decay;
 	bool all;
 
@@ -38,11 +40,11 @@ void tp_pool_purge_due(tierpool *pool, bool in_tick)
 	if (tp_likely(tp_pool_is_purged(pool)))
 		return;
 	now = tp_clock_ms();
-	if (!in_tick && now - tp_load_relaxed(&pool->purged_ms) < tp_decay_part(decay))
+	if (!in_tick && now - tp_load_relaxed(&pool->purged_ms) < tp_max(decay->ms / PARTS, 1))
 		return;
 	all = in_tick && !tp_tiers_bytes(&pool->tiers);
 	tp_store_relaxed(&pool->purged_ms, now);
-	if (tp_exchange_relaxed(&pool->purged_frees, frees) != frees)
+	if (tp_exchange_relaxed(&pool->unpurged, 0u))
 		tp_store_relaxed(&pool->purging, now + 2 * (uint64_t)decay->ms);
 	if (all) {
 		tp_pool_purge(pool);

@@ -10,35 +10,52 @@
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
 
+static bool put_evict(tierpool *pool, unsigned tier)
+{
+	return tp_idle_evict(&pool->tiers, tier);
+}
+
+/*
+ * Leases a place for a buffer of the tier, outside the stack of the caller's CPU: from what is free
+ * or is room that nobody uses; from the neighbours on a shared budget; from a larger buffer, which
+ * goes.
+ */
+static enum tp_kept put_lease(tierpool *pool, unsigned tier)
+{
+	static bool (*const makes_place[])(tierpool *, unsigned) = {tp_pool_reclaim, put_evict};
+	enum tp_kept kept = tp_idle_lease(&pool->tiers, tier);
+
+	for (size_t i = 0; i < 2 && kept == TP_NO_BYTES; i++)
+		if (makes_place[i](pool, tier))
+			kept = tp_tiers_lease(&pool->tiers, tier, 1);
+	return kept;
+}
+
+/* The ladder of a put, once: a place in the stack of the CPU; one in the depot; else it is freed. */
 void tp_pool_keep(tierpool *pool, tierpool_buf *b)
 {
-	static const enum tp_drop why[] = {[TP_NO_BYTES] = TP_DROP_RETAIN,
-		[TP_NO_COUNT] = TP_DROP_IDLE_COUNT,
-		[TP_CLOSED] = TP_DROP_DESTROY};
-	struct tp_buflist victims = {NULL, 0};
+	unsigned tier = b->tp_tier;
 	enum tp_kept kept;
+	bool stays;
+	void *item = b;
 
-	if (b->tp_tier == TP_TIER_NONE) {
+	if (tier == TP_TIER_NONE) {
 		tp_pool_free(pool, b, TP_DROP_OVERSIZE, false);
 		tp_pool_wake_reaper(pool, false);
 		return;
 	}
 	tp_poison(b->data, b->cap);
-	kept = tp_idle_keep(&pool->tiers, b, &victims);
-	if (kept == TP_NO_BYTES && tp_pool_reclaim(pool, b->tp_tier))
-		kept = tp_idle_keep(&pool->tiers, b, &victims);
-	if (kept == TP_NO_BYTES) {
-		tierpool_buf *victim = tp_idle_evict(&pool->tiers, b->tp_tier);
-
-		if (victim) {
-			tp_pool_free(pool, victim, TP_DROP_RETAIN, true);
-			kept = tp_idle_keep(&pool->tiers, b, &victims);
-		}
+	stays = tp_idle_keep_in_stack(&pool->tiers, tier, b);
+	if (!stays) {
+		kept = put_lease(pool, tier);
+		stays = kept == TP_KEPT;
+		if (!stays)
+			tp_pool_free(pool, b,
+				kept == TP_NO_BYTES ? TP_DROP_RETAIN : TP_DROP_IDLE_COUNT, false);
+		else
+			stays = tp_tiers_depot_push(&pool->tiers, tier, TP_YOUNG, &item, 1);
 	}
-	if (kept != TP_KEPT)
-		tp_pool_free(pool, b, why[kept], false);
-	tp_pool_wake_reaper(pool, kept == TP_KEPT);
-	tp_pool_free_all(pool, &victims, TP_DROP_DESTROY);
+	tp_pool_wake_reaper(pool, stays);
 }
 
 static tp_cold void put_slow(tierpool_buf *b)
@@ -47,9 +64,9 @@ static tp_cold void put_slow(tierpool_buf *b)
 
 	/* Once b is kept another thread may destroy the pool. This reference keeps it here. */
 	tp_registry_retain(&pool->registered);
-	tp_pool_count(&pool->counters.slow_puts);
+	tp_pool_count(pool, TP_SLOW_PUTS);
 	/* First: b must not be aged for a tick that was due before. */
-	tp_pool_maintain_slow(pool);
+	tp_pool_maintain(pool);
 	tp_pool_keep(pool, b);
 	tp_registry_drop(&pool->registered);
 }
@@ -68,6 +85,12 @@ static bool put_special(tierpool_buf *b)
 	return true;
 }
 
+static bool put_push(tierpool_buf *b)
+{
+	return tp_stack_push(
+		&b->tp_pool->tiers.cpus, b->tp_stack_offset / (unsigned)sizeof(uint64_t), b);
+}
+
 /* As tierpool_put, for any state, in either mode, and for a tool that watches idle blocks. */
 static tp_outline void put_any_mode(tierpool_buf *b)
 {
@@ -77,21 +100,19 @@ static tp_outline void put_any_mode(tierpool_buf *b)
 		return;
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
 	tp_poison(b->data, b->cap);
-	if (!plain || !tp_stack_push(&b->tp_pool->tiers.cpus, b->tp_stack_index, b))
+	if (!plain || !put_push(b))
 		put_slow(b);
 }
 
 /* The one try of the fast path found no room, or was aborted. */
 static tp_cold void put_again(tierpool_buf *b)
 {
-	if (!tp_stack_push(&b->tp_pool->tiers.cpus, b->tp_stack_index, b))
+	if (!put_push(b))
 		put_slow(b);
 }
 
-tp_fastpath void tierpool_put(tierpool_buf *b)
+tp_fastpath void tierpool_put_buf(tierpool_buf *b)
 {
-	if (tp_unlikely(!b))
-		return;
 	/* Without a fast path no buffer has this state. */
 	if (tp_unlikely(b->tp_state != TP_BUFSTATE_FAST)) {
 		put_any_mode(b);
@@ -99,6 +120,6 @@ tp_fastpath void tierpool_put(tierpool_buf *b)
 	}
 	tp_bufstate_idle(b);
 	/* After a push that succeeds nothing of b or the pool is touched: they may be gone. */
-	if (tp_unlikely(!tp_stack_push_fast(&tp_pool_fast, b->tp_pool, b->tp_stack_index, b)))
+	if (tp_unlikely(!tp_stack_push_fast(&tp_pool_fast, b->tp_pool, &b->tp_stack_offset, b)))
 		put_again(b);
 }

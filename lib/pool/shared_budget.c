@@ -77,9 +77,9 @@ static void shared_budget_reclaim_from(tierpool *pool)
 {
 	if (!tp_load_relaxed(&pool->tiers.retain.leased))
 		return;
-	tp_tiers_room_drop(&pool->tiers, 0, pool->sizes.count, NEIGHBOUR_CPUS);
+	tp_idle_room_drop(&pool->tiers, 0, pool->sizes.count, NEIGHBOUR_CPUS);
 	/* The last tick may be one of its own: what lies there has had the same time. */
-	if (tp_decay_is_past(&pool->tiers.decay, RECLAIM_MS))
+	if (tp_decay_claim(&pool->tiers.decay, RECLAIM_MS))
 		tp_idle_tick_begin(&pool->tiers);
 	tp_pool_maintain(pool);
 }

@@ -11,23 +11,22 @@
 static size_t trim_tick(tierpool *pool, size_t unused)
 {
 	(void)unused;
-	return tp_pool_tick(pool, true);
+	return tp_pool_tick(pool);
 }
 
 size_t tp_pool_trim(tierpool *pool, size_t keep)
 {
-	struct tp_buflist victims = {NULL, 0};
 	size_t idle = tp_tiers_bytes(&pool->tiers);
 	size_t excess = idle > keep ? idle - keep : 0;
 	size_t released, bytes = 0;
+	bool all;
 
 	/*
 	 * Ends when as much is freed as was too much at the start, however many other threads put
 	 * meanwhile. If nothing is too much, no CPU is stopped.
 	 */
 	while (idle > keep) {
-		tp_idle_trim(&pool->tiers, idle - keep, &victims);
-		released = tp_pool_free_all(pool, &victims, TP_DROP_TRIM);
+		released = tp_idle_trim(&pool->tiers, idle - keep, &all).bytes;
 		bytes += released;
 		if (!released || bytes >= excess)
 			break;
@@ -73,15 +72,14 @@ size_t tierpool_trim(tierpool *pool, size_t keep)
 
 static size_t trim_retain_set(tierpool *pool, size_t bytes)
 {
-	struct tp_buflist victims = {NULL, 0};
 	unsigned looks = TP_SPINLOCK_LOOKS;
 	size_t excess, sum = 0;
 
 	tp_tiers_retain_set(&pool->tiers, bytes);
 	/* Until no lease is above the bound: ours, or one that another call set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
-		bool all = tp_idle_trim(&pool->tiers, excess, &victims);
-		size_t released = tp_pool_free_all(pool, &victims, TP_DROP_TRIM);
+		bool all;
+		size_t released = tp_idle_trim(&pool->tiers, excess, &all).bytes;
 
 		sum += released;
 		if (released)

@@ -20,28 +20,31 @@ static uint64_t stats_report(uint64_t *highest, int64_t sum)
 
 static void stats_read_counts(tierpool *pool, struct tierpool_stats *s)
 {
-	struct tp_counters *c = &pool->counters;
 	struct tp_stack_counts fast =
 		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
-	/* Acquire: the misses of these gets are seen below. Partner: the release in get.c. */
-	int64_t gets = (int64_t)tp_load_acquire(&c->slow_gets) + fast.pops;
-	int64_t misses = (int64_t)tp_load_relaxed(&c->misses);
-
-	s->gets = stats_report(&c->reported_gets, gets);
-	s->puts = stats_report(
-		&c->reported_puts, (int64_t)tp_load_relaxed(&c->slow_puts) + fast.pushes);
-	s->hits = stats_report(&c->reported_hits, gets - misses);
+	/* Gets before misses: the misses of these gets are seen below (pool.h). */
+	int64_t gets = (int64_t)tp_pool_counted(pool, TP_SLOW_GETS) + fast.pops;
+	int64_t puts = (int64_t)tp_pool_counted(pool, TP_SLOW_PUTS) + fast.pushes;
+	/* After the words: an exchange that they have is subtracted. */
+	gets -= (int64_t)tp_pool_counted(pool, TP_EXCHANGE_POPS);
+	puts -= (int64_t)tp_pool_counted(pool, TP_EXCHANGE_PUSHES);
+	s->gets = stats_report(&pool->reported_gets, gets);
+	s->puts = stats_report(&pool->reported_puts, puts);
+	s->hits = stats_report(
+		&pool->reported_hits, gets - (int64_t)tp_pool_counted(pool, TP_MISSES));
 	s->borrowed = s->gets > s->puts ? s->gets - s->puts : 0;
-	s->allocs = tp_load_relaxed(&c->allocs);
-	s->frees = tp_load_relaxed(&c->frees);
-	s->grows = tp_load_relaxed(&c->grows);
-	s->grows_pooled = tp_load_relaxed(&c->grows_pooled);
-	s->drops_oversize = tp_load_relaxed(&c->drops[TP_DROP_OVERSIZE]);
-	s->drops_retain = tp_load_relaxed(&c->drops[TP_DROP_RETAIN]);
-	s->drops_idle_count = tp_load_relaxed(&c->drops[TP_DROP_IDLE_COUNT]);
-	s->drops_decay = tp_load_relaxed(&c->drops[TP_DROP_DECAY]);
-	s->drops_trim = tp_load_relaxed(&c->drops[TP_DROP_TRIM]);
-	s->drops_destroy = tp_load_relaxed(&c->drops[TP_DROP_DESTROY]);
+	s->allocs = tp_pool_counted(pool, TP_ALLOCS);
+	s->grows_pooled =
+		tp_pool_counted(pool, TP_EXCHANGE_PUSHES) + tp_pool_counted(pool, TP_GROWS_TAKEN);
+	s->grows = s->grows_pooled + tp_pool_counted(pool, TP_GROWS_MISSED);
+	s->drops_oversize = tp_pool_counted(pool, TP_DROPPED + TP_DROP_OVERSIZE);
+	s->drops_retain = tp_pool_counted(pool, TP_DROPPED + TP_DROP_RETAIN);
+	s->drops_idle_count = tp_pool_counted(pool, TP_DROPPED + TP_DROP_IDLE_COUNT);
+	s->drops_decay = tp_pool_counted(pool, TP_DROPPED + TP_DROP_DECAY);
+	s->drops_trim = tp_pool_counted(pool, TP_DROPPED + TP_DROP_TRIM);
+	s->drops_destroy = tp_pool_counted(pool, TP_DROPPED + TP_DROP_DESTROY);
+	s->frees = s->drops_oversize + s->drops_retain + s->drops_idle_count + s->drops_decay +
+		   s->drops_trim + s->drops_destroy;
 	s->ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
 	s->fences = tp_load_relaxed(&pool->tiers.cpus.fences);
 	s->fence_lost = tp_load_relaxed(&pool->tiers.cpus.fence_lost);
@@ -68,7 +71,7 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 			s->retain = tp_max(s->retain, tp_budget_bound(&tiers->retain));
 	} while (tp_load_acquire(&tiers->settings) != settings);
 	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
-	s->overhead_bytes = pool->bytes + tp_load_relaxed(&tiers->table_bytes) +
+	s->overhead_bytes = pool->bytes + tp_tiers_table_bytes(tiers) +
 			    tp_load_relaxed(&pool->heads.bytes) +
 			    tp_load_relaxed(&pool->sites.bytes);
 	/* The header of a buffer with a block counts with the buffer, not as overhead. */

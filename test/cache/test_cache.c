@@ -15,8 +15,8 @@
 #include "percpu/cpu.h"
 
 #define STACK 63  /* objects that lie on a CPU at the most */
-#define PIECE 63  /* objects that a call destroys by itself at the most */
-#define MANY 5000 /* so that most lie in chunks */
+#define PIECE 64  /* objects that a call destroys by itself at the most */
+#define MANY 5000 /* so that most lie in the depot */
 
 /* ---- options ---- */
 
@@ -219,7 +219,7 @@ static struct object *get_patiently(tierpool_cache *cache)
 	return o;
 }
 
-Test(cache, get_on_another_cpu_finds_what_lies_in_chunks_and_on_an_idle_cpu)
+Test(cache, get_on_another_cpu_finds_what_lies_in_the_depot_and_on_an_idle_cpu)
 {
 	static const unsigned counts[] = {1, STACK, MANY};
 	tierpool_cache *cache = cache_new(.destroy = object_destroy);
@@ -333,7 +333,7 @@ Test(cache, what_comes_along_with_an_object_in_use_does_not_become_younger)
 	enum { ALL = STACK + 2, USED = 34 };
 	tierpool_cache *cache = cache_of_objects();
 
-	/* Half of them in a chunk, of which one is used, and the others lie beneath what is. */
+	/* Half of them in the depot, of which one is used, and the others lie beneath what is. */
 	stay_on_this_cpu();
 	objects_cycle(cache, ALL);
 	for (unsigned tick = 0; tick < 4; tick++) {

@@ -2,7 +2,7 @@
 /*
  * The object cache when memory runs out: a program that makes it put, get and tick, again and
  * again, each time with another allocation failing, once or from then on. And, where there is no
- * memory for a stack, what becomes of objects in hand while the reaper looks, and of the chunks'
+ * memory for a stack, what becomes of objects in hand while the reaper looks, and of the depot's
  * lock in a fork.
  */
 #include <criterion/criterion.h>
@@ -26,16 +26,16 @@
 static struct {
 	bool armed, for_ever;
 	size_t calls, nth, failed; /* nth 0: none fails */
-	bool aligned_only;
+	bool slabs_only;
 } memory;
 
 #if !SANITIZED
-/* Of one thread, as the tests here are. */
-static bool fails(bool aligned)
+/* Of one thread, as the tests here are. The depot's array is of a power of two, a slab is not. */
+static bool fails(size_t n)
 {
 	bool now;
 
-	if (!memory.armed || (memory.aligned_only && !aligned))
+	if (!memory.armed || (memory.slabs_only && !(n & (n - 1))))
 		return false;
 	memory.calls++;
 	now = memory.nth &&
@@ -53,13 +53,19 @@ static bool fails(bool aligned)
 void *malloc(size_t n)
 {
 	NEXT(malloc);
-	return fails(false) ? NULL : next(n);
+	return fails(n) ? NULL : next(n);
 }
 
 void *aligned_alloc(size_t alignment, size_t n)
 {
 	NEXT(aligned_alloc);
-	return fails(true) ? NULL : next(alignment, n);
+	return fails(n) ? NULL : next(alignment, n);
+}
+
+int posix_memalign(void **block, size_t alignment, size_t n)
+{
+	NEXT(posix_memalign);
+	return fails(n) ? ENOMEM : next(block, alignment, n);
 }
 
 /* Of a thread: called once, before and after the next unlock of any lock. */
@@ -101,6 +107,7 @@ TestSuite(cache_memory, .init = start, .timeout = 60);
 
 /* ---- any one, and all from any one on ---- */
 
+#define CREATES 2 /* allocations of a cache before it is there */
 #define ALL 200
 #define AGAIN 70
 
@@ -136,6 +143,7 @@ static bool program(void)
 	tierpool_cache_tick(cache);
 	if (memory.failed == before)
 		cr_assert_eq(objects_in(IDLE), 0);
+	tierpool_cache_tick(cache); /* which frees the depot's array */
 	give(cache, ALL);
 	tierpool_cache_destroy(cache);
 	return true;
@@ -149,7 +157,7 @@ static void run_with_each_allocation_failing(bool for_ever)
 		memset(&objects, 0, sizeof objects);
 		given = 0;
 		memory = (__typeof__(memory)){.nth = nth, .for_ever = for_ever, .armed = true};
-		cr_assert_eq(program(), nth != 1);
+		cr_assert_eq(program(), nth > CREATES);
 		memory.armed = false;
 		failed = memory.failed;
 		cr_assert_eq(objects.faults, 0, "allocation %zu failing", nth);
@@ -175,13 +183,12 @@ Test(cache_memory, all_allocations_may_fail_from_any_one_on)
 
 /* ---- a CPU that has no stack ---- */
 
-/* The cache itself is there; the stacks are what is aligned from here on. */
 static tierpool_cache *cache_without_stacks(void)
 {
 	tierpool_cache *cache = cache_of_objects();
 
-	memory = (__typeof__(memory)){
-		.nth = 1, .for_ever = true, .armed = true, .aligned_only = true};
+	memory =
+		(__typeof__(memory)){.nth = 1, .for_ever = true, .armed = true, .slabs_only = true};
 	return cache;
 }
 
@@ -207,25 +214,30 @@ Test(cache_memory, where_there_is_no_stack_objects_are_kept_all_the_same)
 	cr_assert_eq(objects.destroyed, 500);
 }
 
-Test(cache_memory, what_stays_in_a_chunk_does_not_become_older)
+Test(cache_memory, what_finds_no_stack_goes_back_as_old_as_it_was)
 {
-	tierpool_cache *cache = cache_without_stacks();
-	struct object *o;
+	for (unsigned old = 0; old < 2; old++) {
+		tierpool_cache *cache = cache_without_stacks();
+		struct object *o;
 
-	objects_give(cache, 3);
-	o = object_get(cache);
-	cr_assert_eq(tierpool_cache_tick(cache), 0);
-	cr_assert_eq(tierpool_cache_tick(cache), 2);
-	object_put(cache, o);
-	memory_comes_back();
-	cache_end(cache);
+		objects_give(cache, 3);
+		if (old)
+			cr_assert_eq(tierpool_cache_tick(cache), 0);
+		cr_assert_not_null(o = object_get(cache));
+		if (!old)
+			cr_assert_eq(tierpool_cache_tick(cache), 0);
+		cr_assert_eq(tierpool_cache_tick(cache), 2);
+		object_put(cache, o);
+		memory_comes_back();
+		cache_end(cache);
+	}
 }
 
 Test(cache_memory, an_object_for_which_there_is_no_place_at_all_is_destroyed)
 {
 	tierpool_cache *cache = cache_without_stacks();
 
-	memory.aligned_only = false;
+	memory.slabs_only = false;
 	for (unsigned i = 1; i <= 10; i++) {
 		objects_give(cache, 1);
 		cr_assert_eq(objects.destroyed, i);
@@ -234,6 +246,20 @@ Test(cache_memory, an_object_for_which_there_is_no_place_at_all_is_destroyed)
 	memory_comes_back();
 	objects_give(cache, 10);
 	cr_assert_eq(objects.destroyed, 10);
+	cache_end(cache);
+}
+
+Test(cache_memory, a_tick_counts_what_it_destroys_if_the_depot_has_no_memory)
+{
+	tierpool_cache *cache = cache_of_objects();
+	size_t destroyed[2];
+
+	objects_give(cache, 10);
+	memory = (__typeof__(memory)){.nth = 1, .for_ever = true, .armed = true};
+	for (unsigned i = 0; i < 2; i++)
+		destroyed[i] = tierpool_cache_tick(cache);
+	memory_comes_back();
+	cr_assert(!destroyed[0] && destroyed[1] == 10 && objects.destroyed == 10);
 	cache_end(cache);
 }
 
@@ -249,10 +275,10 @@ Test(cache_memory, the_reaper_is_woken_for_what_was_in_hand_when_it_looked)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = 50);
 
-	memory = (__typeof__(memory)){
-		.nth = 1, .for_ever = true, .armed = true, .aligned_only = true};
+	memory =
+		(__typeof__(memory)){.nth = 1, .for_ever = true, .armed = true, .slabs_only = true};
 	objects_give(cache, 3);
-	/* The lock of the chunk that it comes out of; the others go back there. */
+	/* The lock of the depot that it comes out of; the others go back there. */
 	after_unlock = reaper_looks;
 	cr_assert_not_null(object_get(cache));
 	memory_comes_back();
@@ -276,7 +302,7 @@ static void *put_slowly(void *cache)
 	return NULL;
 }
 
-Test(cache_memory, a_fork_waits_for_a_thread_that_holds_the_lock_of_the_chunks)
+Test(cache_memory, a_fork_waits_for_a_thread_that_holds_the_lock_of_the_depot)
 {
 	tierpool_cache *cache = cache_without_stacks();
 	pthread_t thread;

@@ -20,6 +20,7 @@
 #include "cpus.h"
 #include "percpu/cpu.h"
 #include "random.h"
+#include "reaper_checks.h"
 #include "syscall_hook.h"
 
 /* ---- threads ---- */
@@ -200,17 +201,82 @@ Test(cache, callbacks_do_not_nest_however_many_objects_are_to_go)
 	stay_on_this_cpu();
 	objects_give(called.cache, OBJECTS);
 	/* By itself, so that they are not taken out of reach all at once. */
-	for (unsigned i = 0; i < 20000 && objects.destroyed < OBJECTS / 2; i++) {
+	while (objects.destroyed < OBJECTS / 2) {
 		struct object *o = object_get(called.cache);
 
-		usleep(200);
 		if (o)
 			object_put(called.cache, o);
 	}
-	cr_assert_geq(objects.destroyed, OBJECTS / 2);
 	cr_assert_leq(called.deepest, 1);
 	tierpool_cache_destroy(called.cache);
 	cr_assert_eq(objects.faults, 0);
+}
+
+#define PARTS 1000000 /* so that none may be put inside of another one's callback */
+
+/* A list of parts, each of which leaves the next one to its cache. */
+static void destroy_part(void *context, void *part)
+{
+	uintptr_t next = (uintptr_t)part - 1;
+
+	(void)context;
+	called.calls++;
+	tierpool_cache_put(called.cache, (void *)next);
+}
+
+Test(cache, destroy_takes_along_what_callbacks_put_back_and_does_not_nest)
+{
+	called.cache = cache_new(.destroy = destroy_part);
+	tierpool_cache_put(called.cache, (void *)(uintptr_t)PARTS);
+	tierpool_cache_destroy(called.cache);
+	cr_assert_eq(called.calls, PARTS);
+}
+
+static unsigned fences;
+
+static void count_fence(long number, const long argument[6])
+{
+	(void)argument;
+	fences += number == SYS_membarrier;
+}
+
+Test(cache, destroy_stops_no_cpu)
+{
+	tierpool_cache *cache = cache_new(.destroy = object_destroy);
+
+	for (unsigned i = 0; pin(i); i++)
+		objects_give(cache, 100);
+	tp_store_release(&syscall_before, count_fence);
+	cache_end(cache);
+	cr_assert_eq(fences, 0);
+}
+
+/* ---- the reaper ---- */
+
+static unsigned wakes;
+
+static void count_wake(long number, const long argument[6])
+{
+	(void)argument;
+	wakes += number == SYS_write;
+}
+
+Test(cache, gets_from_an_empty_cache_do_not_wake_the_reaper, .timeout = 60)
+{
+	tierpool_cache *cache = cache_new(.decay_ms = 1);
+
+	cr_assert_eq(tierpool_reaper_start(), 0);
+	cr_assert(falls_asleep());
+	tp_store_release(&syscall_before, count_wake);
+	for (unsigned i = 0; i < 20; i++) {
+		cr_assert_null(tierpool_cache_get(cache));
+		usleep(10000); /* a tick is due */
+	}
+	cr_assert_eq(wakes, 0);
+	tierpool_cache_put(cache, &wakes);
+	cr_assert_eq(wakes, 1);
+	tierpool_reaper_stop();
+	tierpool_cache_destroy(cache);
 }
 
 /* ---- fork ---- */
@@ -246,7 +312,7 @@ Test(cache, a_child_forked_during_calls_uses_every_cache)
 	pthread_t thread[THREADS];
 	int status[FORKS];
 
-	/* As for pools (test_pool_threads.c). */
+	/* As for pools (test_fork.c). */
 	if (SANITIZED)
 		skip("the sanitizer's malloc leaves its lock taken in a fork's child");
 	crew_start(thread);

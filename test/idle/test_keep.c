@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where idle buffers lie and where they are found: what the layer keeps, and what it gives to those
- * who take. In which order they leave: test_evict.c; the bounds of one CPU: test_tiers.c.
+ * Where an item that was put is kept, in which leases. Where a take finds it: test_take.c; the bounds
+ * of one CPU: test_tiers.c.
  */
 #include <criterion/criterion.h>
-#include <unistd.h>
 
+#include "base/clock.h"
 #include "cpus.h"
 #include "idle/idle.h"
 #include "idle_fixture.h"
 
 static struct idle_fixture f; /* one a process, and each test is one */
-
-/* ---- keep ---- */
 
 Test(keep, goes_to_the_own_stack_where_take_finds_it)
 {
@@ -69,7 +67,7 @@ Test(keep, room_doubles_on_demand_up_to_the_limit)
 	idle_end(&f);
 }
 
-Test(keep, room_grows_by_one_where_the_bound_does_not_let_it_double)
+Test(keep, room_grows_by_one_if_the_bound_does_not_let_it_double)
 {
 	unsigned limit, more = 3;
 	size_t cost;
@@ -89,7 +87,7 @@ Test(keep, room_grows_by_one_where_the_bound_does_not_let_it_double)
 	idle_end(&f);
 }
 
-Test(keep, a_full_stack_sends_its_older_half_to_the_depot)
+Test(keep, a_full_stack_sends_its_younger_half_to_the_depot)
 {
 	tierpool_buf *b;
 	size_t leased;
@@ -104,9 +102,25 @@ Test(keep, a_full_stack_sends_its_older_half_to_the_depot)
 	cr_assert_eq(f.tiers.retain.leased, leased + 32 * f.tiers.tier[0].cost,
 		"the flushed took their leases with them; the room they left was leased anew");
 	idle_assert_leases(&f);
-	for (unsigned i = 65; i-- > 32;)
-		cr_assert_eq(idle_take(&f, 0), b + i, "the younger half stayed, in its order");
+	cr_assert_eq(idle_take(&f, 0), b + 64);
+	for (unsigned i = 32; i--;)
+		cr_assert_eq(idle_take(&f, 0), b + i, "the older half stayed, in its order");
 	cr_assert_eq(idle_depot_count(&f, 0), 32);
+	for (unsigned i = 64; i-- > 32;)
+		cr_assert_eq(idle_take(&f, 0), b + i, "and of the other the last one comes first");
+	idle_end(&f);
+}
+
+Test(keep, a_full_stack_is_left_as_it_is_if_the_bound_has_no_place_for_one_more)
+{
+	pin(0);
+	idle_new(&f, PLENTY, NULL, MANY, 1024);
+	idle_keep_new(&f, 0, 64);
+	tp_budget_limit_set(&f.tiers.retain, f.tiers.retain.leased);
+	cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), TP_NO_BYTES);
+	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 64);
+	cr_assert_eq(idle_depot_count(&f, 0), 0);
+	idle_assert_leases(&f);
 	idle_end(&f);
 }
 
@@ -151,148 +165,160 @@ Test(keep, retain_is_reached_exactly_and_never_passed)
 	}
 }
 
-Test(keep, room_on_another_cpu_is_given_up_when_bytes_are_short)
+Test(keep, room_on_the_own_cpu_is_given_up_at_once_in_each_tier_if_bytes_are_short)
 {
-	size_t cost = 1024 + sizeof(tierpool_buf);
-	unsigned n = 8 * tp_cpu_count();
+	uint64_t now;
 
-	if (!pin(1))
-		skip("needs two CPUs");
 	pin(0);
-	idle_new(&f, n * cost, NULL, MANY, 1024);
+	idle_new(&f, PLENTY, NULL, MANY, 1024, 2048, 4096);
+	for (unsigned tier = 1; tier < 3; tier++) {
+		idle_keep_new(&f, tier, 1);
+		cr_assert_not_null(idle_take(&f, tier));
+	}
+	tp_budget_limit_set(&f.tiers.retain, f.tiers.retain.leased);
+	now = tp_clock_ms();
+	f.tiers.decay.last_stop_ms = now;
 	idle_keep_new(&f, 0, 1);
-	cr_assert_not_null(idle_take(&f, 0));
-	cr_assert_eq(idle_room(&f, idle_own_cpu(&f), 0), 1);
-	pin(1);
-	idle_keep_new(&f, 0, n - 1);
-	usleep(20000); /* other CPUs are asked once a millisecond of a coarse clock */
-	cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), TP_KEPT);
+	/* Within the millisecond: it was not as one of those that are stopped for it. */
+	if (tp_clock_ms() == now)
+		cr_assert_eq(f.tiers.retain.leased, f.tiers.tier[0].cost);
+	idle_assert_leases(&f);
+	idle_end(&f);
+}
+
+/* Leaves on each of n other CPUs room for one item of a tier, and no lease free. */
+static void room_on_others(unsigned n, unsigned tier, size_t max_idle)
+{
+	size_t cost;
+
+	idle_new(&f, PLENTY, NULL, max_idle, 1024, 4096);
+	idle_others(&f, n);
+	cost = f.tiers.tier[tier].cost;
+	for (unsigned i = 1; i <= n; i++) {
+		cr_assert_eq(tp_tiers_lease(&f.tiers, tier, 1), TP_KEPT);
+		tp_stack_room_set(idle_cpu(&f, i), f.tiers.stack_index[tier], 1);
+	}
+	tp_budget_limit_set(&f.tiers.retain, n * cost);
+}
+
+static unsigned rooms_left(unsigned n, unsigned tier)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 1; i <= n; i++)
+		left += idle_room(&f, f.own + i, tier);
+	return left;
+}
+
+Test(keep, room_on_a_few_other_cpus_is_given_up_if_bytes_are_short_once_a_millisecond)
+{
+	enum { OTHERS = 20, FEW = 16 };
+	enum tp_kept kept;
+	uint64_t now;
+
+	room_on_others(OTHERS, 1, MANY);
+	now = tp_clock_ms();
+	f.tiers.decay.last_stop_ms = now;
+	kept = idle_keep(&f, idle_make(&f, 0));
+	if (tp_clock_ms() == now)
+		cr_assert(kept == TP_NO_BYTES && rooms_left(OTHERS, 1) == OTHERS);
+	f.tiers.decay.last_stop_ms = 0;
+	idle_keep_new(&f, 0, 1);
+	cr_assert_eq(rooms_left(OTHERS, 1), OTHERS - FEW);
+	idle_assert_leases(&f);
+	idle_end(&f);
+}
+
+Test(keep, if_the_count_is_short_only_room_of_the_same_tier_is_given_up)
+{
+	enum { OTHERS = 3 };
+
+	for (unsigned tier = 0; tier < 2; tier++) {
+		room_on_others(OTHERS, tier, OTHERS);
+		tp_budget_limit_set(&f.tiers.retain, PLENTY);
+		for (unsigned n = 0; tier && n < OTHERS; n++)
+			cr_assert_eq(tp_tiers_lease(&f.tiers, 0, 1), TP_KEPT);
+		f.tiers.decay.last_stop_ms = 0;
+		cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), tier ? TP_NO_COUNT : TP_KEPT);
+		cr_assert_eq(rooms_left(OTHERS, tier), tier ? OTHERS : 0);
+		if (tier)
+			tp_tiers_unlease(&f.tiers, 0, OTHERS);
+		idle_assert_leases(&f);
+		idle_end(&f);
+	}
+}
+
+Test(keep, an_item_that_no_bound_can_hold_costs_no_room_of_others)
+{
+	room_on_others(1, 0, MANY);
+	f.tiers.decay.last_stop_ms = 0;
+	cr_assert_eq(idle_keep(&f, idle_make(&f, 1)), TP_NO_BYTES);
+	cr_assert_eq(rooms_left(1, 0), 1);
+	idle_end(&f);
+}
+
+Test(keep, a_cache_keeps_any_number_without_leases)
+{
+	tierpool_buf *b;
+
+	pin(0);
+	idle_new_cache(&f);
+	b = idle_keep_new(&f, 0, 3000);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 0), 3000);
+	cr_assert_leq(idle_depth(&f, idle_own_cpu(&f), 0), TP_AGES_SLOTS);
+	cr_assert_eq(f.tiers.retain.leased, 0);
+	for (unsigned n = 3000; n--;)
+		cr_assert_not_null(idle_take(&f, 0));
+	cr_assert_null(idle_take(&f, 0));
+	cr_assert(idle_all(&f, b, 3000, false));
+	idle_end(&f);
+}
+
+Test(keep, a_stack_above_a_lowered_limit_takes_no_more)
+{
+	size_t cost;
+
+	pin(0);
+	idle_new(&f, PLENTY, NULL, MANY, 1024);
+	idle_keep_new(&f, 0, 64);
+	cost = f.tiers.tier[0].cost;
+	tp_tiers_retain_set(&f.tiers, 32 * cost * f.tiers.cpus.count + 64 * cost);
+	cr_assert_lt(f.tiers.tier[0].limit, 32);
+	for (unsigned n = 0; n < 10; n++)
+		idle_keep_new(&f, 0, 1);
+	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 64);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 0), 74);
 	idle_assert_leases(&f);
 	idle_end(&f);
 }
 
 Test(keep, after_close_nothing_is_kept_or_found)
 {
-	tierpool_buf *out[80];
+	for (unsigned cache = 0; cache < 2; cache++) {
+		bool all;
 
-	pin(0);
-	idle_new(&f, PLENTY, NULL, MANY, 1024, 2048);
-	idle_keep_new(&f, 0, 70);
-	idle_take(&f, 0);
-	idle_keep_new(&f, 1, 1);
-	tp_idle_close(&f.tiers, &f.victims);
-	cr_assert_eq(idle_victims(&f, out), 70);
-	idle_assert_leases(&f);
-	idle_unlease(&f);
-	cr_assert_eq(f.tiers.retain.leased, 0, "room is given up, too");
-	cr_assert_eq(idle_keep(&f, out[0]), TP_CLOSED);
-	cr_assert_eq(f.tiers.retain.leased, 0);
-	cr_assert_null(idle_take(&f, 0));
-	cr_assert_null(idle_evict(&f, 0));
-	tp_idle_tick(&f.tiers, true, &f.victims);
-	tp_idle_trim(&f.tiers, SIZE_MAX, &f.victims);
-	cr_assert_eq(idle_victims(&f, NULL), 0);
-	idle_end(&f);
-}
-
-/* ---- take ---- */
-
-Test(take, a_stack_gives_back_the_newest_first)
-{
-	tierpool_buf *b;
-
-	pin(0);
-	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	b = idle_keep_new(&f, 0, 20);
-	for (unsigned i = 20; i--;)
-		cr_assert_eq(idle_take(&f, 0), b + i);
-	cr_assert_null(idle_take(&f, 0));
-	idle_end(&f);
-}
-
-Test(take, a_batch_comes_back_from_the_depot_with_its_leases)
-{
-	size_t leased;
-
-	pin(0);
-	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	idle_keep_new(&f, 0, 65);
-	for (unsigned i = 0; i < 33; i++)
+		pin(0);
+		if (cache)
+			idle_new_cache(&f);
+		else
+			idle_new(&f, PLENTY, NULL, MANY, 1024, 2048);
+		idle_keep_new(&f, 0, 70);
 		idle_take(&f, 0);
-	tp_tiers_room_drop(&f.tiers, 0, f.tiers.sizes->count, UINT_MAX);
-	cr_assert_eq(idle_depot_count(&f, 0), 32);
-	leased = f.tiers.retain.leased;
-	cr_assert_eq(leased, 32 * f.tiers.tier[0].cost);
-	cr_assert_not_null(idle_take(&f, 0));
-	cr_assert_eq(idle_depot_count(&f, 0), 15, "one for the taker and 16 for its stack");
-	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 16);
-	cr_assert_eq(idle_room(&f, idle_own_cpu(&f), 0), 1, "the taken one's lease is room now");
-	cr_assert_eq(f.tiers.retain.leased, leased);
-	idle_assert_leases(&f);
-	idle_end(&f);
-}
-
-Test(take, a_refill_never_holds_more_than_the_limit)
-{
-	size_t cost = 1024 + sizeof(tierpool_buf);
-	unsigned cpu_count = tp_cpu_count();
-
-	pin(0);
-	/* limit 2: half of it, 1, comes along with the one that is taken. */
-	idle_new(&f, 16 * cost * cpu_count, NULL, MANY, 1024);
-	cr_assert_eq(f.tiers.tier[0].limit, 2);
-	idle_keep_new(&f, 0, 9);
-	for (unsigned i = 9; i--;) {
-		unsigned cpu_id = idle_own_cpu(&f);
-
-		cr_assert_not_null(idle_take(&f, 0));
-		cr_assert_leq(idle_depth(&f, cpu_id, 0) + idle_room(&f, cpu_id, 0), 2);
-		cr_assert_eq(tp_tiers_count(&f.tiers, 0), i);
+		tp_idle_close(&f.tiers, false);
+		cr_assert_eq(idle_released(&f), 69);
+		cr_assert_eq(f.why, TP_DROP_DESTROY);
 		idle_assert_leases(&f);
+		idle_unlease(&f);
+		cr_assert_eq(f.tiers.retain.leased, 0, "room is given up, too");
+		cr_assert_eq(idle_keep(&f, f.buffer), TP_CLOSED);
+		cr_assert_eq(idle_released(&f), 1, "with the lease that it had");
+		idle_unlease(&f);
+		cr_assert_eq(f.tiers.retain.leased, 0);
+		cr_assert_null(idle_take(&f, 0));
+		cr_assert_not(tp_idle_evict(&f.tiers, 0));
+		tp_idle_tick(&f.tiers);
+		tp_idle_trim(&f.tiers, SIZE_MAX, &all);
+		cr_assert_eq(idle_released(&f), 0);
+		idle_end(&f);
 	}
-	idle_end(&f);
-}
-
-Test(take, from_256_KiB_up_a_buffer_is_taken_from_another_cpu)
-{
-	tierpool_buf *large, *small;
-	unsigned cpu_id;
-
-	if (!pin(1))
-		skip("needs two CPUs");
-	pin(0);
-	idle_new(&f, PLENTY, NULL, MANY, 131072, 262144);
-	/* Steals look at four CPUs behind the own one: nobody's is further away with up to five. */
-	if (f.tiers.cpus.count > 5)
-		skip("the two CPUs may lie too far apart");
-	small = idle_keep_new(&f, 0, 1);
-	large = idle_keep_new(&f, 1, 1);
-	cpu_id = idle_own_cpu(&f);
-	pin(1);
-	cr_assert_eq(idle_take(&f, 1), large);
-	cr_assert_eq(idle_room(&f, cpu_id, 1), 1, "its lease stays where it was taken");
-	cr_assert_null(idle_take(&f, 0), "below, nobody looks");
-	idle_assert_leases(&f);
-	pin(0);
-	cr_assert_eq(idle_take(&f, 0), small);
-	idle_end(&f);
-}
-
-Test(take, a_larger_buffer_is_taken_only_when_aged)
-{
-	tierpool_buf *b;
-
-	idle_new(&f, PLENTY, NULL, DEPOT_ONLY, 1024, 2048, 4096);
-	b = idle_keep_new(&f, 1, 1);
-	idle_keep_new(&f, 2, 1);
-	cr_assert_null(idle_take(&f, 0), "fresh: its own tier may need it");
-	tp_idle_tick(&f.tiers, true, &f.victims);
-	idle_keep_new(&f, 1, 1);
-	cr_assert_eq(idle_take(&f, 0), b, "the aged one of the two");
-	cr_assert_eq(b->tp_tier, 1);
-	cr_assert_null(idle_take(&f, 0), "the other is fresh, and two tiers up is too far");
-	idle_assert_leases(&f);
-	cr_assert_eq(tp_tiers_count(&f.tiers, 1), 1);
-	cr_assert_eq(tp_tiers_count(&f.tiers, 2), 1);
-	idle_end(&f);
 }

@@ -24,7 +24,7 @@ struct limit_case {
 };
 
 static const struct limit_case limit_cases[] = {{0, 0, 0}, {1, 0, 0}, {4, 1, 0}, {4, 0, 1},
-	{15, 0, 1}, {16, 0, 2}, {32, 0, 4}, {32, 1, 3}, {512, 1, 63}, {512, 0, 64}, {9999, 0, 64}};
+	{7, 0, 1}, {8, 0, 2}, {16, 0, 4}, {16, 1, 3}, {256, 1, 63}, {256, 0, 64}, {9999, 0, 64}};
 
 #define LIMIT_CASES (sizeof limit_cases / sizeof limit_cases[0])
 
@@ -56,50 +56,66 @@ Test(tiers, what_a_cpu_may_hold_follows_from_the_smallest_bound)
 
 Test(tiers, stacks_have_fewer_slots_for_larger_tiers)
 {
-	static const unsigned slots[] = {64, 64, 64, 32, 16, 8, 8};
+	static const unsigned slots[] = {64, 64, 64, 32, 32, 32, 32};
 
 	idle_new(&f, PLENTY, NULL, MANY, 64, 4096, 8192, 16384, 32768, 65536, 1 << 20);
 	for (unsigned tier = 0; tier < 7; tier++) {
-		cr_assert_eq(f.tiers.tier[tier].stack, slots[tier]);
+		cr_assert_eq(f.tiers.tier[tier].slots, slots[tier]);
 		cr_assert_eq(f.tiers.tier[tier].limit, slots[tier]);
 	}
 	cr_assert_leq(f.tiers.slab_bytes, 5120);
 	idle_end(&f);
 }
 
-/* Stacks of 15 tiers, where something else lies in these lines of the page. */
-static void words_avoid(uint64_t hot)
+/* The tables of a pool, or of a cache if there are no sizes, beside those of f. */
+static int tiers_make(struct tp_tiers *tiers, const struct tp_sizeclass *sizes, uint64_t hot)
+{
+	return tp_tiers_init(tiers, other_cpus,
+		&(struct tp_tiers_options){.backing = &f.backing,
+			.size = sizes ? sizes->size : NULL,
+			.count = sizes ? sizes->count : 1,
+			.retain = PLENTY,
+			.max_idle = MANY,
+			.decay_ms = UINT_MAX,
+			.hot = hot});
+}
+
+/* Stacks of these tiers, if something else lies in the hot lines of the page. */
+static void words_avoid(const struct tp_sizeclass *sizes, uint64_t hot)
 {
 	struct tp_tiers tiers;
-	struct tp_sizeclass sizes;
 	uint64_t *slab;
 
-	cr_assert_eq(tp_sizeclass_steps(&sizes, 64, 1 << 20, 1), 0);
-	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &sizes, &f.backing, PLENTY, NULL, MANY,
-			     UINT_MAX, hot),
-		0);
+	cr_assert_eq(tiers_make(&tiers, sizes, hot), 0);
 	stay_on_this_cpu();
 	tp_tiers_slab_create(&tiers);
 	slab = tiers.cpus.cpu[tp_cpu_current(tiers.cpus.count)].slab;
 	cr_assert_eq((uintptr_t)slab % TP_COLOUR_PAGE, 0);
 	cr_assert_leq(tiers.slab_bytes, TP_SLAB_BYTES_MAX);
-	for (unsigned tier = 0; tier < sizes.count && hot != UINT64_MAX; tier++) {
+	for (unsigned tier = 0; tier < tiers.count && hot != UINT64_MAX; tier++) {
 		uint64_t line = tp_colour((uintptr_t)&slab[tiers.stack_index[tier]]);
 
 		cr_assert(!(line & hot), "tier %u", tier);
 		cr_assert(!(line & tp_colour((uintptr_t)tiers.cpus.visible)), "tier %u", tier);
-		cr_assert(line & tp_tiers_colours(&tiers, tier), "tier %u", tier);
+		cr_assert(line & tiers.tier[tier].colours, "tier %u", tier);
 	}
 	tp_tiers_fini(&tiers);
 }
 
 Test(tiers, a_slab_begins_a_page_and_no_word_lies_in_a_line_that_others_need)
 {
+	struct tp_sizeclass steps;
+
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	for (unsigned line = 0; line < 64; line++)
-		words_avoid(UINT64_C(0xff) << line);
-	words_avoid(UINT64_C(0xaaaaaaaaaaaaaaaa));
-	words_avoid(UINT64_MAX); /* there is no such place, so any will do */
+	cr_assert_eq(tp_sizeclass_steps(&steps, 64, 1 << 20, 1), 0);
+	for (unsigned cache = 0; cache < 2; cache++) {
+		const struct tp_sizeclass *sizes = cache ? NULL : &steps;
+
+		for (unsigned line = 0; line < 64; line++)
+			words_avoid(sizes, UINT64_C(0xff) << line);
+		words_avoid(sizes, UINT64_C(0xaaaaaaaaaaaaaaaa));
+		words_avoid(sizes, UINT64_MAX); /* there is no such place, so any will do */
+	}
 	idle_end(&f);
 }
 
@@ -108,17 +124,21 @@ Test(tiers, memory_that_fails_leaves_nothing_behind)
 	struct tp_tiers tiers;
 	size_t blocks;
 
+	pin(0);
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
 	blocks = counting_backing_blocks(&f.counting);
 	counting_backing_fail(&f.counting, 1, false);
-	cr_assert_eq(tp_tiers_init(&tiers, other_cpus, &f.sizes, &f.backing, PLENTY, NULL, MANY,
-			     UINT_MAX, 0),
-		-ENOMEM);
+	cr_assert_eq(tiers_make(&tiers, &f.sizes, 0), -ENOMEM);
 	cr_assert_eq(counting_backing_blocks(&f.counting), blocks);
-	/* Without a slab there is the depot. */
+	/* Without a slab there is the depot; without an array for that the item is released. */
 	counting_backing_fail(&f.counting, 1, true);
+	cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), TP_CLOSED);
+	cr_assert_eq(idle_released(&f), 1);
+	cr_assert_eq(f.why, TP_DROP_RETAIN);
+	counting_backing_fail(&f.counting, 1, false);
 	idle_keep_new(&f, 0, 3);
-	cr_assert_eq(idle_depot_count(&f, 0), 3);
+	cr_assert_eq(idle_depot_count(&f, 0), 1);
+	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 2);
 	idle_assert_leases(&f);
 	idle_end(&f);
 }
@@ -190,7 +210,7 @@ Test(tiers, dropping_room_leaves_leases_of_what_is_there)
 	for (unsigned i = 0; i < 20; i++)
 		idle_take(&f, 0);
 	cr_assert_gt(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
-	tp_tiers_room_drop(&f.tiers, 0, f.tiers.sizes->count, UINT_MAX);
+	tp_idle_room_drop(&f.tiers, 0, f.tiers.count, UINT_MAX);
 	cr_assert_eq(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
 	idle_assert_leases(&f);
 	idle_end(&f);
@@ -202,6 +222,11 @@ Test(tiers, dropping_room_leaves_leases_of_what_is_there)
 #define TIERS 5
 #define ROUNDS 24
 #define OPERATIONS 15000
+
+/* Two pools on one budget, and a cache. */
+static struct idle_fixture c;
+static struct idle_fixture *const layers[] = {&f, &g, &c};
+static bool whole_ticks; /* no tick is done in pieces */
 
 static uint64_t random_state;
 
@@ -216,14 +241,14 @@ static void keep_any(struct idle_fixture *x)
 
 	if (x->kept[idle_index(x, b)])
 		return;
-	b->tp_tier = (uint8_t)random_below(TIERS);
+	b->tp_tier = (uint8_t)random_below(x->tiers.count);
 	idle_keep(x, b);
 }
 
 /* A take that finds nothing has looked everywhere that it has to. */
 static void take_any(struct idle_fixture *x)
 {
-	unsigned tier = random_below(TIERS), cpu_id = idle_own_cpu(x);
+	unsigned tier = random_below(x->tiers.count), cpu_id = idle_own_cpu(x);
 	tierpool_buf *b = idle_take(x, tier);
 
 	if (b) {
@@ -234,39 +259,54 @@ static void take_any(struct idle_fixture *x)
 	}
 }
 
+/* One that finds nothing leaves nothing that is larger, but on other CPUs. */
 static void evict_any(struct idle_fixture *x)
 {
-	unsigned tier = random_below(TIERS);
+	unsigned tier = random_below(x->tiers.count), cpu_id = idle_own_cpu(x);
 
-	if (idle_evict(x, tier))
+	if (tp_idle_evict(&x->tiers, tier) || !tp_tiers_may_fit(&x->tiers, tier))
 		return;
-	while (++tier < TIERS)
-		cr_assert_eq(tp_tiers_count(&x->tiers, tier), 0);
+	while (++tier < x->tiers.count)
+		cr_assert_eq(idle_depot_count(x, tier) + idle_depth(x, cpu_id, tier), 0);
 }
 
-static void strip_any(struct idle_fixture *x, size_t excess)
+static void trim_any(struct idle_fixture *x, size_t excess)
 {
-	size_t before = tp_tiers_bytes(&x->tiers), after;
+	size_t before = tp_tiers_bytes(&x->tiers);
+	struct tp_released released;
+	bool all;
 
-	tp_idle_trim(&x->tiers, excess, &x->victims);
-	after = tp_tiers_bytes(&x->tiers);
-	cr_assert(after == 0 || before - after >= excess);
+	released = tp_idle_trim(&x->tiers, excess, &all);
+	cr_assert_eq(before - released.bytes, tp_tiers_bytes(&x->tiers));
+	cr_assert(before == released.bytes || released.bytes >= excess);
 }
 
 /* As the pool does it. */
 static void retain_any(struct idle_fixture *x)
 {
-	size_t bytes = (size_t)random_below(4 << 20) + 1;
+	size_t bytes = x == &c ? SIZE_MAX : (size_t)random_below(4 << 20) + 1;
 
 	tp_tiers_retain_set(&x->tiers, bytes);
-	idle_victims(x, NULL);
 	idle_unlease(x);
 	if (x->tiers.retain.leased > bytes)
-		tp_tiers_room_drop(&x->tiers, 0, x->tiers.sizes->count, UINT_MAX);
+		tp_idle_room_drop(&x->tiers, 0, x->tiers.count, UINT_MAX);
 	if (x->tiers.retain.leased > bytes)
-		strip_any(x, x->tiers.retain.leased - bytes);
-	idle_victims(x, NULL);
+		trim_any(x, x->tiers.retain.leased - bytes);
 	idle_unlease(x);
+}
+
+/* After a whole one exactly what lay idle through two of them has gone. */
+static void tick_any(struct idle_fixture *x)
+{
+	if (!whole_ticks && random_below(2)) {
+		tp_idle_tick_begin(&x->tiers);
+		return;
+	}
+	tp_idle_tick(&x->tiers);
+	for (unsigned i = 0; whole_ticks && i < x->made; i++)
+		cr_assert(!x->kept[i] || x->kept_at[i] + 2 > x->tiers.decay.ticks,
+			"idle since tick %u, and this is tick %u", x->kept_at[i],
+			(unsigned)x->tiers.decay.ticks);
 }
 
 static void operate(struct idle_fixture *x)
@@ -275,60 +315,74 @@ static void operate(struct idle_fixture *x)
 
 	if (what < 120)
 		keep_any(x);
-	else if (what < 220)
+	else if (what < 215)
 		take_any(x);
+	else if (what < 220)
+		tp_idle_maintain(&x->tiers);
 	else if (what < 232)
 		evict_any(x);
 	else if (what < 236)
-		strip_any(x, random_below(65536));
+		trim_any(x, random_below(65536));
 	else if (what < 240)
-		tp_idle_tick(&x->tiers, true, &x->victims);
+		tick_any(x);
 	else if (what < 242)
-		tp_tiers_room_drop(&x->tiers, 0, x->tiers.sizes->count, UINT_MAX);
+		tp_idle_room_drop(&x->tiers, 0, x->tiers.count, UINT_MAX);
 	else if (what < 244)
 		retain_any(x);
 	else if (what < 246)
 		pin(random_below(2));
 	else
 		idle_unlease(x);
-	idle_victims(x, NULL);
 }
 
 static void new_random(struct idle_fixture *x, struct tp_budget *shared)
 {
 	size_t max_idle = random_below(2) ? MANY : random_below(64 * tp_cpu_count()) + 1;
 
-	idle_new(x, random_below(4 << 20) + 1, shared, max_idle, 64, 1024, 4096, 65536, 262144);
+	if (x == &c)
+		idle_new_cache(x);
+	else
+		idle_new(x, random_below(4 << 20) + 1, shared, max_idle, 64, 1024, 4096, 65536,
+			262144);
 	for (unsigned i = 0; i < TOKENS; i++)
 		idle_make(x, 0);
 }
 
-Test(idle, every_lease_belongs_to_something_after_each_random_operation)
+static const char *random_fault(struct tp_budget *shared)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		struct tp_tiers *tiers = &layers[i]->tiers;
+		const char *fault = idle_lease_fault(layers[i], layers[!i]->tiers.retain.leased);
+
+		if (fault)
+			return fault;
+		if (tiers->retain.leased > tiers->retain.limit)
+			return "more is leased than retain";
+	}
+	return shared->leased > shared->limit ? "more is leased than the shared budget has" : NULL;
+}
+
+Test(tiers, every_lease_belongs_to_something_after_each_random_operation)
 {
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		struct tp_budget shared;
 
 		tp_budget_init(&shared, (size_t)3 << 20);
 		random_state = 0x9e3779b97f4a7c15 * (round + 1);
-		new_random(&f, &shared);
-		new_random(&g, &shared);
+		whole_ticks = round % 2;
+		for (unsigned i = 0; i < 3; i++)
+			new_random(layers[i], &shared);
 		for (unsigned i = 0; i < OPERATIONS; i++) {
 			const char *fault;
 
-			operate(random_below(2) ? &f : &g);
-			fault = idle_lease_fault(&f, g.tiers.retain.leased);
-			if (!fault)
-				fault = idle_lease_fault(&g, f.tiers.retain.leased);
-			if (!fault && (f.tiers.retain.leased > f.tiers.retain.limit ||
-					      g.tiers.retain.leased > g.tiers.retain.limit ||
-					      shared.leased > shared.limit))
-				fault = "more is leased than the bound allows";
+			operate(layers[random_below(3)]);
+			fault = random_fault(&shared);
 			if (fault)
 				cr_assert_fail("round %u, operation %u: %s", round, i, fault);
 		}
-		f.tiers.shared = NULL; /* each is looked at by itself at its end */
-		g.tiers.shared = NULL;
-		idle_end(&f);
-		idle_end(&g);
+		for (unsigned i = 0; i < 3; i++) {
+			layers[i]->tiers.shared = NULL; /* each by itself at its end */
+			idle_end(layers[i]);
+		}
 	}
 }

@@ -4,9 +4,10 @@
  * configurations by a search of all states, then breaks it in several places; each must be found.
  *
  * Modelled: two CPUs, up to three threads, one tier, its depot, the shared count of leases. Here
- * pop, push, change are tp_stack_pop ..., stop, start, install, close are tp_cpus_stop ...,
- * LEASE and give_back are tp_budget_lease and tp_budget_release, reader is tp_stack_count; and,
- * in outline, the slow paths of get and put, tick, destroy, and a watcher of what is idle.
+ * pop, push, change, take_out, room_set are tp_stack_pop ..., stop, start, install, close are
+ * tp_cpus_stop ..., LEASE and give_back are tp_budget_lease and tp_budget_release, reader is
+ * tp_stack_count; and, in outline, the slow paths of get and put (refill, flush, steal), tick,
+ * destroy, and a watcher of what is idle. Ages and ticks: tick.pml. Growth: exchange.pml.
  *
  * A preemption, a signal or a fence matters only to a thread inside a sequence: the kernel moves it
  * back to the start. So threads have no place of their own. A sequence begins by reading the number
@@ -14,14 +15,15 @@
  * be thrown out before any of its steps. At its start a sequence may give up for the slow path,
  * which covers every limit of the tries. Threads run for ever, except with COUNT and CLOSE.
  *
- * Left out: several tiers, ages, the contents of buffers, the order within the depot (a set; its
+ * Left out: several tiers, the contents of buffers, the order within the depot (a set; its
  * lock makes each call one step), the locked mode, fork, a fence that is refused, calls from signal
  * handlers, and weak memory: all loads and stores happen in one order here.
  *
  * run.sh gives each of these by -D, 0 if left out: THREADS, ITEMS, CAP (up to 3), RETAIN; STOPPERS,
  * how many threads tick, TICK_ONLY, and do nothing else; CHANGE, in slow paths, BATCH, of two items
- * too; LAZY, slabs are made when needed; CLOSE, thread 0 destroys the pool at some time; COUNT,
- * exact counts and their reader, OPS calls in all; WATCH; and the names of the breakages.
+ * too; DROP, steals, and refused puts that give up room; LAZY, slabs are made when needed; CLOSE,
+ * thread 0 destroys the pool at some time; COUNT, exact counts and their reader, OPS calls in all;
+ * WATCH; and the names of the breakages.
  */
 #if COUNT
 #define IF_COUNT(...) __VA_ARGS__
@@ -49,7 +51,9 @@
 
 /* visible: exchanged by a stopper, read in sequences. slab, closed: written in the lock. */
 typedef cpu_t { bit visible; bit slab; bit lock; bit closed };
-/* depth, room and countdown are one word: every step stores them together. Slots 1 ... CAP. */
+/*
+ * depth, room and countdown are one word: every step stores them together. Slots 1 ... CAP.
+ */
 typedef stack_t { byte depth; byte room; short countdown; byte slot[4] };
 /* What a thread has in registers inside a sequence; an abort forgets it. */
 typedef registers_t {
@@ -149,7 +153,10 @@ inline check() {
 		r[me].at = next } \
 	:: atomic { r[me].at == AT_WORD && !s.counter -> d_step { LEAVE }; break }
 
-/* hand[me]: what was popped, or 0. Like each sequence it begins with r[me].at == AT_CPU. */
+/*
+ * hand[me]: what was popped, or 0. Like each sequence it begins with r[me].at == AT_CPU. The commit
+ * stores what it made of the word that it read; that of a push adds to the word as it is then.
+ */
 inline pop() {
 	do
 	INTERRUPTIBLE
@@ -174,7 +181,7 @@ inline push() {
 		s.slot[r[me].depth + 1] = hand[me]; r[me].at = AT_COMMIT }
 	:: atomic { r[me].at == AT_COMMIT ->
 		d_step { event(push); LEFT_ALONE
-			s.depth = r[me].depth + 1; s.room = r[me].room - 1; s.countdown = r[me].countdown;
+			s.depth++; s.room--;
 			ADD(true_pushes, r[me].cpu, 1)
 			WHEN(EARLY_COMMIT, cpu = r[me].cpu; depth = r[me].depth + 1);
 			LEAVE;
@@ -201,8 +208,8 @@ inline change(first, second, out, more, gap) {
 	do
 	:: atomic { /* outside the sequence: how it looks on the CPU where the thread is */
 		if :: cpu = 0 :: cpu = 1 fi;
-		WHEN(!CHANGE || !of_cpu[cpu].slab || stack[cpu].depth < out ||
-			stack[cpu].depth + stack[cpu].room + N + more > CAP, cpu = 0; break);
+		WHEN(!CHANGE || !of_cpu[cpu].slab || stack[cpu].depth < out || stack[cpu].room + (more) < 0 ||
+			stack[cpu].depth + stack[cpu].room + N + (more) > CAP, cpu = 0; break);
 		SEE(cpu); r[me].at = AT_CPU };
 		IF_COUNT(atomic { WHEN(N, ADD(moved_in, cpu, N)) };)
 		do
@@ -222,10 +229,10 @@ inline change(first, second, out, more, gap) {
 			r[me].at = AT_COMMIT }
 		:: atomic { r[me].at == AT_COMMIT ->
 			d_step { LEFT_ALONE
-				s.depth = depth + N - out; s.room = room + more;
+				s.depth = depth + N - out; s.room = room + (more);
 				s.countdown = countdown + (cpu -> 0 : gap);
-				lease[me] = lease[me] + out - N - more;
-				WHEN(!out && !N, event(change_room));
+				lease[me] = lease[me] + out - N - (more);
+				WHEN((more) < 0 && !N, event(change_room));
 				WHEN(N && first != hand[me], event(change_in); bag[me] = 0; bag2[me] = 0);
 				WHEN(N && first == hand[me], event(change_put); hand[me] = 0);
 				WHEN(out, event(change_out); bag[me] = r[me].item; bag2[me] = r[me].item2);
@@ -269,25 +276,21 @@ inline stop(c) {
 	stack[c].depth = depth + (deeper); stack[c].room = room + (roomier); \
 	stack[c].countdown = countdown; depth = 0; room = 0; countdown = 0; TIDY(c); check()
 
-/* The lowest item, with its lease; the ones above move down. */
-inline move_out(c) {
+/* The item in a slot, with its lease; the ones above move down. */
+inline take_out(c, first, item) {
 	LOOK(c);
-	d_step { event(move_out);
-		bag[me] = stack[c].slot[1]; lease[me]++;
-		WHEN(depth > 1, stack[c].slot[1] = stack[c].slot[2]; stack[c].slot[2] = stack[c].slot[3]);
+	d_step { event(take_out);
+		item = stack[c].slot[first]; lease[me]++;
+		WHEN(!UNSHIFTED && first < 2, stack[c].slot[1] = stack[c].slot[2]);
+		WHEN(!UNSHIFTED && first < 3, stack[c].slot[2] = stack[c].slot[3]);
 		STORE(c, DRAIN_OFF_BY_ONE - 1, 0) };
 	IF_COUNT(atomic { ADD(moved_out, c, 1) })
 }
 
-/* An item, unless 0, goes in with its lease; n leases become room, or room ends. */
-inline move_in(c, item, n) {
+/* n leases become room; below 0: room ends. */
+inline room_set(c, n) {
 	LOOK(c);
-	WHEN(depth + room + (item != 0) + n <= CAP,
-		IF_COUNT(atomic { ADD(moved_in, c, (item != 0)) };)
-		d_step { event(move_in);
-			stack[c].slot[depth + 1] = item; lease[me] = lease[me] - (item != 0) - n;
-			depth = depth + (item != 0); bag[me] = 0; STORE(c, 0, n) });
-	atomic { depth = 0; room = 0; countdown = 0 }
+	d_step { event(room_set); lease[me] = lease[me] - (n); STORE(c, 0, n) }
 }
 
 /* ---- leases, depot, backing ---- */
@@ -327,10 +330,10 @@ inline install(c) {
 inline close(c) {
 	stop(c);
 	do
-	:: stopper[c] && stack[c].depth -> move_out(c); release(bag[me]); give_back()
+	:: stopper[c] && stack[c].depth -> take_out(c, 1, bag[me]); release(bag[me]); give_back()
 	:: else -> break
 	od;
-	WHEN(stopper[c], move_in(c, 0, (-room)); give_back());
+	WHEN(stopper[c], room_set(c, -room); give_back());
 	atomic { event(close); of_cpu[c].closed = 1; stopper[c] = 0; of_cpu[c].lock = 0 }
 }
 
@@ -382,19 +385,18 @@ put:
 	change(hand[me], 0, 0, (lease[me] - 1), 0);
 	if SHELVES(hand[me]) :: hand[me] && closing :: !hand[me] fi;
 	give_back();
-refused:
 	WHEN(hand[me], release(hand[me])); goto rest;
+refused: /* room of the caller's CPU may make place in the depot */
+	if :: !DROP :: DROP -> change(0, 0, 0, -1, 0) fi;
+	WHEN(lease[me], shelve(hand[me])); WHEN(hand[me], release(hand[me])); goto rest;
 
-tick: /* a bounded piece of ageing: in one CPU's stack, or in the depot */
+tick: /* a stopper: the lowest expires, room ends, or the top is stolen and leaves its lease as room */
 	stop(target);
 	if
-	:: stopper[target] && stack[target].depth -> move_out(target)
-	:: stopper[target] && stack[target].room -> move_in(target, 0, -1)
-	:: stopper[target] && leased < RETAIN ->
-		if LEASE(1, true) :: leased == RETAIN fi;
-		WHEN(lease[me], move_in(target, 0, 1))
-	:: atomic { stopper[target] && depot -> if TAKES(bag[me]) fi };
-		move_in(target, bag[me], 0)
+	:: stopper[target] && stack[target].depth -> take_out(target, 1, bag[me])
+	:: DROP && stopper[target] && stack[target].depth && !hand[me] ->
+		event(steal); take_out(target, stack[target].depth, hand[me]); room_set(target, 1)
+	:: stopper[target] && stack[target].room -> room_set(target, -1)
 	:: else
 	fi;
 	start(target); target = 0;

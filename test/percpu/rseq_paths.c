@@ -27,14 +27,13 @@
 #define ARCHITECTURE "x86-64"
 #define SIGNATURE UINT32_C(0x53053053)
 #define PROGRAM_COUNTER(context) ((context)->uc_mcontext.gregs[REG_RIP])
+#define COMMIT_BYTES 7 /* no commit is a longer instruction: add $number, (stack) */
 #elif defined(__aarch64__)
 #define ARCHITECTURE "aarch64"
 #define SIGNATURE UINT32_C(0xd428bc00)
 #define PROGRAM_COUNTER(context) ((context)->uc_mcontext.pc)
-#endif
-
-/* No commit is a longer instruction: mov %reg, (%reg) and stlr. */
 #define COMMIT_BYTES 4
+#endif
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -44,15 +43,17 @@ unsigned tp_inject_loops = 3;
 
 static unsigned aborts;
 
-static __attribute__((noinline)) void *pop(unsigned count, uint64_t *after, bool *slow)
+static __attribute__((noinline)) void *pop(unsigned count, bool *slow)
 {
-	return tp_rseq_pop(area_offset(), base(), count, at, after, slow);
+	return tp_rseq_pop(area_offset(), base(), count, at * sizeof(uint64_t), slow);
 }
 
 static __attribute__((noinline)) bool push(unsigned count, const void *item, bool aged)
 {
-	return aged ? tp_rseq_push_aged(area_offset(), base(), count, at, item)
-		    : tp_rseq_push(area_offset(), base(), count, at, item);
+	uint32_t offset = at * (uint32_t)sizeof(uint64_t);
+
+	return aged ? tp_rseq_push_aged(area_offset(), base(), count, &offset, item)
+		    : tp_rseq_push(area_offset(), base(), count, &offset, item);
 }
 
 static __attribute__((noinline)) bool store(const struct tp_rseq_store *s)
@@ -90,7 +91,7 @@ static bool pushed(uint32_t cpu_id, unsigned count, unsigned depth, unsigned roo
 	if (!stack || !room)
 		return false;
 	if (aged)
-		*wanted_age(stack, depth + 1) = 0;
+		*wanted_age(age_of(stack, depth + 1)) = 0;
 	*wanted_of(stack + depth + 1) = (uint64_t)&item_pushed;
 	*wanted_of(stack) = word_of(depth + 1, room - 1, countdown);
 	return true;
@@ -98,16 +99,13 @@ static bool pushed(uint32_t cpu_id, unsigned count, unsigned depth, unsigned roo
 
 static void pop_try(uint32_t cpu_id, unsigned count, void *ought)
 {
-	uint64_t after = 0;
 	bool slow;
-	void *item = pop(count, &after, &slow);
+	void *item = pop(count, &slow);
 
 	if (item != ought)
 		fail("popped %p, not %p", item, ought);
-	if (item && after != *wanted_of(stack_found(cpu_id, count)))
-		fail("afterwards it says %#" PRIx64, after);
-	if (slow != (!item || (int64_t)after < 0))
-		fail("popped %p, and afterwards %#" PRIx64 " is slow: %d", item, after, slow);
+	if (slow != (!item || (int64_t)*wanted_of(stack_found(cpu_id, count)) < 0))
+		fail("popped %p, and slow is %d", item, slow);
 	end();
 }
 
@@ -133,14 +131,15 @@ static void each(uint32_t cpu_id, unsigned count, unsigned depth, unsigned room,
 static void words(uint32_t cpu_id)
 {
 	static const unsigned depths[] = {0, 1, 2, 5, 62, TP_STACK_MAX - 1, TP_STACK_MAX};
-	static const unsigned rooms[] = {0, 1, 2, 5, TP_STACK_MAX, 2048, 4094};
+	static const unsigned rooms[] = {0, 1, 2, 5, 127, 128, TP_STACK_MAX - 1, TP_STACK_MAX};
 	static const int64_t countdowns[] = {
-		0, 1, -1, (INT64_C(1) << 39) - 1, 1 - (INT64_C(1) << 39)};
+		0, 1, -1, (INT64_C(1) << 47) - 1, 1 - (INT64_C(1) << 47)};
 
 	for (unsigned d = 0; d < LENGTH(depths); d++)
 		for (unsigned r = 0; r < LENGTH(rooms); r++)
 			for (unsigned c = 0; c < LENGTH(countdowns); c++)
-				each(cpu_id, CPUS, depths[d], rooms[r], countdowns[c]);
+				if (depths[d] + rooms[r] <= TP_STACK_MAX)
+					each(cpu_id, CPUS, depths[d], rooms[r], countdowns[c]);
 }
 
 static void cpus(void)
@@ -158,7 +157,7 @@ static void cpus(void)
 
 /* ---- store ---- */
 
-/* What goes through on CPU 0: count pointers into the stack's first slots, or out of them. */
+/* What goes through on CPU 0: count pointers into the first slots, or out of them. */
 static struct tp_rseq_store store_of(bool in, unsigned count)
 {
 	uint64_t *stack = stack_of(0);
@@ -170,14 +169,24 @@ static struct tp_rseq_store store_of(bool in, unsigned count)
 		.desired = ~*stack,
 		.to = in ? stack + 1 : batch(),
 		.from = in ? batch() : stack + 1,
-		.count = count};
+		.count = count,
+		.ages_to = in ? age_of(stack, 1) : scratch(),
+		.ages_from = in ? scratch() : age_of(stack, 1)};
+}
+
+/* What it has written before its commit. */
+static void copied(const struct tp_rseq_store *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		*wanted_of(s->to + i) = s->from[i];
+		*wanted_age(s->ages_to + i) = s->ages_from[i];
+	}
 }
 
 /* What the contract says of one that goes through. */
 static void stored(const struct tp_rseq_store *s)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		*wanted_of(s->to + i) = s->from[i];
+	copied(s);
 	*wanted_of(s->target) = s->desired;
 }
 
@@ -272,26 +281,35 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 }
 
 /*
- * Where it is aborted: at the first access to the slab pointers, a stack's word, its slots; or at
- * the first store, to an age, a slot, the word.
+ * Where it is aborted: at the first access to the slab pointers, a stack's word, its slots, its
+ * ages; or at the first store, to an age, a slot, the word.
  */
 enum place {
 	AT_POINTER,
 	AT_WORD,
 	AT_SLOT,
+	AT_AGE,
 	AT_AGE_STORE,
 	AT_SLOT_STORE,
 	AT_COMMIT,
 	PLACES,
 };
 
-/* The word ends the first page; so many pages behind the next one the slot lies. */
-static void protect(enum place place, unsigned pages)
+static void begin_aborted(const char *name, enum place place, bool ages_first)
 {
-	fault.where = place == AT_POINTER ? memory : (uint8_t *)slab_of(0);
-	if (place == AT_SLOT || place == AT_SLOT_STORE)
-		fault.where += (1 + pages) * page;
-	else if (place == AT_AGE_STORE)
+	bool apart = place == AT_AGE || place == AT_AGE_STORE;
+
+	/* After a store to an age, a store to the word's page is one to the slot. */
+	word_before_end = apart || (place == AT_SLOT_STORE && ages_first) ? AGES_APART : 1;
+	begin(name, 0, word_of(3, 4, 5));
+}
+
+/* After it was said how memory has to be. */
+static void protect(enum place place)
+{
+	fault.where = place == AT_POINTER ? memory : memory + page;
+	if (place == AT_SLOT || place == AT_AGE || place == AT_AGE_STORE ||
+		(place == AT_SLOT_STORE && word_before_end == 1))
 		fault.where += page;
 	fault.armed = true;
 	mprotect(fault.where, page, place < AT_AGE_STORE ? PROT_NONE : PROT_READ);
@@ -309,23 +327,20 @@ static void aborted(enum place place)
 
 static void pop_aborted(enum place place)
 {
-	begin("aborted pop", 0, word_of(3, 4, 5));
-	protect(place, 0);
+	begin_aborted("aborted pop", place, false);
+	protect(place);
 	pop_try(0, CPUS, NULL);
 	aborted(place);
 }
 
-/* With an age it goes to a slot that is a page behind it. */
 static void push_aborted(enum place place, bool aged)
 {
-	unsigned slot = aged ? (unsigned)page / 8 + 1 : 4;
-
-	begin(aged ? "aborted push with age" : "aborted push", 0, word_of(slot - 1, 4, 5));
+	begin_aborted(aged ? "aborted push with age" : "aborted push", place, aged);
 	if (aged && place > AT_AGE_STORE)
-		*wanted_age(stack_of(0), slot) = 0;
+		*wanted_age(age_of(stack_of(0), 4)) = 0;
 	if (place == AT_COMMIT)
-		*wanted_of(stack_of(0) + slot) = (uint64_t)&item_pushed;
-	protect(place, aged);
+		*wanted_of(stack_of(0) + 4) = (uint64_t)&item_pushed;
+	protect(place);
 	push_try(CPUS, aged, false);
 	aborted(place);
 }
@@ -334,30 +349,33 @@ static void store_aborted(enum place place, bool in)
 {
 	struct tp_rseq_store s;
 
-	begin("aborted store", 0, word_of(3, 4, 5));
+	begin_aborted(in ? "aborted store in" : "aborted store out", place, false);
 	s = store_of(in, 5);
-	for (unsigned i = 0; place == AT_COMMIT && i < s.count; i++)
-		*wanted_of(s.to + i) = s.from[i];
-	protect(place, 0);
+	if (place == AT_COMMIT)
+		copied(&s);
+	else if (place == AT_AGE || place == AT_AGE_STORE)
+		/* From the last to the first, each before its age. */
+		*wanted_of(s.to + 4) = s.from[4];
+	protect(place);
 	store_try(&s, false);
 	aborted(place);
 }
 
-/* A pop and a batch that goes out store to no slot; a push and one that comes in load from none. */
+/* Which of them access memory so. */
 static void aborted_at(enum place place)
 {
-	if (place != AT_SLOT)
-		push_aborted(place, true);
-	if (place == AT_AGE_STORE)
-		return;
-	if (place != AT_SLOT_STORE) {
+	bool all = place == AT_POINTER || place == AT_WORD || place == AT_COMMIT;
+
+	if (all || place == AT_SLOT)
 		pop_aborted(place);
-		store_aborted(place, false);
-	}
-	if (place != AT_SLOT) {
+	if (all || place == AT_SLOT_STORE)
 		push_aborted(place, false);
+	if (all || place == AT_SLOT_STORE || place == AT_AGE_STORE) {
+		push_aborted(place, true);
 		store_aborted(place, true);
 	}
+	if (all || place == AT_SLOT || place == AT_AGE)
+		store_aborted(place, false);
 }
 
 /* ---- descriptors ---- */
@@ -419,6 +437,9 @@ static void descriptors(void)
 		descriptor_check(__start___rseq_cs_ptr_array[i]);
 }
 
+/* The first, and the last that an offset can say. */
+static const unsigned indices[] = {0, UINT32_MAX / sizeof(uint64_t)};
+
 int main(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
@@ -426,12 +447,16 @@ int main(void)
 	memory_make();
 	sigaction(SIGSEGV, &action, NULL);
 	descriptors();
-	for (uint32_t cpu_id = 0; cpu_id < CPUS; cpu_id++)
-		words(cpu_id);
-	cpus();
-	stores();
-	for (unsigned place = 0; place < PLACES; place++)
-		aborted_at((enum place)place);
+	for (unsigned i = 0; i < LENGTH(indices); i++) {
+		at = indices[i];
+		for (uint32_t cpu_id = 0; cpu_id < CPUS; cpu_id++)
+			words(cpu_id);
+		cpus();
+		stores();
+		for (unsigned place = 0; place < PLACES; place++)
+			aborted_at((enum place)place);
+		word_before_end = 1;
+	}
 	printf("ok  rseq_paths: %u calls, %u aborts, %s\n", cases, aborts, ARCHITECTURE);
 	return 0;
 }

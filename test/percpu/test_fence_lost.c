@@ -75,7 +75,7 @@ static size_t lying(unsigned cpu_id, size_t *bytes)
 
 	*bytes = 0;
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++) {
-		unsigned depth = tp_word_depth(tp_tiers_word(&pool->tiers, cpu_id, tier));
+		unsigned depth = tp_tiers_depth(&pool->tiers, cpu_id, tier);
 
 		n += depth;
 		*bytes += depth * pool->tiers.tier[tier].cost;
@@ -365,13 +365,13 @@ Test(fence_lost, destroy_leaves_behind_what_it_cannot_reach_and_the_pool_with_it
 	cr_assert(held && n);
 	/* Those that are borrowed, and not those that are left behind. */
 	cr_assert_eq(tierpool_destroy(pool), 2);
-	cr_assert_eq(pool->counters.allocs - pool->counters.frees, n + 2);
+	cr_assert_eq(tp_pool_counted(pool, TP_ALLOCS) - tp_pool_frees(pool), n + 2);
 	cr_assert(!tierpool_buf_append(b, "still mine", 10) && !tierpool_buf_reserve(b, 50 * KIB));
 	tierpool_put(b);
 	do_there(return_there);
 	tierpool_trim(NULL, 0);
 	/* The buffers themselves, and not one of the tables that know of them. */
-	cr_assert_eq(pool->counters.allocs - pool->counters.frees, n);
+	cr_assert_eq(tp_pool_counted(pool, TP_ALLOCS) - tp_pool_frees(pool), n);
 	after_a_stop(0);
 	/* Nor is any of it given to anybody again. */
 	cycle(other, KIB, 100);

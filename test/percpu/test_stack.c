@@ -10,18 +10,29 @@
 
 TestSuite(stack, .init = own_setup);
 
+static void expect_fields(uint64_t word, int64_t countdown)
+{
+	cr_assert_eq(tp_word_depth(word), TP_STACK_MAX);
+	cr_assert_eq(tp_word_room(word), TP_STACK_MAX);
+	cr_assert_eq(tp_word_held(word), 2 * TP_STACK_MAX);
+	cr_assert_eq(tp_word_countdown(word), countdown);
+}
+
 Test(stack, a_word_holds_depth_room_and_a_signed_countdown_side_by_side)
 {
-	uint64_t word = 1024 * TP_WORD_DEPTH + 4095 * TP_WORD_ROOM - 3 * TP_WORD_COUNTDOWN;
+	uint64_t word = TP_STACK_MAX * (TP_WORD_DEPTH + TP_WORD_ROOM) - 3 * TP_WORD_COUNTDOWN;
 
-	cr_assert_eq(tp_word_depth(word), 1024);
-	cr_assert_eq(tp_word_room(word), 4095);
-	cr_assert_eq(tp_word_countdown(word), -3);
-	word += ((INT64_C(1) << 39) + 2) * TP_WORD_COUNTDOWN;
-	cr_assert_eq(tp_word_depth(word), 1024);
-	cr_assert_eq(tp_word_room(word), 4095);
-	cr_assert_eq(tp_word_countdown(word), (INT64_C(1) << 39) - 1, "the largest");
-	cr_assert_leq(TP_STACK_MAX, TP_WORD_MASK);
+	expect_fields(word, -3);
+	word += ((INT64_C(1) << 47) + 2) * TP_WORD_COUNTDOWN;
+	expect_fields(word, (INT64_C(1) << 47) - 1);
+}
+
+Test(stack, a_word_of_0_is_a_stack_that_gives_and_takes_nothing)
+{
+	cr_assert(slab_install(&own.cpus, own.cpu_id, own.slabs[1]));
+	cr_assert_null(own_pop(SECOND));
+	cr_assert_not(own_push(SECOND, own.item));
+	cr_assert_eq(own.slabs[1][SECOND], 0);
 }
 
 Test(stack, a_stack_takes_no_more_than_it_has_room_for)
@@ -49,31 +60,31 @@ Test(stack, the_last_one_in_is_the_first_one_out_and_leaves_its_room)
 	expect_word(FIRST, 0, SLOTS, -SLOTS);
 	cr_assert_null(own_pop(FIRST));
 	expect_word(FIRST, 0, SLOTS, -SLOTS);
-	cr_assert_eq(own.slabs[0][SECOND], 0, "a stack ran over its end");
+	expect_word(SECOND, 0, 0, 0);
 }
 
 static bool pop_expires(void)
 {
-	uint64_t after;
+	bool expired;
 
-	cr_assert_not_null(tp_stack_pop(&own.cpus, FIRST, &after));
-	cr_assert_eq(after, tp_stack_word(&own.cpus, own.cpu_id, FIRST));
-	return (int64_t)after < 0;
+	cr_assert_not_null(tp_stack_pop(&own.cpus, FIRST, &expired));
+	return expired;
 }
 
 Test(stack, a_pop_expires_when_the_countdown_is_below_zero)
 {
-	uint64_t after;
+	bool expired;
 
 	own_install();
-	own.slabs[0][FIRST] = 1 * TP_WORD_COUNTDOWN;
+	own.slabs[0][FIRST] = own_word(0, 0, 1);
 	own_room_set(FIRST, 3);
 	for (unsigned i = 0; i < 3; i++)
 		own_push(FIRST, &own.item[i]);
 	cr_assert_not(pop_expires(), "at 0");
+	expect_word(FIRST, 2, 1, 0);
 	cr_assert(pop_expires(), "at -1");
 	cr_assert(pop_expires(), "and again, for the thread may have moved before it armed");
-	cr_assert_null(tp_stack_pop(&own.cpus, FIRST, &after), "nothing is left");
+	cr_assert_null(tp_stack_pop(&own.cpus, FIRST, &expired), "nothing is left");
 }
 
 Test(stack, arming_puts_the_next_expiry_a_random_gap_away)
@@ -118,39 +129,40 @@ Test(stack, a_mean_of_one_expires_at_every_pop)
 
 #define NO_AGE 0xa5
 
-static uint64_t aged_slab[(TP_AGES_OFFSET + TP_AGES_SLOTS + 1) / 8]
-	__attribute__((aligned(TP_LINE)));
+static uint64_t aged_slab[FIRST + AGED_WORDS] __attribute__((aligned(TP_LINE)));
+static uint64_t *const aged_stack = aged_slab + FIRST;
 
 static bool push_aged(void *pointer)
 {
-	return tp_stack_push_aged(&own.cpus, 0, pointer);
+	return tp_stack_push_aged(&own.cpus, FIRST, pointer);
 }
 
 /* The way that programs run, which gives up where the other one tries again. */
 static bool push_aged_fast(void *pointer)
 {
+	static const uint32_t offset = FIRST * sizeof(uint64_t);
 	static struct tp_fast fast;
 
 	fast = (struct tp_fast){tp_cpu_rseq, own.cpus.count};
 	return tp_stack_push_aged_fast(
-		&fast, (const char *)own.cpus.visible - TP_VISIBLE_OFFSET, 0, pointer);
+		&fast, (const char *)own.cpus.visible - TP_VISIBLE_OFFSET, &offset, pointer);
 }
 
 static bool push_ageless(void *pointer)
 {
-	return tp_stack_push(&own.cpus, 0, pointer);
+	return own_push(FIRST, pointer);
 }
 
 static void ages_forget(void)
 {
-	memset(tp_stack_ages(aged_slab), NO_AGE, TP_AGES_SLOTS + 1);
+	memset(tp_stack_ages(aged_stack), NO_AGE, TP_AGES_SLOTS + 1);
 }
 
 /* Of the ages that were forgotten only this slot's has been set, if any's. */
 static void expect_age_set(unsigned slot)
 {
 	for (unsigned i = 0; i <= TP_AGES_SLOTS; i++)
-		cr_assert_eq(tp_stack_ages(aged_slab)[i], i && i == slot ? 0 : NO_AGE,
+		cr_assert_eq(tp_stack_ages(aged_stack)[i], i && i == slot ? 0 : NO_AGE,
 			"slot %u, when %u was pushed to", i, slot);
 }
 
@@ -160,13 +172,13 @@ static void fill_with_ages(bool (*push)(void *pointer))
 	static int pointers[TP_AGES_SLOTS + 1];
 
 	cr_assert(slab_install(&own.cpus, own.cpu_id, aged_slab));
-	own_room_set(0, TP_AGES_SLOTS);
+	own_room_set(FIRST, TP_AGES_SLOTS);
 	for (unsigned slot = 1; slot <= TP_AGES_SLOTS; slot++) {
 		do /* an abort is no failure */
 			ages_forget();
 		while (!push(&pointers[slot]) && push == push_aged_fast);
-		cr_assert_eq(tp_word_depth(aged_slab[0]), slot);
-		cr_assert_eq(aged_slab[slot], (uintptr_t)&pointers[slot]);
+		cr_assert_eq(tp_word_depth(aged_stack[0]), slot);
+		cr_assert_eq(aged_stack[slot], (uintptr_t)&pointers[slot]);
 		expect_age_set(push == push_ageless ? 0 : slot);
 	}
 	ages_forget();
@@ -186,9 +198,44 @@ Test(stack, a_fast_push_to_a_stack_with_ages_sets_that_of_its_slot_and_no_other)
 	fill_with_ages(push_aged_fast);
 }
 
-Test(stack, a_push_that_is_not_told_to_sets_no_age)
+Test(stack, a_push_without_ages_sets_none)
 {
 	fill_with_ages(push_ageless);
+}
+
+#define IN 5 /* pointers of a batch */
+
+static struct tp_word_change change_aged(unsigned depth, void **items, uint8_t *ages)
+{
+	uint64_t wanted = own_word(depth, TP_AGES_SLOTS - depth, 0);
+
+	return tp_stack_change(&own.cpus, FIRST, own_decide, &wanted, items, ages);
+}
+
+Test(stack, a_batch_goes_in_with_one_age_and_comes_out_with_the_age_of_each)
+{
+	void *items[IN], *out[IN + 1];
+	uint8_t ages[IN + 1] = {1}, *of_slot = tp_stack_ages(aged_stack);
+
+	for (unsigned i = 0; i < IN; i++)
+		items[i] = &own.item[i];
+	cr_assert(slab_install(&own.cpus, own.cpu_id, aged_slab));
+	own_room_set(FIRST, TP_AGES_SLOTS);
+	cr_assert(push_aged(&own.item[IN]));
+	memset(of_slot + 2, NO_AGE, TP_AGES_SLOTS - 1);
+	cr_assert_eq(change_aged(1 + IN, items, ages).after, aged_stack[0]);
+	for (unsigned slot = 1; slot <= TP_AGES_SLOTS; slot++)
+		cr_assert_eq(of_slot[slot], slot == 1 ? 0 : (slot <= 1 + IN ? 1 : NO_AGE),
+			"slot %u", slot);
+	cr_assert(push_aged(&own.item[IN + 1]));
+	/* A stopper may have set any. */
+	of_slot[3] = 2;
+	memset(ages, NO_AGE, sizeof ages);
+	change_aged(1, out, ages);
+	for (unsigned i = 0; i <= IN; i++) {
+		cr_assert_eq(out[i], &own.item[i < IN ? i : IN + 1]);
+		cr_assert_eq(ages[i], i == 1 ? 2 : i < IN, "the age of %u is %u", i, ages[i]);
+	}
 }
 
 /* ---- changes of the caller's CPU ---- */
@@ -210,7 +257,7 @@ Test(stack, a_change_moves_a_batch_and_counts_it_as_moved)
 	cr_assert_eq(own_pop(FIRST), &own.item[1]);
 	cr_assert_eq(own_pop(FIRST), &own.item[0]);
 	expect_counts(2, 0);
-	cr_assert_eq(own.slabs[0][SECOND], 0);
+	expect_word(SECOND, 0, 0, 0);
 }
 
 Test(stack, a_change_adds_room_and_arms_without_a_touch_of_what_lies_there)
@@ -235,8 +282,8 @@ Test(stack, a_change_that_is_decided_against_tells_the_word)
 
 	own_install();
 	own_room_set(FIRST, 3);
-	done = tp_stack_change(&own.cpus, FIRST, own_decide, NULL, NULL);
-	cr_assert_eq(done.before, 3 * TP_WORD_ROOM);
+	done = tp_stack_change(&own.cpus, FIRST, own_decide, NULL, NULL, NULL);
+	cr_assert_eq(done.before, own_word(0, 3, 0));
 	cr_assert_eq(done.after, done.before);
 }
 
@@ -248,7 +295,7 @@ Test(stack, nothing_is_changed_where_there_is_no_slab_or_it_is_a_stoppers)
 	cr_assert(done.before == 0 && done.after == 0);
 	own_install();
 	/* In locked mode the stopper has the lock; in rseq mode the CPU shows the empty slab. */
-	own_stop(FIRST);
+	own_stop();
 	done = own_change(1, 0, 0, in);
 	cr_assert(done.before == 0 && done.after == 0);
 	cr_assert_null(own_pop(FIRST));

@@ -17,19 +17,53 @@ static void setup(void)
 
 TestSuite(stack_counts, .init = setup);
 
+/* By how much a word's fields are to grow, or, below zero, to shrink. */
+struct growth {
+	int depth, room, countdown;
+};
+
+static uint64_t grow(uint64_t word, const void *context)
+{
+	const struct growth *by = context;
+
+	return word + (uint64_t)by->depth * TP_WORD_DEPTH + (uint64_t)by->room * TP_WORD_ROOM +
+	       (uint64_t)by->countdown * TP_WORD_COUNTDOWN;
+}
+
+static void change(unsigned at, int depth, int room, int countdown)
+{
+	struct growth by = {depth, room, countdown};
+	void *items[SLOTS];
+
+	for (unsigned i = 0; i < SLOTS; i++)
+		items[i] = &own.item[i];
+	tp_stack_change(&own.cpus, at, grow, &by, items, NULL);
+}
+
+/* As a stopper, of the first stack: the lowest n go, and become room. */
+static void take_out(unsigned n)
+{
+	struct tp_cpu *cpu = tp_cpus_stop(&own.cpus, own.cpu_id);
+	void *items[SLOTS];
+
+	tp_stack_take_out(cpu, FIRST, 1, n, items, false);
+	tp_stack_room_set(cpu, FIRST, tp_word_room(cpu->slab[FIRST]) + n);
+	tp_cpu_start(cpu);
+}
+
 Test(stack_counts, counts_are_exact_at_rest_whatever_was_moved_or_armed)
 {
 	int64_t pops = 0, pushes = 0;
-	uint64_t random = 1, dice, *stack;
+	uint64_t random = 1;
 
 	own_install();
 	for (unsigned i = 0; i < 100000; i++) {
-		unsigned at, depth;
+		uint64_t dice = next_random(&random);
+		unsigned at = own_stacks[dice >> 8 & 1];
+		int depth = (int)tp_word_depth(own.slabs[0][at]);
+		int room = (int)tp_word_room(own.slabs[0][at]);
+		int some = (int)(dice >> 10 & 3);
 
-		dice = next_random(&random);
-		at = own_stacks[dice >> 8 & 1];
-		depth = tp_word_depth(own.slabs[0][at]);
-		stack = NULL;
 		switch (dice & 7) {
 		case 0:
 		case 1:
@@ -41,24 +75,22 @@ Test(stack_counts, counts_are_exact_at_rest_whatever_was_moved_or_armed)
 			pops += own_pop(at) != NULL;
 			break;
 		case 5:
-			stack = own_stop(at);
-			tp_stack_room_set(stack, (unsigned)(dice >> 9) % (SLOTS - depth + 1));
-			if (dice >> 20 & 1)
-				tp_stack_shorten(&own.cpus.cpu[own.cpu_id], stack, 5);
+			if (dice >> 9 & 1)
+				own_room_set(
+					at, (unsigned)(dice >> 10) % (unsigned)(SLOTS - depth + 1));
+			else if (at == FIRST && depth)
+				take_out((unsigned)(dice >> 10) % (unsigned)depth + 1);
 			break;
 		case 6:
-			stack = own_stop(at);
-			if (depth + tp_word_room(*stack) < SLOTS)
-				tp_stack_move_in(&own.cpus.cpu[own.cpu_id], stack, own.item);
-			else if (depth)
-				tp_stack_move_out(&own.cpus.cpu[own.cpu_id], stack, depth);
+			if (dice >> 9 & 1 && depth + some + room <= SLOTS)
+				change(at, some, 0, some);
+			else if (depth >= some)
+				change(at, -some, some, 0);
 			break;
 		case 7:
 			tp_stack_arm(&own.cpus, at, 50);
 			break;
 		}
-		if (stack)
-			own_start();
 		expect_counts(pops, pushes);
 	}
 	cr_assert(pops > 1000 && pushes > 1000);
@@ -76,70 +108,73 @@ static void read_counts(unsigned step)
 	highest.pushes = reading.pushes > highest.pushes ? reading.pushes : highest.pushes;
 }
 
-/* As arming does, of a CPU that is stopped. */
-static void arm(struct tp_cpu *cpu, uint64_t *stack, unsigned gap)
+/* In rseq mode each of its tries is aborted, and undone. */
+static void owner_work(void)
 {
-	tp_store_release(stack, *stack + gap * TP_WORD_COUNTDOWN);
-	tp_add_release(&cpu->armed, gap);
+	change(FIRST, 3, -3, 0);
+	change(FIRST, 0, 0, 20);
+	change(FIRST, -2, 2, 5);
 }
 
 static void stopper_work(void)
 {
-	struct tp_cpu *cpu = tp_cpus_stop(&own.cpus, own.cpu_id);
+	take_out(2);
+}
 
-	for (unsigned i = 0; i < 3; i++)
-		tp_stack_move_in(cpu, cpu->slab, &own.item[i]);
-	arm(cpu, cpu->slab, 20);
-	tp_stack_shorten(cpu, cpu->slab, 5);
-	for (unsigned i = 0; i < 3; i++)
-		tp_stack_move_out(cpu, cpu->slab, 1);
-	tp_cpu_start(cpu);
+static void expect_no_rise(void (*work)(void))
+{
+	step_through(work, read_counts);
+	cr_assert_eq(highest.pops, 0);
+	cr_assert_eq(highest.pushes, 0);
+	expect_counts(0, 0);
+}
+
+Test(stack_counts, no_step_of_a_change_makes_a_reading_rise)
+{
+	own_install();
+	own_room_set(FIRST, SLOTS);
+	expect_no_rise(owner_work);
+	expect_word(
+		FIRST, tp_cpu_rseq ? 0 : 1, tp_cpu_rseq ? SLOTS : SLOTS - 1, tp_cpu_rseq ? 0 : 25);
 }
 
 Test(stack_counts, no_step_of_a_stopper_makes_a_reading_rise)
 {
 	own_install();
 	own_room_set(FIRST, SLOTS);
+	change(FIRST, 5, -5, 0);
 	if (tp_cpu_rseq && tp_cpu_fence((int)own.cpu_id))
 		skip("a stop that is stepped through takes a fence, and they are refused");
-	step_through(stopper_work, read_counts);
-	cr_assert_eq(highest.pops, 0);
-	cr_assert_eq(highest.pushes, 0);
-	read_counts(0);
-	cr_assert(reading.pops == 0 && reading.pushes == 0);
+	expect_no_rise(stopper_work);
+	expect_word(FIRST, 3, SLOTS - 3, 0);
 }
 
 static uint64_t pops, pushes; /* the truth */
 static unsigned one_step, one_operation;
 
-/* One whole operation, in the middle of a reading; what a pop and a push do is plain here. */
+/* One whole operation, in the middle of a reading. */
 static void work_at_one_step(unsigned step)
 {
-	uint64_t *stack = own.slabs[0];
-
 	if (step != one_step)
 		return;
 	switch (one_operation) {
 	case 0:
-		tp_stack_move_in(&own.cpus.cpu[own.cpu_id], stack, &own.item[0]);
+		change(FIRST, 3, -3, 0);
 		break;
 	case 1:
-		arm(&own.cpus.cpu[own.cpu_id], stack, 20);
+		change(FIRST, 0, 0, 20);
 		break;
 	case 2:
-		tp_stack_shorten(&own.cpus.cpu[own.cpu_id], stack, 5);
+		pushes += own_push(FIRST, own.item);
 		break;
 	case 3:
-		tp_stack_move_out(&own.cpus.cpu[own.cpu_id], stack, 1);
+		take_out(2);
 		break;
 	case 4:
-		stack[tp_word_depth(*stack) + 1] = (uintptr_t)&own.item[0];
-		*stack += TP_WORD_PUSH;
-		pushes++;
+		pops += own_pop(FIRST) != NULL;
 		break;
 	default:
-		*stack += TP_WORD_POP;
-		pops++;
+		change(FIRST, -1, 1, 0);
 	}
 }
 
@@ -162,9 +197,7 @@ Test(stack_counts, no_reading_is_above_the_truth_at_whichever_step_something_hap
 				one_operation, one_step);
 			cr_assert_leq(reading.pushes, (int64_t)pushes, "operation %u at step %u",
 				one_operation, one_step);
-			read_once();
-			cr_assert_eq(reading.pops, (int64_t)pops);
-			cr_assert_eq(reading.pushes, (int64_t)pushes);
+			expect_counts((int64_t)pops, (int64_t)pushes);
 		}
 	} while (one_step < steps);
 	cr_assert(pops > 20 && pushes == pops);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPUs that are stopped, and what is done there: buffers move, room is leased, countdowns are
- * shortened, the CPU is closed. CPUs that have no slab yet, and how they get one.
+ * CPUs that are stopped, and what is done there: pointers are taken out, room is set, the CPU is
+ * closed. CPUs that have no slab yet, and how they get one.
  */
 #include <signal.h>
 
@@ -23,120 +23,80 @@ Test(stop, a_cpu_without_a_slab_gives_and_takes_nothing)
 Test(stop, a_slab_is_installed_once)
 {
 	own_install();
-	cr_assert_eq(own_stop(0), own.slabs[0]);
+	cr_assert_eq(own_stop()->slab, own.slabs[0]);
 	own_start();
 	cr_assert_not(slab_install(&own.cpus, own.cpu_id, own.slabs[1]));
-	cr_assert_eq(own_stop(0), own.slabs[0]);
+	cr_assert_eq(own_stop()->slab, own.slabs[0]);
 }
 
-Test(stop, what_is_moved_in_and_out_takes_its_lease_along)
-{
-	uint64_t *stack;
+/* ---- what a stopper does ---- */
 
-	own_install();
-	stack = own_stop(FIRST);
-	tp_stack_room_set(stack, 5);
-	for (unsigned i = 0; i < 4; i++)
-		tp_stack_move_in(&own.cpus.cpu[own.cpu_id], stack, &own.item[i]);
-	expect_word(FIRST, 4, 5, 0);
-	cr_assert_eq(
-		tp_stack_move_out(&own.cpus.cpu[own.cpu_id], stack, 1), &own.item[0], "the bottom");
-	cr_assert_eq(
-		tp_stack_move_out(&own.cpus.cpu[own.cpu_id], stack, 2), &own.item[2], "the middle");
-	cr_assert_eq(
-		tp_stack_move_out(&own.cpus.cpu[own.cpu_id], stack, 2), &own.item[3], "the top");
-	expect_word(FIRST, 1, 5, 0);
-	cr_assert_eq(tp_stack_move_out(&own.cpus.cpu[own.cpu_id], stack, 1), &own.item[1]);
-	expect_word(FIRST, 0, 5, 0);
+/* Takes n out from slot first on, and expects those of own.item from item on. */
+static void take_out(unsigned first, unsigned n, unsigned item)
+{
+	void *out[SLOTS + 1] = {NULL};
+
+	tp_stack_take_out(own_stop(), FIRST, first, n, out, false);
 	own_start();
-	expect_counts(0, 0);
+	for (unsigned i = 0; i < n; i++)
+		cr_assert_eq(out[i], &own.item[item + i], "slot %u", first + i);
+	cr_assert_null(out[n]);
+}
+
+Test(stop, what_is_taken_out_takes_its_lease_along_and_the_rest_moves_down)
+{
+	own_install();
+	own_room_set(FIRST, 15);
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert(own_push(FIRST, &own.item[i]));
+	take_out(1, 2, 0); /* the bottom */
+	expect_word(FIRST, 8, 5, 0);
+	take_out(7, 2, 8); /* the top */
+	expect_word(FIRST, 6, 5, 0);
+	take_out(3, 1, 4); /* the middle */
+	expect_word(FIRST, 5, 5, 0);
+	expect_counts(0, 10);
+	cr_assert_eq(own_pop(FIRST), &own.item[7]);
+	for (unsigned i = 6; i > 4; i--)
+		cr_assert_eq(own_pop(FIRST), &own.item[i]);
+	take_out(1, 2, 2); /* all */
+	expect_word(FIRST, 0, 8, -3);
+	expect_counts(3, 10);
+}
+
+Test(stop, the_ages_of_what_moves_down_move_with_it)
+{
+	static uint64_t slab[FIRST + AGED_WORDS] __attribute__((aligned(TP_LINE)));
+	uint8_t *ages = tp_stack_ages(slab + FIRST);
+	void *out[SLOTS];
+
+	cr_assert(slab_install(&own.cpus, own.cpu_id, slab));
+	own_room_set(FIRST, SLOTS);
+	for (unsigned i = 0; i < 9; i++) {
+		cr_assert(tp_stack_push_aged(&own.cpus, FIRST, &own.item[i]));
+		ages[1 + i] = (uint8_t)(100 + i);
+	}
+	tp_stack_take_out(own_stop(), FIRST, 3, 2, out, true);
+	own_start();
+	for (unsigned slot = 1; slot <= 7; slot++) {
+		unsigned i = slot < 3 ? slot - 1 : slot + 1;
+
+		cr_assert_eq(slab[FIRST + slot], (uintptr_t)&own.item[i]);
+		cr_assert_eq(ages[slot], 100 + i, "slot %u has the age %u", slot, ages[slot]);
+	}
 }
 
 Test(stop, room_is_set_without_a_touch_of_depth_and_countdown)
 {
-	uint64_t *stack;
-
 	own_install();
-	stack = own_stop(FIRST);
-	*stack = 3 * TP_WORD_DEPTH + 2 * TP_WORD_ROOM - 5 * TP_WORD_COUNTDOWN;
+	own.slabs[0][FIRST] = own_word(3, 2, -5);
 	for (unsigned room = 0; room <= TP_STACK_MAX; room++) {
-		tp_stack_room_set(stack, room);
+		own_room_set(FIRST, room);
 		expect_word(FIRST, 3, room, -5);
 	}
-	tp_stack_room_set(stack, 0);
+	own_room_set(FIRST, 0);
 	expect_word(FIRST, 3, 0, -5);
-}
-
-/* ---- hurried ---- */
-
-#define FAR 1000000
-
-/* As arming does. */
-static void arm(int64_t countdown)
-{
-	own.slabs[0][FIRST] += (uint64_t)countdown * TP_WORD_COUNTDOWN;
-	own.cpus.cpu[own.cpu_id].armed += (uint64_t)countdown;
-}
-
-static void shorten(unsigned mean)
-{
-	uint64_t *stack = own_stop(FIRST);
-
-	tp_stack_shorten(&own.cpus.cpu[own.cpu_id], stack, mean);
-	own_start();
-}
-
-/* Pops, each with its push, up to the expiry and with it. */
-static unsigned pops_to_expiry(void)
-{
-	uint64_t after = 0;
-
-	for (unsigned pops = 1;; pops++) {
-		cr_assert_eq(tp_stack_pop(&own.cpus, FIRST, &after), own.item);
-		cr_assert(own_push(FIRST, own.item));
-		if ((int64_t)after < 0)
-			return pops;
-	}
-}
-
-Test(stop, a_countdown_that_is_shortened_expires_a_random_gap_later)
-{
-	struct gaps gaps = {0};
-
-	own_install();
-	own_room_set(FIRST, 1);
-	cr_assert(own_push(FIRST, own.item));
-	for (unsigned round = 0; round < GAP_ROUNDS; round++) {
-		arm(FAR);
-		shorten(GAP_MEAN);
-		expect_counts(gaps.sum, gaps.sum + 1);
-		gap_drawn(&gaps, pops_to_expiry());
-	}
-	expect_uniform(&gaps);
-	arm(FAR);
-	shorten(1);
-	cr_assert_eq(pops_to_expiry(), 1, "in a mean of one it is the next pop");
-}
-
-Test(stop, an_expiry_is_never_put_off_by_shorten)
-{
-	unsigned nearer = 0;
-
-	own_install();
-	own_room_set(FIRST, 3);
-	cr_assert(own_push(FIRST, own.item));
-	for (int64_t before = 200; before > -3; before--) {
-		int64_t after;
-
-		arm(before - tp_word_countdown(own.slabs[0][FIRST]));
-		shorten(100);
-		after = tp_word_countdown(own.slabs[0][FIRST]);
-		cr_assert_leq(after, before);
-		expect_word(FIRST, 1, 2, after);
-		expect_counts(0, 1);
-		nearer += after < before;
-	}
-	cr_assert(nearer > 50 && nearer < 150, "%u of 203 were brought nearer", nearer);
+	expect_word(SECOND, 0, 0, 0);
 }
 
 /* ---- closed ---- */
@@ -201,7 +161,7 @@ Test(stop, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_away)
 	cpus_setup(2);
 	for (unsigned cpu_id = 0; cpu_id < 2; cpu_id++) {
 		cr_assert(slab_install(&own.cpus, cpu_id, own.slabs[cpu_id]));
-		tp_stack_room_set(tp_cpus_stop(&own.cpus, cpu_id)->slab, SLOTS);
+		tp_stack_room_set(tp_cpus_stop(&own.cpus, cpu_id), FIRST, SLOTS);
 		tp_cpu_start(&own.cpus.cpu[cpu_id]);
 	}
 	for (unsigned stopped = 0; stopped < 2; stopped++) {

@@ -180,7 +180,7 @@ Test(configurations, bpool_keeps_n_whichever_threads_put)
 
 /*
  * Of four or more for each CPU some lie on CPUs. What a CPU may keep and does not keep counts among
- * the n: an eighth of them, or one for each CPU.
+ * the n: a quarter of them, or one for each CPU.
  */
 Test(configurations, bpool_keeps_n_less_a_quarter_where_some_lie_on_cpus)
 {

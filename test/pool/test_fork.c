@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "child.h"
 #include "pool/pool.h"
 
@@ -27,6 +28,7 @@ static void *do_everything(void *argument)
 {
 	struct crew *crew = argument;
 	uint64_t random = (uintptr_t)&random | 1;
+	struct tierpool_stats s = {.size = sizeof s};
 
 	while (!tp_load_relaxed(&crew->stop)) {
 		tierpool *pool = crew->pool[next_random(&random) % 2];
@@ -35,7 +37,9 @@ static void *do_everything(void *argument)
 		char mark = (char)next_random(&random);
 		size_t cap;
 
-		if (!b || tierpool_buf_reserve(b, next_random(&random) % (2 * size))) {
+		/* Growths, which move the words of the stacks and count as neither. */
+		if (!b || tierpool_buf_reserve(b, next_random(&random) % (2 * size)) ||
+			tierpool_buf_reserve(b, next_random(&random) % (4 * size))) {
 			tp_add_relaxed(&crew->faults, 1u);
 			continue;
 		}
@@ -46,6 +50,9 @@ static void *do_everything(void *argument)
 		if (b->cap != cap || b->data[0] != mark || b->data[cap - 1] != mark)
 			tp_add_relaxed(&crew->faults, 1u);
 		tierpool_put(b);
+		/* What was reported holds in the child too: no counter goes back. */
+		if (next_random(&random) % 64 == 0 && tierpool_stats_read(pool, &s))
+			tp_add_relaxed(&crew->faults, 1u);
 		if (next_random(&random) % 128 == 0)
 			tierpool_tick(pool);
 		if (next_random(&random) % 512 == 0)
@@ -76,22 +83,33 @@ static void crew_end(struct crew *crew, pthread_t *thread)
 
 static int child_use(tierpool *pool, size_t least)
 {
-	struct tierpool_stats s = {.size = sizeof s};
+	struct tierpool_stats s = {.size = sizeof s}, first = s;
 	tierpool_buf *b[40];
 
 	tierpool_trim(NULL, 0);
-	if (tierpool_stats_read(pool, &s) || s.idle || s.idle_bytes)
+	if (tierpool_stats_read(pool, &first) || first.idle || first.idle_bytes)
 		return 1;
+	/* As exact as ever, from the first reading on. */
+	if (first.gets - first.puts != first.borrowed ||
+		first.allocs - first.frees != first.borrowed)
+		return 9;
 	for (unsigned i = 0; i < 40; i++)
 		if (!(b[i] = tierpool_get_sized(pool, 64 * KIB)) ||
 			tierpool_buf_append(b[i], "child", 5))
 			return 2;
 	for (unsigned i = 0; i < 40; i++)
+		if (tierpool_buf_reserve(b[i], 65 * KIB))
+			return 10;
+	for (unsigned i = 0; i < 40; i++)
 		tierpool_put(b[i]);
+	if (tierpool_stats_read(pool, &s) || s.gets != first.gets + 40 ||
+		s.puts != first.puts + 40 || s.grows != first.grows + 40)
+		return 11;
 	/* What other threads of the parent had leased is free for the child. */
 	if (tierpool_stats_read(pool, &s) || s.idle_bytes > BUDGET || s.idle_bytes < least)
 		return 3;
-	if (tierpool_tick(pool), tierpool_tick(pool) != s.idle_bytes)
+	tierpool_tick(pool);
+	if (tierpool_tick(pool) + tierpool_tick(pool) != s.idle_bytes)
 		return 4;
 	if (tierpool_stats_read(pool, &s) || s.idle || s.idle_bytes)
 		return 5;
@@ -101,13 +119,13 @@ static int child_use(tierpool *pool, size_t least)
 	return 0;
 }
 
-/* What was idle at the fork is gone after two ticks, in every layer. */
+/* What was idle at the fork is gone by the third tick, in every layer and on CPUs that were busy. */
 static int child_decay(tierpool *pool)
 {
 	struct tierpool_stats s = {.size = sizeof s};
 
-	tierpool_tick(pool);
-	tierpool_tick(pool);
+	for (unsigned i = 0; i < 3; i++)
+		tierpool_tick(pool);
 	return tierpool_stats_read(pool, &s) || s.idle || s.idle_bytes ? 8 : 0;
 }
 
@@ -166,6 +184,7 @@ static void fork_under_load(bool counted)
 Test(fork, a_child_forked_during_calls_uses_every_pool)
 {
 	counting_backing_init(&counting);
+	counting.yields = true; /* so that slow calls have something in their hands */
 	fork_under_load(true);
 	cr_assert_eq(counting_backing_blocks(&counting), 0);
 }
@@ -174,6 +193,94 @@ Test(fork, a_child_forked_during_calls_uses_every_pool_of_the_default_backing)
 {
 	fork_under_load(false);
 }
+
+/* ---- what another thread had half done ---- */
+
+#define PERIOD (1u << 24) /* milliseconds: a period that does not end here */
+
+enum half {
+	EXCHANGE_COUNTED,
+	EXCHANGE_POPPED,
+	EXCHANGE_PUSH_COUNTED,
+	ARMED,
+	MOVED,
+	MAINTAINING,
+	HALVES,
+};
+
+/* Does, or undoes, half of what a call does, as if another thread were in the middle of it. */
+static void half_do(tierpool *pool, enum half half, bool undo)
+{
+	unsigned stack_index = pool->tiers.stack_index[tp_sizeclass_of(&pool->sizes, KIB)];
+	struct tp_cpu *cpu = &pool->tiers.cpus.cpu[tp_cpu_current(pool->tiers.cpus.count)];
+	static void *popped;
+	bool expired;
+
+	if (half == EXCHANGE_COUNTED)
+		tp_pool_counts(pool)[TP_EXCHANGE_POPS] += undo ? (uint64_t)-1 : 1;
+	if ((half == EXCHANGE_POPPED || half == EXCHANGE_PUSH_COUNTED) && !undo) {
+		tp_pool_count(pool, TP_EXCHANGE_POPS);
+		cr_assert(popped = tp_stack_pop(&pool->tiers.cpus, stack_index, &expired));
+	}
+	if (half == EXCHANGE_PUSH_COUNTED ? !undo : half == EXCHANGE_POPPED && undo)
+		tp_pool_count(pool, TP_EXCHANGE_PUSHES);
+	if ((half == EXCHANGE_POPPED || half == EXCHANGE_PUSH_COUNTED) && undo)
+		cr_assert(tp_stack_push(&pool->tiers.cpus, stack_index, popped));
+	/* The word has five pops more to go, or two pointers left it, and no counter says so yet. */
+	if (half == ARMED)
+		cpu->armed += undo ? 5 : (uint64_t)-5;
+	if (half == MOVED)
+		cpu->moved_out += undo ? 2 : (uint64_t)-2;
+	if (half == MAINTAINING)
+		pool->tiers.decay.maintaining = !undo;
+}
+
+/* The child's counters go on from what was reported, exactly; and slow calls do its ticks. */
+static int child_goes_on(tierpool *pool, const struct tierpool_stats *reported)
+{
+	struct tierpool_stats s = {.size = sizeof s}, later = s;
+
+	if (tierpool_stats_read(pool, &s) || s.gets < reported->gets || s.puts < reported->puts ||
+		s.allocs - s.frees != s.borrowed + s.idle)
+		return 1;
+	tierpool_put((tierpool_get_sized)(pool, KIB));
+	if (tierpool_stats_read(pool, &later) || later.gets != s.gets + 1 ||
+		later.puts != s.puts + 1 || later.hits != s.hits + 1)
+		return 2;
+	for (unsigned tick = 0; tick < 2; tick++) {
+		pool->tiers.decay.begun_ms = tp_clock_ms() - PERIOD;
+		tierpool_put((tierpool_get_sized)(pool, 2 * MIB));
+	}
+	if (tierpool_stats_read(pool, &later) || later.idle || later.drops_decay != s.idle)
+		return 3;
+	return 0;
+}
+
+Test(fork, what_another_thread_had_half_done_and_half_counted_is_exact_in_the_child)
+{
+	stay_on_this_cpu();
+	for (enum half half = 0; half < HALVES; half++) {
+		tierpool *pool = pool_new(.decay_ms = PERIOD);
+		struct tierpool_stats reported;
+		pid_t child;
+		int status;
+
+		cycle(pool, KIB, 3);
+		reported = at_rest(pool);
+		half_do(pool, half, false);
+		child = fork();
+		if (!child)
+			_exit(child_goes_on(pool, &reported));
+		status = child_await(child);
+		cr_assert_eq(status, 0, "half %u: exit %d, signal %d", half, WEXITSTATUS(status),
+			WTERMSIG(status));
+		half_do(pool, half, true);
+		at_rest(pool);
+		cr_assert_eq(tierpool_destroy(pool), 0);
+	}
+}
+
+/* ---- locks ---- */
 
 /* One of the library's locks, and a thread that holds it while another thread forks. */
 struct inside {

@@ -5,7 +5,10 @@
  */
 #include "pool_checks.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "pool/pool.h"
 
 static struct counting_backing counting; /* each test is a process with one of its own */
 
@@ -98,6 +101,157 @@ Test(grow, growth_finds_what_is_idle_after_retain_was_lowered)
 	pool_end(pool, &counting);
 }
 
+/* ---- what is counted ---- */
+
+static uint64_t slow_calls(const tierpool *pool)
+{
+	return tp_pool_counted(pool, TP_SLOW_GETS) + tp_pool_counted(pool, TP_SLOW_PUTS);
+}
+
+/* Borrows and grows n times; each of it is counted once, and nothing else, with the pool at rest. */
+static struct tierpool_stats grow_counted(tierpool *pool, unsigned n)
+{
+	struct tierpool_stats before = accounted(pool, &counting, 0), after;
+
+	for (unsigned i = 0; i < n; i++) {
+		tierpool_buf *b = (tierpool_get_sized)(pool, KIB);
+
+		cr_assert_eq(tierpool_buf_reserve(b, 4 * KIB), 0);
+		tierpool_put(b);
+	}
+	after = accounted(pool, &counting, 0);
+	cr_assert_eq(after.gets - before.gets, n);
+	cr_assert_eq(after.puts - before.puts, n);
+	cr_assert_eq(after.grows - before.grows, n);
+	return after;
+}
+
+Test(grow, growth_between_stacks_is_a_pop_and_a_push_and_no_slow_call)
+{
+	enum { GROWTHS = 20000 };
+	tierpool *pool = pool_on(&counting, .max_size = MIB);
+	struct tierpool_stats before = grow_counted(pool, 2), after;
+	uint64_t slow = slow_calls(pool), exchanges = tp_pool_counted(pool, TP_EXCHANGE_POPS);
+
+	after = grow_counted(pool, GROWTHS);
+	cr_assert_eq(after.grows_pooled - before.grows_pooled, GROWTHS);
+	cr_assert_eq(after.hits - before.hits, GROWTHS);
+	cr_assert_eq(after.allocs, before.allocs);
+	cr_assert_eq(tp_pool_counted(pool, TP_EXCHANGE_POPS) - exchanges, GROWTHS);
+	cr_assert_eq(slow_calls(pool), slow);
+	pool_end(pool, &counting);
+}
+
+Test(grow, growth_out_of_depots_and_growth_that_finds_nothing_are_counted_alike)
+{
+	tierpool *depots = pool_on(&counting, .max_idle = 1);
+	tierpool *nothing = pool_on(&counting, .retain = TIERPOOL_RETAIN_NONE);
+	struct tierpool_stats before, after;
+
+	cycle(depots, KIB, 1);
+	cycle(depots, 4 * KIB, 1);
+	before = stats_of(depots);
+	for (unsigned i = 0; i < 100; i++) {
+		tierpool_buf *b = (tierpool_get_sized)(depots, KIB);
+
+		cr_assert_eq(tierpool_buf_reserve(b, 4 * KIB), 0);
+		after = at_rest(depots);
+		cr_assert_eq(after.gets - before.gets, i + 1);
+		cr_assert_eq(after.puts - before.puts, i);
+		cr_assert_eq(after.grows_pooled - before.grows_pooled, i + 1);
+		tierpool_put(b);
+	}
+	cr_assert_eq(tp_pool_counted(depots, TP_EXCHANGE_POPS), 0, "none was a pop and a push");
+	cr_assert_eq(tierpool_destroy(depots), 0);
+	for (unsigned i = 1; i <= 100; i++) {
+		tierpool_buf *b = (tierpool_get_sized)(nothing, KIB);
+
+		cr_assert_eq(tierpool_buf_reserve(b, 4 * KIB), 0);
+		tierpool_put(b);
+		after = accounted(nothing, &counting, 0);
+		cr_assert(after.gets == i && after.puts == i && after.grows == i);
+		cr_assert(
+			after.hits == 0 && after.grows_pooled == 0 && after.drops_retain == 2 * i);
+	}
+	pool_end(nothing, &counting);
+}
+
+Test(grow, an_old_block_for_which_there_is_no_place_in_the_stack_counts_as_no_put)
+{
+	/* One buffer of a tier on each CPU, and no more than this in all. */
+	unsigned most = 4 * tp_cpu_count();
+	tierpool *pool = pool_on(&counting, .retain = (size_t)1 << 40, .max_idle = most);
+	tierpool_buf *small[4 * 1024 + 1];
+	struct tierpool_stats before, after;
+	uint64_t exchanges;
+
+	cr_assert_leq(most, 4 * 1024);
+	for (unsigned i = 0; i <= most; i++)
+		small[i] = (tierpool_get_sized)(pool, KIB);
+	cycle(pool, 2 * KIB, 1);
+	for (unsigned i = 0; i < most; i++)
+		tierpool_put(small[i]);
+	before = at_rest(pool);
+	exchanges = tp_pool_counted(pool, TP_EXCHANGE_POPS);
+	cr_assert_eq(before.idle, most + 1);
+	cr_assert_eq(tierpool_buf_reserve(small[most], 2 * KIB), 0);
+	after = at_rest(pool);
+	cr_assert_eq(tp_pool_counted(pool, TP_EXCHANGE_POPS), exchanges + 1, "it was a pop");
+	cr_assert_eq(after.drops_idle_count, 1, "the old block");
+	cr_assert(after.gets == before.gets && after.puts == before.puts);
+	cr_assert_eq(after.grows_pooled, 1);
+	cr_assert_eq(after.idle, most);
+	tierpool_put(small[most]);
+	pool_end(pool, &counting);
+}
+
+/* ---- what is secret, and what fails ---- */
+
+Test(grow, a_secret_is_wiped_in_the_block_that_it_leaves_for_a_stack)
+{
+	tierpool *pool = pool_on(&counting, .max_size = MIB);
+	tierpool_buf *b;
+	const char *left;
+
+	grow_counted(pool, 2);
+	b = (tierpool_get_sized)(pool, KIB);
+	tierpool_buf_secret(b);
+	memset(b->data, 's', b->len = b->cap);
+	left = b->data;
+	cr_assert_eq(tierpool_buf_reserve(b, 3 * KIB), 0);
+	cr_assert_neq(b->data, left);
+	cr_assert_eq(stats_of(pool).grows_pooled, 2);
+	cr_assert_eq(b->data[KIB - 1], 's');
+	/* The last to be put is the first to be got. */
+	tierpool_put(b);
+	b = (tierpool_get_sized)(pool, KIB);
+	cr_assert_eq(b->data, left);
+	for (size_t i = 0; i < b->cap; i++)
+		cr_assert_eq(b->data[i], 0, "byte %zu", i);
+	tierpool_put(b);
+	pool_end(pool, &counting);
+}
+
+Test(grow, a_growth_that_finds_no_memory_is_not_counted_and_leaves_the_buffer_whole)
+{
+	tierpool *pool = pool_on(&counting, .max_size = MIB);
+	tierpool_buf *b = (tierpool_get_sized)(pool, KIB);
+	struct tierpool_stats s;
+	char *block = b->data;
+
+	memset(block, 'a', b->len = b->cap);
+	counting_backing_fail(&counting, 1, true);
+	cr_assert_eq(tierpool_buf_append_byte(b, 'b'), -ENOMEM);
+	counting_backing_fail(&counting, 0, false);
+	cr_assert(b->data == block && b->cap == KIB && b->len == KIB && block[KIB - 1] == 'a');
+	s = accounted(pool, &counting, b->cap);
+	cr_assert(s.gets == 1 && s.puts == 0 && s.grows == 0 && s.allocs == 1 && s.frees == 0);
+	cr_assert_eq(tp_pool_counted(pool, TP_EXCHANGE_POPS), 0, "the pop took nothing");
+	tierpool_buf_reset(b);
+	tierpool_put(b);
+	pool_end(pool, &counting);
+}
+
 /* ---- mixes of sizes ---- */
 
 #define BORROWS (SANITIZED ? 10000u : 100000u)
@@ -129,6 +283,7 @@ static void borrow_mixed(tierpool *pool, const struct mix *mix)
 
 Test(grow, a_mix_of_sizes_settles_and_then_needs_the_backing_no_more)
 {
+	stay_on_this_cpu(); /* on another CPU there is nothing at first */
 	for (unsigned i = 0; i < sizeof mixes / sizeof mixes[0]; i++) {
 		tierpool *pool = pool_on(&counting, .max_size = MIB);
 		struct tierpool_stats half, whole;

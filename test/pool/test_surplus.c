@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a pool frees without being asked while it is used: after a burst, when all gets are hits,
- * everything that is not used is gone by the third tick, at any rate of gets, in pieces that make
- * no get or put long. And what it keeps: what is used, and everything while no call is made.
- * Periods are counted by the pool's own ticks, because a slow machine is no fault of the library.
+ * everything that is not used is gone by the third tick, in pieces that make no get or put long. How
+ * soon a tick is noticed: by slow calls at once, by hits alone within 8,191. And what it keeps: what is
+ * used, and everything while no call is made. Periods are counted by the pool's own ticks, because a
+ * slow machine is no fault of the library.
  */
 #include <time.h>
 
@@ -15,7 +16,7 @@
 #define PIECE_BUFFERS 64
 #define PIECE_BYTES (2 * MIB)
 
-#define TICKS 3        /* by which the surplus is gone */
+#define TICKS 3        /* by which the surplus is gone, on a CPU that was hard at work one later */
 #define PERIOD_HITS 60 /* twice as many as a tick has pieces here */
 #define SIZE KIB       /* of what is used on */
 
@@ -29,7 +30,7 @@ static uint64_t ticks_of(const tierpool *pool)
 /* A tick is due from now on. */
 static void tick_make_due(tierpool *pool)
 {
-	tp_store_relaxed(&pool->tiers.decay.due, 0u);
+	tp_store_relaxed(&pool->tiers.decay.begun_ms, tp_clock_ms() - pool->tiers.decay.ms);
 }
 
 static tierpool *pool_that_decays(unsigned ms)
@@ -45,14 +46,20 @@ struct freed {
 	size_t blocks, bytes;
 };
 
-static struct freed out_now(void)
+/* Out of the backing now, but for the tables of the tiers, which a tick may free. */
+static struct freed out_now(const tierpool *pool)
 {
-	return (struct freed){counting_backing_blocks(&counting), counting_backing_live(&counting)};
+	struct freed out = {counting_backing_blocks(&counting),
+		counting_backing_live(&counting) - tp_tiers_table_bytes(&pool->tiers)};
+
+	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
+		out.blocks -= tp_depot_bytes(&pool->tiers.tier[tier].depot) > 0;
+	return out;
 }
 
-static void expect_a_piece(struct freed before)
+static void expect_a_piece(const tierpool *pool, struct freed before)
 {
-	struct freed after = out_now();
+	struct freed after = out_now(pool);
 
 	/* A call that allocated a block as well freed at most one more than this shows. */
 	if (after.blocks >= before.blocks)
@@ -66,14 +73,14 @@ static void expect_a_piece(struct freed before)
 
 static void pair(tierpool *pool, size_t size)
 {
-	struct freed before = out_now();
+	struct freed before = out_now(pool);
 	tierpool_buf *b = (tierpool_get_sized)(pool, size);
 
 	cr_assert_not_null(b);
-	expect_a_piece(before);
-	before = out_now();
+	expect_a_piece(pool, before);
+	before = out_now(pool);
 	tierpool_put(b);
-	expect_a_piece(before);
+	expect_a_piece(pool, before);
 }
 
 /* ---- bursts, and what follows them ---- */
@@ -97,20 +104,22 @@ static size_t in_depots(const tierpool *pool)
 }
 
 /*
- * One hit after the other, apart_ns nanoseconds apart, until no more than used buffers are left or
- * so many ticks have begun. A tick does not count when the machine let us run for a few hits only
- * in its period.
+ * One hit after the other until no more than used buffers are left or so many ticks have begun. If
+ * they are some nanoseconds apart, a slow call follows each, which takes and leaves no idle buffer.
+ * A tick does not count when the machine let us run for a few hits only in its period.
  */
-static void hit_until(tierpool *pool, long apart_ns, size_t used, unsigned ticks)
+static void calls_until(tierpool *pool, long apart_ns, size_t used, unsigned ticks)
 {
 	struct timespec apart = {.tv_nsec = apart_ns};
 	uint64_t last = ticks_of(pool);
 	unsigned hits = 0;
 
 	while (ticks) {
-		if (apart_ns)
-			clock_nanosleep(CLOCK_MONOTONIC, 0, &apart, NULL);
 		pair(pool, SIZE);
+		if (apart_ns) {
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &apart, NULL);
+			cycle(pool, 2 * MIB, 1);
+		}
 		hits++;
 		if (ticks_of(pool) != last) {
 			ticks -= hits >= PERIOD_HITS;
@@ -123,11 +132,11 @@ static void hit_until(tierpool *pool, long apart_ns, size_t used, unsigned ticks
 }
 
 /* After a burst: all but one buffer goes, by hits alone. */
-static void shed(tierpool *pool, long apart_ns)
+static void shed_within(tierpool *pool, unsigned ticks)
 {
 	struct tierpool_stats before = at_rest(pool), after;
 
-	hit_until(pool, apart_ns, 1, TICKS);
+	calls_until(pool, 0, 1, ticks);
 	after = at_rest(pool);
 	cr_assert_eq(after.idle, 1, "%zu of %zu are left after %lu ticks", after.idle, before.idle,
 		(unsigned long)(after.ticks - before.ticks));
@@ -135,6 +144,11 @@ static void shed(tierpool *pool, long apart_ns)
 	cr_assert_eq(after.allocs, before.allocs);
 	cr_assert_eq(after.drops_decay - before.drops_decay, before.idle - 1);
 	pool_end(pool, &counting);
+}
+
+static void shed(tierpool *pool)
+{
+	shed_within(pool, TICKS);
 }
 
 TestSuite(surplus, .timeout = 60);
@@ -145,15 +159,20 @@ Test(surplus, after_a_burst_hits_as_fast_as_can_be_shed_what_is_not_used)
 
 	burst(pool);
 	cr_assert_gt(in_depots(pool), 0);
-	shed(pool, 0);
+	shed(pool);
 }
 
-Test(surplus, after_a_burst_few_hits_shed_what_is_not_used)
+Test(surplus, after_a_burst_few_calls_shed_what_is_not_used_if_some_are_slow)
 {
 	tierpool *pool = pool_that_decays(200);
+	struct tierpool_stats before;
 
 	burst(pool);
-	shed(pool, 2000000);
+	before = at_rest(pool);
+	calls_until(pool, 2000000, 1, TICKS);
+	cr_assert_eq(at_rest(pool).idle, 1);
+	cr_assert_eq(at_rest(pool).drops_decay, before.idle - 1);
+	pool_end(pool, &counting);
 }
 
 static void shed_of_another_cpu(unsigned pairs)
@@ -167,7 +186,7 @@ static void shed_of_another_cpu(unsigned pairs)
 		cycle(pool, SIZE, 1);
 	pin(0);
 	burst(pool);
-	shed(pool, 0);
+	shed_within(pool, pairs ? TICKS + 1 : TICKS);
 }
 
 Test(surplus, what_a_burst_left_on_another_cpu_is_shed_as_well)
@@ -187,7 +206,7 @@ Test(surplus, what_lies_in_stacks_alone_is_shed_as_well)
 	for (size_t size = 64; size <= 4 * KIB; size *= 2)
 		cycle(pool, size, 50);
 	cr_assert_eq(in_depots(pool), 0);
-	shed(pool, 0);
+	shed(pool);
 }
 
 Test(surplus, no_call_frees_more_than_a_piece_whatever_the_sizes_are)
@@ -201,7 +220,7 @@ Test(surplus, no_call_frees_more_than_a_piece_whatever_the_sizes_are)
 	cycle(pool, SIZE, 200);
 	for (unsigned i = 1; i < 4; i++)
 		cycle(pool, sizes[i], 12);
-	shed(pool, 0);
+	shed(pool);
 }
 
 Test(surplus, calls_that_all_go_to_the_depots_shed_what_is_not_used)
@@ -216,7 +235,7 @@ Test(surplus, calls_that_all_go_to_the_depots_shed_what_is_not_used)
 		cycle(pool, size, 3);
 	before = at_rest(pool);
 	cr_assert_eq(in_depots(pool), before.idle);
-	hit_until(pool, 0, 1, TICKS);
+	calls_until(pool, 0, 1, TICKS);
 	after = at_rest(pool);
 	cr_assert_eq(after.idle, 1);
 	cr_assert_eq(after.allocs, before.allocs);
@@ -227,28 +246,46 @@ Test(surplus, calls_that_all_go_to_the_depots_shed_what_is_not_used)
 
 #define LONG (1u << 24) /* milliseconds: a period that does not end here */
 
-Test(surplus, hits_notice_it_soon_after_the_last_and_in_any_case_within_8191)
+/* Hits until one has noticed that a tick is due from now on, and has begun it. */
+static unsigned hits_to_notice(tierpool *pool)
 {
-	static const unsigned since[] = {0, 20, 200, 2000, 20000};
+	uint64_t ticks = ticks_of(pool);
+	unsigned hits = 0;
+
+	for (tick_make_due(pool); ticks_of(pool) == ticks; hits++) {
+		cr_assert_lt(hits, 8192u, "the largest gap is shorter");
+		pair(pool, SIZE);
+	}
+	return hits;
+}
+
+Test(surplus, hits_notice_it_within_8191_and_within_4096_on_average)
+{
 	tierpool *pool = pool_that_decays(LONG);
+	unsigned sum = 0, rounds = 100;
 
 	cycle(pool, SIZE, 1);
-	for (unsigned round = 0; round < 100; round++) {
-		unsigned hits_before = since[round / 2 % (sizeof since / sizeof *since)], hits = 0;
-		uint64_t ticks = ticks_of(pool);
+	for (unsigned round = 0; round < rounds; round++)
+		sum += hits_to_notice(pool);
+	/* Four times the deviation of such a mean. */
+	cr_assert(sum / rounds > 3100 && sum / rounds < 5100, "%u", sum / rounds);
+	pool_end(pool, &counting);
+}
 
-		if (round % 2)
-			for (unsigned i = 0; i < hits_before; i++)
-				pair(pool, SIZE);
-		for (tick_make_due(pool); ticks_of(pool) == ticks; hits++) {
-			cr_assert_lt(hits, 8192u, "the largest gap is shorter");
-			pair(pool, SIZE);
-		}
-		/*
-		 * The expiry that noticed the last one was a fast one, which doubles the next gap.
-		 */
-		cr_assert(round % 2 == 0 || hits_before || hits <= 63, "%u", hits);
+Test(surplus, once_it_is_noticed_each_hit_frees_a_piece_until_nothing_is_left)
+{
+	tierpool *pool = pool_that_decays(LONG);
+	size_t idle, pieces = 0;
+
+	burst(pool);
+	hits_to_notice(pool);
+	hits_to_notice(pool);
+	for (idle = stats_of(pool).idle; idle > 1; pieces++) {
+		pair(pool, SIZE);
+		cr_assert_lt(stats_of(pool).idle, idle);
+		idle = stats_of(pool).idle;
 	}
+	cr_assert_geq(pieces, 1200 / PIECE_BUFFERS);
 	pool_end(pool, &counting);
 }
 
@@ -265,6 +302,46 @@ Test(surplus, a_slow_get_notices_it)
 		cr_assert_eq(ticks_of(pool), ticks + 1);
 		tierpool_put(b);
 	}
+	pool_end(pool, &counting);
+}
+
+Test(surplus, a_slow_growth_notices_it)
+{
+	tierpool *pool = pool_that_decays(LONG);
+	tierpool_buf *b = (tierpool_get_sized)(pool, 64);
+
+	tick_make_due(pool);
+	cr_assert_eq(tierpool_buf_reserve(b, SIZE), 0);
+	cr_assert_eq(ticks_of(pool), 1);
+	tierpool_put(b);
+	pool_end(pool, &counting);
+}
+
+Test(surplus, a_growth_between_stacks_notices_it_when_a_countdown_expires_there)
+{
+	tierpool *pool = pool_that_decays(LONG);
+	unsigned larger = tp_sizeclass_of(&pool->sizes, 2 * SIZE), noticed = 0;
+	tierpool_buf *b;
+
+	cycle(pool, 2 * SIZE, 1);
+	cycle(pool, SIZE, 1);
+	tick_make_due(pool);
+	/* Each countdown of the two stacks goes down by one in each round. */
+	for (unsigned rounds = 0; rounds < 20 * 8192 && !noticed; rounds++) {
+		uint64_t ticks;
+
+		cr_assert_not_null(b = (tierpool_get_sized)(pool, SIZE));
+		tick_make_due(pool);
+		ticks = ticks_of(pool);
+		cr_assert_eq(tierpool_buf_reserve(b, 2 * SIZE), 0);
+		noticed += ticks_of(pool) != ticks;
+		tierpool_put(b);
+	}
+	cr_assert_eq(noticed, 1);
+	cr_assert_geq(tp_word_countdown(tp_tiers_word(
+			      &pool->tiers, tp_cpu_current(pool->tiers.cpus.count), larger)),
+		0, "armed again");
+	cr_assert_eq(stats_of(pool).grows, stats_of(pool).grows_pooled);
 	pool_end(pool, &counting);
 }
 
@@ -295,7 +372,7 @@ Test(surplus, what_is_used_once_in_each_period_stays)
 	before = at_rest(pool);
 	for (unsigned tick = 0; tick < 6; tick++) {
 		/* One buffer notices that the next tick is due; then all of them are used. */
-		hit_until(pool, 0, SIZE_MAX, 1);
+		calls_until(pool, 0, SIZE_MAX, 1);
 		cycle(pool, SIZE, 10);
 		cycle(pool, 100 * KIB, 3);
 	}

@@ -43,6 +43,17 @@ Test(tick, two_ticks_free_all_that_is_idle)
 	pool_end(tested, &counting);
 }
 
+Test(tick, two_ticks_free_the_same_if_the_depot_has_no_memory)
+{
+	cycle(tested, KIB, 3);
+	counting_backing_fail(&counting, 1, true);
+	cr_assert_eq(tierpool_tick(tested), 0);
+	cr_assert_eq(tierpool_tick(tested), 3 * (KIB + HEADER));
+	counting_backing_fail(&counting, 0, false);
+	cr_assert_eq(accounted(tested, &counting, 0).drops_decay, 3);
+	pool_end(tested, &counting);
+}
+
 Test(tick, what_is_in_use_between_ticks_is_not_freed)
 {
 	size_t allocs;
@@ -112,6 +123,31 @@ Test(tick, what_growth_displaced_on_a_cpu_that_owes_a_tick_is_not_aged_for_it)
 	pool_end(tested, &counting);
 }
 
+/* Gets and puts of many sizes, so that no countdown is likely to expire. */
+static void work_hard(tierpool *pool)
+{
+	for (unsigned i = 0; i < 350; i++)
+		for (size_t size = 64; size <= 16 * KIB; size *= 2)
+			cycle(pool, size, 1);
+}
+
+Test(tick, what_lies_idle_on_a_cpu_that_stays_busy_is_gone_by_the_third_tick)
+{
+	size_t released = 0;
+
+	if (!pin(1))
+		skip("needs two CPUs");
+	cycle(tested, 100 * KIB, 3);
+	for (unsigned tick = 0; tick < 3; tick++) {
+		pin(1);
+		work_hard(tested);
+		pin(0);
+		released += tierpool_tick(tested);
+	}
+	cr_assert_geq(released, 3 * (128 * KIB + HEADER), "%zu", released);
+	pool_end(tested, &counting);
+}
+
 Test(tick, tick_and_trim_of_NULL_reach_every_pool)
 {
 	tierpool *all[] = {tested, pool_on(&counting, .max_size = MIB), tierpool_default()};
@@ -164,7 +200,7 @@ Test(trim, it_brings_idle_bytes_to_what_it_is_told_to_keep, .init = start)
 /* ---- with every layer filled ---- */
 
 #define PLENTY ((size_t)1 << 40) /* so that each tier has its stacks, on any number of CPUs */
-#define MOST 20
+#define MOST 40
 
 /* What lies in a pool before it is trimmed: n buffers of a size from each of two CPUs. */
 static const struct layer {
@@ -172,7 +208,7 @@ static const struct layer {
 	unsigned n; /* more than a stack holds, so that some are in the depot */
 	bool aged;
 } layers[] = {
-	{64 * KIB, 20, true}, {128 * KIB, 12, true}, {64 * KIB, 10, false}, {256 * KIB, 12, false}};
+	{64 * KIB, 40, true}, {128 * KIB, 36, true}, {64 * KIB, 12, false}, {256 * KIB, 36, false}};
 
 #define LAYERS (sizeof layers / sizeof layers[0])
 #define CPUS 2
@@ -220,7 +256,7 @@ static void layers_check(const tierpool *pool)
 		unsigned tier = tp_sizeclass_of(&pool->sizes, layers[i].size), stacks = 0;
 
 		for (unsigned cpu_id = 0; cpu_id < pool->tiers.cpus.count; cpu_id++)
-			stacks += tp_word_depth(tp_tiers_word(&pool->tiers, cpu_id, tier)) != 0;
+			stacks += tp_tiers_depth(&pool->tiers, cpu_id, tier) != 0;
 		cr_assert_geq(stacks, pin(1) ? 2 : 1, "tier %u", tier);
 		cr_assert_gt(tp_depot_count(&pool->tiers.tier[tier].depot), 0, "tier %u", tier);
 	}

@@ -30,7 +30,8 @@
 #define SLOTS 16
 #define RETAIN ((size_t)8 << 20)
 #define LARGEST ((size_t)3 << 20) /* thrice the largest tier */
-#define FULL 256                  /* buffers that the second pool may keep */
+#define EXCHANGED_MOST ((size_t)16 << 10)
+#define FULL 256 /* buffers that the second pool may keep */
 #define FULL_TAKEN 8
 
 static tierpool *pool;
@@ -86,6 +87,29 @@ static void grow(tierpool_buf *b, uint64_t *random)
 		broke("growth made %zu bytes of %zu", b->cap, before);
 }
 
+/*
+ * Exchanges of small blocks, for which the own CPU's stacks have all that it takes: the content goes
+ * along, and nobody else has it.
+ */
+static void grow_by_exchange(tierpool_buf *b, uint64_t owner, uint64_t *random)
+{
+	for (unsigned i = below(random, 4); b->cap < EXCHANGED_MOST; i--) {
+		size_t before = b->cap;
+		uint64_t last = 0;
+
+		b->len = before;
+		if (tierpool_buf_reserve(b, 1) || b->cap < 2 * before)
+			broke("growth of %zu bytes to %zu", before, b->cap);
+		memcpy(&last, b->data + before - sizeof last, sizeof last);
+		if (last != owner)
+			broke("a block of %zu bytes of owner %lx has %lx at its end", before,
+				(unsigned long)owner, (unsigned long)last);
+		stamp(b, owner);
+		if (!i)
+			break;
+	}
+}
+
 static void *borrower(void *argument)
 {
 	uint64_t me = (uintptr_t)argument, random = me * UINT64_C(0x9e3779b97f4a7c15);
@@ -102,7 +126,7 @@ static void *borrower(void *argument)
 		if (dice % 512 == 0)
 			migrate(&random);
 		if (!*place) {
-			*place = dice & 1 ? tierpool_get(pool)
+			*place = dice % 8 ? tierpool_get(pool)
 					  : tierpool_get_sized(pool, random_size(&random));
 			if (!*place) {
 				broke("get: %s", strerror(errno));
@@ -112,9 +136,11 @@ static void *borrower(void *argument)
 			continue;
 		}
 		stamp_check(*place, me);
-		if (dice % 16 == 1) {
+		if (dice % 64 == 1) {
 			grow(*place, &random);
-		} else if (dice % 16 == 2) {
+		} else if (dice % 16 < 6 && (*place)->cap < EXCHANGED_MOST) {
+			grow_by_exchange(*place, me, &random);
+		} else if (dice % 4 == 2) {
 			tierpool_buf **slot = &handed_over[next_random(&random) % SLOTS];
 
 			tierpool_put(tp_exchange_acq_rel(slot, *place));

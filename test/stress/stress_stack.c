@@ -4,11 +4,13 @@
  * items were popped: more threads than CPUs that pop, push, change, arm, bring the slabs and stop
  * their own CPU; a timer's signals for each; random migrations; a stopper, a thousand times a
  * second; and a watcher that counts. In rounds, each on new stacks, so that slabs come while
- * CPUs are stopped; every other one is closed before its end, while all are at work.
+ * CPUs are stopped; every other one is closed before its end, while all are at work; in every third
+ * one the stacks have ages.
  *
  * Holds: no item has two owners; a word stays as it is while its CPU is stopped, and after it was
- * closed; no reading is above the truth; and at the end of a round every item is there once, and
- * what was popped, pushed and leased is exactly what the words say.
+ * closed; an age is what the push, the batch or a stopper set it to; no reading is above the truth;
+ * and at the end of a round every item is there once, and what was popped, pushed and leased is
+ * exactly what the words say.
  *
  * Exit status 1 and a line that says why when one of them is broken. test/controls.sh builds this
  * with faults in the library and requires that.
@@ -137,10 +139,18 @@ static struct totals {
 	uint64_t rounds, pops, pushes, changes, stops, fences, migrations;
 } total;
 
+/* So many that stacks are neither full nor empty all the time. */
+static size_t items_for(void)
+{
+	return (size_t)workers * HAND / 2 + (size_t)cpus.count * TIERS * SLOTS / 2;
+}
+
 /* All items in the workers' hands, no slab anywhere. */
-static void round_start(void)
+static void round_start(bool with_ages)
 {
 	stop = 0;
+	aged = with_ages;
+	item_count = items_for();
 	if (tp_cpus_init(&cpus, base + TP_VISIBLE_OFFSET, cpus.count)) {
 		broke("no empty slab");
 		return;
@@ -265,9 +275,7 @@ static bool prepare(void)
 	cpus.count = tp_cpu_count();
 	fast = (struct tp_fast){tp_cpu_rseq, cpus.count};
 	workers = (unsigned)tp_max(4, cpus.count + 2);
-	/* So many that stacks are neither full nor empty all the time. */
-	item_count = (size_t)workers * HAND / 2 + (size_t)cpus.count * TIERS * SLOTS / 2;
-	items = aligned_alloc(TP_LINE, item_count * sizeof *items);
+	items = aligned_alloc(TP_LINE, items_for() * sizeof *items);
 	base = aligned_alloc(2 * TP_LINE,
 		tp_round_up(TP_VISIBLE_OFFSET + tp_cpus_bytes(cpus.count), 2 * TP_LINE));
 	threads = aligned_alloc(2 * TP_LINE, (workers + 1) * sizeof *threads);
@@ -276,7 +284,7 @@ static bool prepare(void)
 		return false;
 	for (unsigned i = 0; i <= workers; i++) {
 		threads[i] = (struct thread){.random = i + 1, .in_line = i % 2};
-		done = done && hand_init(&threads[i].hand);
+		done = done && hand_init(&threads[i].hand, items_for());
 	}
 	return done;
 }
@@ -293,7 +301,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	do {
-		round_start();
+		round_start(!below(&random, 3));
 		/* Most are short: in each, slabs come anew. */
 		round_run(ROUND_US >> below(&random, 10), below(&random, 2));
 		round_check();

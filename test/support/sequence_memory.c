@@ -14,7 +14,7 @@ union area area __attribute__((aligned(64)));
 uint8_t *memory, *wanted;
 size_t page, memory_size;
 uint64_t **slabs;
-unsigned at;
+unsigned at, word_before_end = 1;
 struct now now;
 unsigned cases;
 volatile struct fault fault;
@@ -44,17 +44,17 @@ const void *base(void)
 
 uint64_t word_of(unsigned depth, unsigned room, int64_t countdown)
 {
-	return (uint64_t)countdown << 24 | (uint64_t)room << 12 | depth;
-}
-
-uint64_t *slab_of(unsigned cpu)
-{
-	return (uint64_t *)(void *)(memory + (1 + cpu * SLAB_PAGES) * page);
+	return (uint64_t)countdown << 16 | (uint64_t)room << 8 | depth;
 }
 
 uint64_t *stack_of(unsigned cpu)
 {
-	return slab_of(cpu) + at;
+	return (uint64_t *)(void *)(memory + (2 + cpu * STACK_PAGES) * page) - word_before_end;
+}
+
+uint64_t *slab_of(unsigned cpu)
+{
+	return (uint64_t *)((uintptr_t)stack_of(cpu) - at * sizeof(uint64_t));
 }
 
 uint64_t *batch(void)
@@ -67,15 +67,25 @@ uint64_t *wanted_of(uint64_t *p)
 	return (uint64_t *)(void *)(wanted + ((uint8_t *)p - memory));
 }
 
-uint8_t *wanted_age(uint64_t *stack, unsigned slot)
+uint8_t *scratch(void)
 {
-	return (uint8_t *)wanted_of(stack + 64) + slot;
+	return memory + 3 * page / 4;
+}
+
+uint8_t *age_of(uint64_t *stack, unsigned slot)
+{
+	return (uint8_t *)(stack + 64) + slot;
+}
+
+uint8_t *wanted_age(uint8_t *age)
+{
+	return wanted + (age - memory);
 }
 
 void memory_make(void)
 {
 	page = (size_t)sysconf(_SC_PAGESIZE);
-	memory_size = (1 + CPUS * SLAB_PAGES) * page;
+	memory_size = (1 + CPUS * STACK_PAGES) * page;
 	memory =
 		mmap(NULL, memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	wanted = malloc(memory_size);
@@ -84,7 +94,6 @@ void memory_make(void)
 		exit(1);
 	}
 	slabs = (uint64_t **)(void *)memory;
-	at = (unsigned)(page / sizeof(uint64_t)) - 1;
 }
 
 /* cpu_id_start says another CPU, which nobody may believe. */
@@ -109,8 +118,8 @@ void begin(const char *name, uint32_t cpu, uint64_t word)
 	now.word = word;
 	area = area_of(cpu);
 	for (size_t i = 0; i < memory_size / sizeof *all; i++)
-		all[i] = ~(UINT64_C(0x5eed000000000000) + i);
-	memset(slab_of(EMPTY), 0, SLAB_PAGES * page);
+		all[i] = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	memset(memory + (1 + EMPTY * STACK_PAGES) * page, 0, STACK_PAGES * page);
 	for (unsigned i = 0; i < POINTERS; i++)
 		slabs[i] = slab_of(i < CPUS ? i : 1);
 	*stack_of(0) = *stack_of(1) = word;

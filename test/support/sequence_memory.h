@@ -17,7 +17,7 @@
 #define CPUS 3
 #define EMPTY 2
 #define POINTERS 4
-#define SLAB_PAGES 4 /* of 4 KiB: a word, and more than TP_STACK_MAX slots */
+#define STACK_PAGES 2 /* with the word in the first, and TP_STACK_MAX slots */
 
 struct descriptor {
 	uint32_t version, flags;
@@ -41,13 +41,20 @@ extern union area area;
 
 /*
  * What sequences may read and write, in one mapping: a page that begins with the slab pointers, the
- * slabs of CPUs 0 and 1, and the empty one; and a copy of it as it has to be afterwards. A stack's
- * word is the last on its page, so that its slots can be protected without it.
+ * stacks of CPUs 0 and 1, and the empty one; and a copy of it as it has to be afterwards. Of a slab
+ * there is nothing else: if the stack lies far in it, then it begins outside of the mapping.
  */
 extern uint8_t *memory, *wanted;
 extern size_t page, memory_size;
 extern uint64_t **slabs;
-extern unsigned at; /* of each stack in its slab */
+extern unsigned at; /* where in its slab each stack lies, in words; set by the program */
+
+/*
+ * Where its first page ends: so many words from the word on. 1: only the word is on that page;
+ * AGES_APART: the word and the slots that have ages. Set by the program before begin.
+ */
+extern unsigned word_before_end;
+#define AGES_APART 64
 
 /* What is being tried, and what was. */
 extern struct now {
@@ -79,21 +86,22 @@ uint64_t word_of(unsigned depth, unsigned room, int64_t countdown);
 uint64_t *slab_of(unsigned cpu);
 uint64_t *stack_of(unsigned cpu);
 
-/* Room for pointers on the page of the slab pointers. */
+/* Room for pointers and for ages, outside of a stack: on the page of the slab pointers. */
 uint64_t *batch(void);
+uint8_t *scratch(void);
+
+/* The age of a slot: a byte each, behind the word and 63 slots. */
+uint8_t *age_of(uint64_t *stack, unsigned slot);
 
 /* Where something of memory is in the copy. */
 uint64_t *wanted_of(uint64_t *p);
-
-/* The age of a slot there: a byte each, behind the word and 63 slots. */
-uint8_t *wanted_age(uint64_t *stack, unsigned slot);
+uint8_t *wanted_age(uint8_t *age);
 
 /* Before anything else. */
 void memory_make(void);
 
 /*
- * Begins a case: fills all memory, with no byte that is an age's; all stacks have this word, but
- * for those of the empty slab. The area says this CPU.
+ * Begins a case: fills all memory; all stacks have this word, but for those of the empty slab. The area says this CPU.
  */
 void begin(const char *name, uint32_t cpu, uint64_t word);
 

@@ -31,12 +31,12 @@ void own_install(void)
 	cr_assert(slab_install(&own.cpus, own.cpu_id, own.slabs[0]));
 }
 
-uint64_t *own_stop(unsigned at)
+struct tp_cpu *own_stop(void)
 {
 	struct tp_cpu *cpu = tp_cpus_stop(&own.cpus, own.cpu_id);
 
 	cr_assert_eq(cpu, &own.cpus.cpu[own.cpu_id]);
-	return cpu->slab + at;
+	return cpu;
 }
 
 void own_start(void)
@@ -46,20 +46,26 @@ void own_start(void)
 
 void own_room_set(unsigned at, unsigned room)
 {
-	tp_stack_room_set(own_stop(at), room);
+	tp_stack_room_set(own_stop(), at, room);
 	own_start();
 }
 
 void *own_pop(unsigned at)
 {
-	uint64_t after;
+	bool expired;
 
-	return tp_stack_pop(&own.cpus, at, &after);
+	return tp_stack_pop(&own.cpus, at, &expired);
 }
 
 bool own_push(unsigned at, void *pointer)
 {
 	return tp_stack_push(&own.cpus, at, pointer);
+}
+
+uint64_t own_word(unsigned depth, unsigned room, int64_t countdown)
+{
+	return depth * TP_WORD_DEPTH + room * TP_WORD_ROOM +
+	       (uint64_t)countdown * TP_WORD_COUNTDOWN;
 }
 
 uint64_t own_decide(uint64_t word, const void *wanted)
@@ -69,10 +75,9 @@ uint64_t own_decide(uint64_t word, const void *wanted)
 
 struct tp_word_change own_change(unsigned depth, unsigned room, int64_t countdown, void **items)
 {
-	uint64_t wanted = depth * TP_WORD_DEPTH + room * TP_WORD_ROOM +
-			  (uint64_t)countdown * TP_WORD_COUNTDOWN;
+	uint64_t wanted = own_word(depth, room, countdown);
 
-	return tp_stack_change(&own.cpus, FIRST, own_decide, &wanted, items);
+	return tp_stack_change(&own.cpus, FIRST, own_decide, &wanted, items, NULL);
 }
 
 void expect_word(unsigned at, unsigned depth, unsigned room, int64_t countdown)

@@ -12,10 +12,11 @@
 #include "cpus.h"
 #include "percpu/stack.h"
 
-#define SLOTS 31 /* of each stack here: two of them and their words make eight lines */
-#define WORDS 64
-#define FIRST 0 /* the words of the two stacks, in the slab */
-#define SECOND 32
+#define SLOTS 31 /* of each stack here: a stack and its word make four lines */
+#define WORDS 72
+#define FIRST 8 /* the words of the two stacks, in the slab */
+#define SECOND 40
+#define AGED_WORDS ((TP_AGES_OFFSET + TP_AGES_SLOTS + 1) / 8) /* of a stack with ages */
 
 extern const uint16_t own_stacks[2]; /* FIRST and SECOND */
 
@@ -34,10 +35,12 @@ void cpus_setup(unsigned cpu_count);
 void own_setup(void);
 void own_install(void);
 
-/* Stops the CPU. Returns: its stack. */
-uint64_t *own_stop(unsigned at);
+/* Stops the CPU. */
+struct tp_cpu *own_stop(void);
 void own_start(void);
 void own_room_set(unsigned at, unsigned room);
+
+uint64_t own_word(unsigned depth, unsigned room, int64_t countdown);
 
 void *own_pop(unsigned at);
 bool own_push(unsigned at, void *pointer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For stress_stack.c: each call of percpu/stack.h as one of its threads makes it, with what it
- * asserts: what the caller gets is nobody's, what it gives was its own, and the words of a stopped
- * CPU are what the stopper left there.
+ * asserts: what the caller gets is nobody's, what it gives was its own, the words of a stopped CPU
+ * are what the stopper left there, and ages there are what they were set to.
  */
 #ifndef STRESS_CALLS_H
 #define STRESS_CALLS_H
@@ -15,8 +15,8 @@
 #include "stress_items.h"
 
 #define TIERS 4
-#define WORDS 32 /* of a stack: its word, and the slots */
-#define SLOTS (WORDS - 1)
+#define WORDS 72 /* of a stack: its word, place for TP_AGES_SLOTS, the ages */
+#define SLOTS 31 /* that are used */
 #define SLAB_BYTES (TIERS * WORDS * sizeof(uint64_t))
 
 /*
@@ -33,6 +33,7 @@ struct thread {
 	pthread_t id;
 } __attribute__((aligned(2 * TP_LINE)));
 
+extern bool aged;                /* the stacks of this round have ages */
 extern const uint16_t at[TIERS]; /* of each stack in a slab */
 extern struct tp_cpus cpus;
 extern struct tp_fast fast;

@@ -64,8 +64,8 @@ void *hand_give(struct hand *hand)
 	return pointer;
 }
 
-bool hand_init(struct hand *hand)
+bool hand_init(struct hand *hand, size_t most)
 {
-	*hand = (struct hand){.item = calloc(item_count, sizeof *hand->item)};
+	*hand = (struct hand){.item = calloc(most, sizeof *hand->item)};
 	return hand->item;
 }

@@ -15,10 +15,11 @@
 struct item {
 	uint32_t owners;
 	uint32_t held, lying; /* at the end of a round: in hands, in stacks */
+	uint8_t age;          /* that its slot must have; the owner's, or in a stack a stopper's */
 } __attribute__((aligned(TP_LINE)));
 
 extern struct item *items;
-extern size_t item_count;
+extern size_t item_count; /* in this round */
 
 /* The item that a pointer points to. NULL: none, which is a finding; where: for its text. */
 struct item *item_of(uint64_t pointer, const char *where);
@@ -36,8 +37,8 @@ struct hand {
 	void **item; /* place for all there are */
 };
 
-/* An empty hand with place for all items. False: out of memory. */
-bool hand_init(struct hand *hand);
+/* An empty hand with place for this many. False: out of memory. */
+bool hand_init(struct hand *hand, size_t most);
 
 void hand_take(struct hand *hand, void *pointer, const char *how);
 void *hand_give(struct hand *hand);

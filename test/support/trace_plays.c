@@ -46,9 +46,9 @@ static __attribute__((noreturn)) void fail(const char *fault)
 }
 
 /* A fresh buffer into a hand, after what its borrower may do with it: all of it is written. */
-static void take_this(struct hand *hand, tierpool_buf *b)
+static void take_this(struct hand *hand, tierpool_buf *b, size_t size)
 {
-	if (!b || b->tp_pool != pool || b->len || b->cap < scene->size ||
+	if (!b || b->tp_pool != pool || b->len || b->cap < size ||
 		!tp_bufstate_is_plain(b->tp_state))
 		fail("a get gave something else than a buffer that is ready for use");
 	if (hand->count == HAND_MOST)
@@ -57,10 +57,15 @@ static void take_this(struct hand *hand, tierpool_buf *b)
 	hand->buffer[hand->count++] = b;
 }
 
-static void take(struct hand *hand, size_t n)
+static void take_sized(struct hand *hand, size_t size, size_t n)
 {
 	while (n--)
-		take_this(hand, (tierpool_get_sized)(pool, scene->size));
+		take_this(hand, (tierpool_get_sized)(pool, size), size);
+}
+
+static void take(struct hand *hand, size_t n)
+{
+	take_sized(hand, scene->size, n);
 }
 
 static void give(struct hand *hand, size_t n)
@@ -98,20 +103,37 @@ static void check_stats(const struct tierpool_stats *s, size_t borrowed)
 		fail("gets - puts are not what is borrowed");
 }
 
+/* The size that only growths and what prepares them use. */
+static size_t other_size(void)
+{
+	return scene->size == 1024 ? 2048 : 1024;
+}
+
+/* Of two sizes are idle what both numbers say; what is lost is in neither of them. */
+static size_t others_idle(const struct tierpool_stats *s)
+{
+	const struct tp_tier *tier = pool->tiers.tier;
+	int64_t size = (int64_t)tier[tp_sizeclass_of(&pool->sizes, scene->size)].cost;
+	int64_t other = (int64_t)tier[tp_sizeclass_of(&pool->sizes, other_size())].cost;
+
+	return (size_t)(((int64_t)s->idle_bytes - (int64_t)s->idle * size) / (other - size));
+}
+
 /*
  * Of every buffer that was made: it is borrowed or idle, and once. Ends with all of them in ours.
  */
 static void check_owners(void)
 {
 	struct tierpool_stats before = stats_now(), after;
-	size_t borrowed = ours.count + theirs.count;
+	size_t borrowed = ours.count + theirs.count, others = others_idle(&before);
 
 	for (unsigned i = 0; i < theirs.count; i++)
-		take_this(&ours, theirs.buffer[i]);
+		take_this(&ours, theirs.buffer[i], scene->size);
 	theirs.count = 0;
 	check_single(&ours);
 	/* What is not borrowed is idle, and so can be had, without a new one being made. */
-	take(&ours, before.allocs - before.frees - borrowed);
+	take_sized(&ours, other_size(), others);
+	take(&ours, before.allocs - before.frees - borrowed - others);
 	check_single(&ours);
 	after = stats_now();
 	if (after.allocs != before.allocs)
@@ -149,6 +171,11 @@ static uint64_t word(void)
 	return tp_tiers_word(&pool->tiers, tp_cpu_id(), tier());
 }
 
+static unsigned depth(void)
+{
+	return tp_tiers_depth(&pool->tiers, tp_cpu_id(), tier());
+}
+
 /* A countdown begins at 0: the first pop expires it. */
 static void prepare_first_pop(void)
 {
@@ -177,7 +204,7 @@ static void prepare_full_stack(void)
 
 	take(&theirs, THEIRS);
 	take(&ours, 2 * limit);
-	while (tp_word_depth(word()) < limit)
+	while (depth() < limit)
 		give(&ours, 1);
 }
 
@@ -185,8 +212,19 @@ static void prepare_depot(void)
 {
 	prepare_full_stack();
 	give(&ours, ours.count);
-	while (tp_word_depth(word()))
+	while (depth())
 		take(&ours, 1);
+}
+
+/* Stacks of both sizes, the last buffer is one of 1024, and a growth pops one of 2048. */
+static void prepare_growth(void)
+{
+	take_sized(&ours, other_size(), 9);
+	give(&ours, 8);
+	take_sized(&ours, other_size(), 2);
+	prepare_stack();
+	if (scene->size != 1024)
+		take_sized(&ours, 1024, 1);
 }
 
 /* A CPU can be stopped by a visit only. */
@@ -214,14 +252,14 @@ static void act_get(void)
 /* The tier of 1024 is the default. */
 static void act_get_default(void)
 {
-	take_this(&ours, (tierpool_get)(pool));
+	take_this(&ours, (tierpool_get)(pool), scene->size);
 }
 
 static void act_get_from_site(void)
 {
 	static tierpool_site site = TIERPOOL_SITE_INIT("traced");
 
-	take_this(&ours, tierpool_get_at(pool, scene->size, &site));
+	take_this(&ours, tierpool_get_at(pool, scene->size, &site), scene->size);
 }
 
 static void prepare_known_site(void)
@@ -238,8 +276,9 @@ static void act_put(void)
 /* A get by the copy that is used after an abort, and where somebody watches idle blocks. */
 static void act_pop(void)
 {
-	uint64_t after;
-	tierpool_buf *b = tp_stack_pop(&pool->tiers.cpus, pool->tiers.stack_index[tier()], &after);
+	bool expired;
+	tierpool_buf *b =
+		tp_stack_pop(&pool->tiers.cpus, pool->tiers.stack_index[tier()], &expired);
 
 	if (!b) {
 		act_get();
@@ -248,7 +287,7 @@ static void act_pop(void)
 	tp_unpoison(b->data, b->cap);
 	b->len = 0;
 	tp_bufstate_set(b, ours.buffer[0]->tp_state);
-	take_this(&ours, b);
+	take_this(&ours, b, scene->size);
 }
 
 /* A put, likewise. */
@@ -259,27 +298,35 @@ static void act_push(void)
 
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
 	tp_poison(b->data, b->cap);
-	if (tp_stack_push(&pool->tiers.cpus, b->tp_stack_index, b))
+	if (tp_stack_push(&pool->tiers.cpus, pool->tiers.stack_index[b->tp_tier], b))
 		return;
 	tp_unpoison(b->data, b->cap);
 	tp_bufstate_set(b, control);
 	tierpool_put(b);
 }
 
+static void act_grow(void)
+{
+	if (tierpool_buf_reserve(ours.buffer[ours.count - 1], 1025))
+		fail("no growth");
+}
+
 const struct play plays[] = {
-	{"a get", 1024, 1, prepare_stack, act_get},
-	{"a get whose tier is searched", 2048, 1, prepare_stack, act_get},
-	{"a get from a new place", 1024, 1, prepare_stack, act_get_from_site},
-	{"a get from a known place", 1024, 1, prepare_known_site, act_get_from_site},
-	{"a get whose countdown expires", 1024, 1, prepare_first_pop, act_get_default},
-	{"a get out of the depot", 1024, 1, prepare_depot, act_get},
-	{"a get after an abort", 1024, 1, prepare_stack, act_pop},
-	{"a put", 1024, 1, prepare_stack, act_put},
-	{"a put without room", 1024, 1, prepare_without_room, act_put},
-	{"a put on a full stack", 1024, 1, prepare_full_stack, act_put},
-	{"a put after an abort", 1024, 1, prepare_stack, act_push},
-	{"a tick", 1024, 0, prepare_stack, act_tick},
-	{"a trim without fences", 1024, 0, prepare_without_fences, act_trim},
+	{"a get", 1024, 1, prepare_stack, act_get, false},
+	{"a get whose tier is searched", 2048, 1, prepare_stack, act_get, false},
+	{"a get from a new place", 1024, 1, prepare_stack, act_get_from_site, false},
+	{"a get from a known place", 1024, 1, prepare_known_site, act_get_from_site, false},
+	{"a get whose countdown expires", 1024, 1, prepare_first_pop, act_get_default, false},
+	{"a get out of the depot", 1024, 1, prepare_depot, act_get, false},
+	{"a get after an abort", 1024, 1, prepare_stack, act_pop, false},
+	{"a put", 1024, 1, prepare_stack, act_put, false},
+	{"a put without room", 1024, 1, prepare_without_room, act_put, false},
+	{"a put on a full stack", 1024, 1, prepare_full_stack, act_put, false},
+	{"a put after an abort", 1024, 1, prepare_stack, act_push, false},
+	{"a growth into a size in use", 2048, 0, prepare_growth, act_grow, false},
+	{"a growth out of a size in use", 1024, 0, prepare_growth, act_grow, false},
+	{"a tick", 1024, 0, prepare_stack, act_tick, true},
+	{"a trim without fences", 1024, 0, prepare_without_fences, act_trim, true},
 };
 const unsigned play_count = sizeof plays / sizeof plays[0];
 
@@ -313,7 +360,7 @@ static void rival_swaps(void)
 	give(&theirs, 2);
 }
 
-/* Beyond what the stack may hold: it is stopped, and its older half goes. */
+/* Beyond what the stack may hold: its upper half goes. */
 static void rival_puts_all(void)
 {
 	give(&theirs, THEIRS);
@@ -370,11 +417,12 @@ void play_run(void)
 		scene->prepare();
 		if (scene->rival && pthread_create(&thread, NULL, rival_run, &cpu_id))
 			fail("no thread");
-		slow = pool->counters.slow_gets + pool->counters.slow_puts;
+		slow = tp_pool_counted(pool, TP_SLOW_GETS) + tp_pool_counted(pool, TP_SLOW_PUTS);
 		trace_mark();
 		scene->act();
 		trace_mark();
-		scene->slow = pool->counters.slow_gets + pool->counters.slow_puts - slow;
+		scene->slow = tp_pool_counted(pool, TP_SLOW_GETS) +
+			      tp_pool_counted(pool, TP_SLOW_PUTS) - slow;
 		if (scene->rival)
 			pthread_join(thread, NULL);
 		check_owners();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For test_traced.c: what the traced child does. It plays a get, a put, a tick or a trim on a pool
+ * For test_traced.c: what the traced child does. It plays a get, a put, a growth, a tick or a trim on a pool
  * of its own, mostly against a rival, another thread on the same CPU; and it looks at its pool
  * afterwards. It fails by leaving its reason in the scene, which is memory shared with the parent.
  */
@@ -8,6 +8,7 @@
 #define TRACE_PLAYS_H
 
 #include <semaphore.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct play {
 	size_t size;
 	uint64_t calls; /* gets and puts: which may go the slow way */
 	void (*prepare)(void), (*act)(void);
+	bool stops; /* it stops CPUs */
 };
 extern const struct play plays[];
 extern const unsigned play_count;
