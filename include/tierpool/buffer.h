@@ -58,8 +58,7 @@ typedef struct tierpool_buf {
 				  /* cap; 0: append always takes the slow way */
 	__extension__ union {     /* 40 */
 		void *tp_link;    /* without a block: the next one in a list of the pool */
-		uint64_t tp_lend; /* idle: state and limit that the next get gives it */
-		size_t tp_front;  /* borrowed: reserved for the bytes consumed at the front */
+		uint64_t tp_lend; /* with a block: state and limit as each get sets them */
 	};
 	uint16_t tp_error;        /* 48: the errno that sticks, if the state says so */
 	uint8_t tp_tier;          /* 50: which tier the block belongs to */
@@ -106,7 +105,7 @@ TIERPOOL_API int tierpool_buf_reserve(tierpool_buf *b, size_t extra);
 TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n)
 {
 	/*
-	 * The limit is 0 in a buffer that is idle, secret or above max_size, has a stream or an
+	 * The limit is 0 in a buffer that is idle or secret, has a stream or an
 	 * error that sticks. Then, and where the bytes do not fit, the slow way finds out what to
 	 * do. If n is 0, or the sum wraps, then end is not above len: the slow way too.
 	 */

@@ -103,7 +103,8 @@ TIERPOOL_API void tierpool_cache_put(tierpool_cache *cache, void *object);
 /*
  * Takes one decay step: an object that nobody took through two steps is destroyed, by this call.
  *
- * A cache that is used takes such steps by itself, one every decay_ms, as a pool does. A cache
+ * A cache that is used takes such steps by itself, one every decay_ms; late, as a pool does, if it
+ * has few gets, each of which finds an object (see tierpool_tick). A cache
  * that nobody uses decays only by this call or by the reaper (tierpool_reaper_start in pool.h). An
  * object on a busy CPU is destroyed by a third step at the latest, as in tierpool_tick.
  *

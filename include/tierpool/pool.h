@@ -260,7 +260,7 @@ TIERPOOL_API void tierpool_put_buf(tierpool_buf *b);
  */
 TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
 {
-	if (__builtin_expect(b != NULL, 1))
+	if (__builtin_expect(b ? 1 : 0, 1))
 		tierpool_put_buf(b);
 }
 

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/atomic.h"
 #include "base/colour.h"
 #include "base/options.h"
 #include "idle/idle.h"
@@ -26,7 +25,7 @@ struct tierpool_cache {
 	void *context;
 	uint32_t stack_offset; /* of the stack in each slab */
 	struct tp_tiers idle;
-	/* Of idle: cpus and decay. */
+	/* Of idle.cpus, and behind that of idle.decay. */
 	char cpu_memory[] __attribute__((aligned(TP_LINE)));
 };
 
@@ -76,8 +75,7 @@ static tp_cold void *cache_get_slow(tierpool_cache *cache)
 static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 {
 	cache_maintain(cache);
-	tp_stack_arm(&cache->idle.cpus, cache->idle.stack_index[OBJECTS],
-		tp_idle_is_due(&cache->idle) ? 1 : TP_DECAY_GAP);
+	tp_idle_arm(&cache->idle, OBJECTS);
 	return object;
 }
 
@@ -160,7 +158,7 @@ static void cache_free(struct tp_registered *entry)
 {
 	tierpool_cache *cache = cache_of(entry);
 
-	tp_idle_close(&cache->idle, true);
+	tp_idle_drain(&cache->idle);
 	tp_tiers_fini(&cache->idle);
 	free(cache);
 }

@@ -12,6 +12,7 @@
 #include "idle/idle.h"
 
 #include "base/atomic.h"
+#include "base/spinlock.h"
 
 /* In one call: other CPUs that are looked at, and stopped; items and bytes released. */
 #define LOOKS 16
@@ -122,21 +123,21 @@ static void age_cpu(struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_releas
 
 static void age_own_cpu(struct tp_tiers *tiers)
 {
-	struct tp_released unasked = {0, 0};
+	struct tp_released unused = {0, 0};
 	struct tp_cpu *cpu;
 
 	if (tp_likely(!tp_decay_owes_here(&tiers->decay)))
 		return;
 	cpu = tp_cpus_stop_own(&tiers->cpus);
 	if (cpu)
-		age_cpu(tiers, cpu, &unasked);
+		age_cpu(tiers, cpu, &unused);
 }
 
 /* Looks at a few other CPUs. Before: the caller holds maintaining. */
 static void age_other_cpus(struct tp_tiers *tiers)
 {
 	unsigned looks = 0, stops = 0, cpu_id;
-	struct tp_released unasked = {0, 0};
+	struct tp_released unused = {0, 0};
 
 	while (looks < LOOKS && stops < STOPS && tp_decay_look(&tiers->decay, &cpu_id)) {
 		struct tp_cpu *cpu;
@@ -149,11 +150,11 @@ static void age_other_cpus(struct tp_tiers *tiers)
 			      : NULL;
 		stops += cpu != NULL;
 		if (cpu)
-			age_cpu(tiers, cpu, &unasked);
+			age_cpu(tiers, cpu, &unused);
 	}
 }
 
-/* Begins a tick, looks as in tp_decay_begin; the depots do it first. */
+/* Ages the depots, and then begins the tick. looks: as in tp_decay_begin. */
 static void age_begin(struct tp_tiers *tiers, bool looks)
 {
 	tp_decay_announce(&tiers->decay);
@@ -163,7 +164,7 @@ static void age_begin(struct tp_tiers *tiers, bool looks)
 	tp_decay_begin(&tiers->decay, looks);
 }
 
-/* Releases expired items of a tier, RELEASE_ITEMS at most. Returns: how many. */
+/* Releases up to most (RELEASE_ITEMS at most) expired items of a tier. Returns: how many. */
 static size_t age_release(struct tp_tiers *tiers, unsigned tier, size_t most)
 {
 	enum tp_generation generation;
@@ -219,6 +220,12 @@ void tp_idle_maintain(struct tp_tiers *tiers)
 	age_other_cpus(tiers);
 	age_release_some(tiers);
 	tp_spinlock_unlock(&tiers->decay.maintaining);
+}
+
+void tp_idle_arm(struct tp_tiers *tiers, unsigned tier)
+{
+	tp_stack_arm(
+		&tiers->cpus, tiers->stack_index[tier], tp_idle_is_due(tiers) ? 1 : TP_DECAY_GAP);
 }
 
 struct tp_released tp_idle_tick(struct tp_tiers *tiers)

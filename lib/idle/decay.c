@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/inject.h"
 #include "process/reaper.h"
 #include "process/registry.h"
 
@@ -131,10 +130,19 @@ static bool decay_cpu_is_empty(const struct tp_decay *decay, unsigned cpu_id)
 	return true;
 }
 
-/* Pops and pushes of a CPU since this was last called. */
+/* Pops and pushes of a CPU so far, at some moment: the same as before only if it is idle. */
+static uint64_t decay_moves(const struct tp_decay *decay, unsigned cpu_id)
+{
+	struct tp_stack_counts counts =
+		tp_stack_count_on(decay->cpus, cpu_id, decay->stack_index, decay->stacks);
+
+	return (uint64_t)(counts.pops + counts.pushes);
+}
+
+/* Those since this was last called. */
 static uint64_t decay_moves_note(struct tp_decay *decay, unsigned cpu_id)
 {
-	uint64_t moves = tp_decay_moves(decay, cpu_id);
+	uint64_t moves = decay_moves(decay, cpu_id);
 
 	/* Relaxed: of two calls at once one finds the CPU idle, and may fence it. */
 	return moves - tp_exchange_relaxed(&decay->per_cpu[cpu_id].moves_seen, moves);
@@ -200,17 +208,10 @@ uint64_t tp_decay_watch(struct tp_decay *decay, bool any)
 
 /* ---- which CPU may be stopped ---- */
 
-uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu_id)
+bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id)
 {
-	struct tp_stack_counts counts =
-		tp_stack_count_on(decay->cpus, cpu_id, decay->stack_index, decay->stacks);
-
-	return (uint64_t)(counts.pops + counts.pushes);
-}
-
-bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id, bool due)
-{
-	return due || !tp_cpu_rseq || cpu_id == tp_cpu_id() || !decay_moves_note(decay, cpu_id);
+	return !tp_cpu_rseq || cpu_id == tp_cpu_id() || !decay_moves_note(decay, cpu_id) ||
+	       tp_decay_stop_due(decay);
 }
 
 bool tp_decay_stop_due(struct tp_decay *decay)

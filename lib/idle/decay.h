@@ -33,7 +33,7 @@
 
 /* What is known of a CPU, on a line that gets and puts do not need; written and read by anyone. */
 struct tp_decay_cpu {
-	uint64_t moves_seen; /* tp_decay_moves when a tick or tp_decay_may_stop last looked here */
+	uint64_t moves_seen; /* pops and pushes when a tick or tp_decay_may_stop last looked here */
 	uint32_t aged; /* twice the number of the last tick here, + 1 if it was for two ticks */
 	uint32_t unwatched; /* the reaper has to be woken when something is kept here */
 } __attribute__((aligned(TP_LINE)));
@@ -96,8 +96,8 @@ bool tp_decay_claim(struct tp_decay *decay, unsigned ms);
 void tp_decay_announce(struct tp_decay *decay);
 
 /*
- * Begins a tick: from now on every CPU owes it. looks: each CPU is to have a look by a holder of
- * maintaining; else the caller does them all.
+ * Begins a tick: from now on every CPU owes it. looks: slow calls that come
+ * after this look at the CPUs; false: the caller looks at all of them itself.
  */
 void tp_decay_begin(struct tp_decay *decay, bool looks);
 
@@ -107,7 +107,7 @@ void tp_decay_begin(struct tp_decay *decay, bool looks);
  */
 bool tp_decay_look(struct tp_decay *decay, unsigned *cpu_id);
 
-/* Whether a CPU, or the caller's, owes a tick. To one without a slab nothing can come. */
+/* Whether a CPU, or the caller's, owes a tick. One without a slab owes none. */
 bool tp_decay_owes(const struct tp_decay *decay, unsigned cpu_id);
 bool tp_decay_owes_here(const struct tp_decay *decay);
 
@@ -153,15 +153,12 @@ uint64_t tp_decay_watch(struct tp_decay *decay, bool any);
 
 /* ---- which CPU may be stopped ---- */
 
-/* Pops and pushes of a CPU so far, at some moment: the same as before only if it is idle. */
-uint64_t tp_decay_moves(const struct tp_decay *decay, unsigned cpu_id);
-
 /*
  * Whether a CPU may be stopped for something that can be done without: a fence costs the CPU more
  * than an allocation. True if stopping it takes no fence; if nothing moved there since this was
- * last asked; or if due, which is tp_decay_stop_due.
+ * last asked; or if tp_decay_stop_due, which is asked last.
  */
-bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id, bool due);
+bool tp_decay_may_stop(struct tp_decay *decay, unsigned cpu_id);
 
 /* Whether a millisecond has passed since this was last true. */
 bool tp_decay_stop_due(struct tp_decay *decay);

@@ -106,10 +106,10 @@ bool tp_idle_evict(struct tp_tiers *tiers, unsigned tier)
 	void *item;
 	struct evicted victim = {.item = &item, .most = 1};
 
-	if (on_other > tier &&
-		!tp_decay_may_stop(&tiers->decay, other, tp_decay_stop_due(&tiers->decay)))
+	if (on_other > tier && !tp_decay_may_stop(&tiers->decay, other))
 		on_other = tier;
-	if (in_depots + on_own + on_other == 3 * tier || !tp_tiers_may_fit(tiers, tier))
+	if ((in_depots == tier && on_own == tier && on_other == tier) ||
+		!tp_tiers_may_fit(tiers, tier))
 		return false;
 	for (int pass = 0; pass < 2 && !victim.count; pass++) {
 		enum tp_generation youngest = pass ? TP_YOUNG : TP_OLD;
@@ -195,25 +195,24 @@ struct tp_released tp_idle_trim(struct tp_tiers *tiers, size_t excess, bool *all
 	return released;
 }
 
-/* Releases all, and in the next round what a release has put back, so that releases do not nest. */
-static void evict_alone(struct tp_tiers *tiers, struct evicted *evicted)
-{
-	do {
-		evicted->count = 0;
-		evict_excess(tiers, SIZE_MAX, evicted);
-		evict_release(tiers, evicted, TP_DROP_DESTROY);
-	} while (evicted->count);
-}
-
-void tp_idle_close(struct tp_tiers *tiers, bool alone)
+void tp_idle_drain(struct tp_tiers *tiers)
 {
 	void *item[TRIM_MOST];
-	struct evicted evicted = {.item = item, .most = TRIM_MOST, .alone = alone};
+	struct evicted evicted = {.item = item, .most = TRIM_MOST, .alone = true};
 
-	if (alone) {
-		evict_alone(tiers, &evicted);
-		return;
-	}
+	/* What a release has put back goes in the next round, so that releases do not nest. */
+	do {
+		evicted.count = 0;
+		evict_excess(tiers, SIZE_MAX, &evicted);
+		evict_release(tiers, &evicted, TP_DROP_DESTROY);
+	} while (evicted.count);
+}
+
+void tp_idle_close(struct tp_tiers *tiers)
+{
+	void *item[TRIM_MOST];
+	struct evicted evicted = {.item = item, .most = TRIM_MOST};
+
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		tp_depot_close(&tiers->tier[tier].depot);
 	/* Closes the CPUs in the stop that takes out the last items. */

@@ -40,7 +40,10 @@ void tp_idle_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsig
 
 /* ---- how they leave: evict.c, age.c ---- */
 
-/* Releases one item of a larger tier (TP_DROP_RETAIN): old ones first. False: none was found. */
+/*
+ * Releases one item of a larger tier (TP_DROP_RETAIN): old ones first, but of the one other CPU that
+ * it looks at, any. False: nothing was released.
+ */
 bool tp_idle_evict(struct tp_tiers *tiers, unsigned tier);
 
 /* What a call has released; bytes are those of the cost. */
@@ -55,12 +58,14 @@ struct tp_released {
  */
 struct tp_released tp_idle_trim(struct tp_tiers *tiers, size_t excess, bool *all);
 
+/* Closes all CPUs and depots for ever; all that was idle is released (TP_DROP_DESTROY). */
+void tp_idle_close(struct tp_tiers *tiers);
+
 /*
- * Closes all CPUs and depots for ever; all that was idle is released (TP_DROP_DESTROY). alone: no
- * other thread uses the tiers, so no CPU is stopped, and nothing stays on one that cannot be; and
- * nothing is closed, but what releases put back meanwhile is released too.
+ * Releases all that is idle, and what releases put back meanwhile (TP_DROP_DESTROY). No CPU is
+ * stopped. Before: no other thread uses the tiers.
  */
-void tp_idle_close(struct tp_tiers *tiers, bool alone);
+void tp_idle_drain(struct tp_tiers *tiers);
 
 /* Releases what one whole tick expires (TP_DROP_DECAY). */
 struct tp_released tp_idle_tick(struct tp_tiers *tiers);
@@ -77,5 +82,8 @@ bool tp_idle_is_due(const struct tp_tiers *tiers);
  * that have expired (TP_DROP_DECAY).
  */
 void tp_idle_maintain(struct tp_tiers *tiers);
+
+/* Arms the countdown of a stack of the caller's CPU; if work is left, the next get does it. */
+void tp_idle_arm(struct tp_tiers *tiers, unsigned tier);
 
 #endif

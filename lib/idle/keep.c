@@ -47,7 +47,7 @@ static uint64_t keep_flush_decide(uint64_t word, const void *context)
 
 /*
  * Moves the upper half of a full stack, with its leases, to the depot: a batch, one commit, one
- * lock. In a stack all old items lie below the young ones.
+ * lock. Old items lie below the young ones, but for what a refill put there after a migration.
  */
 static void keep_flush(struct tp_tiers *tiers, unsigned tier, unsigned limit)
 {

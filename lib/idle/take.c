@@ -20,8 +20,9 @@ struct take_refill {
 };
 
 /*
- * Fills a stack. The lease of the item that the caller keeps becomes room for its return. An item
- * takes room, and its own lease ends; without room, up to the limit, it brings its lease along.
+ * Fills a stack. The lease of the item that the caller keeps becomes room for its return. Each other
+ * item uses room if there is some: then its own lease ends. Without room it brings its lease along,
+ * up to the limit.
  */
 static uint64_t take_refill_decide(uint64_t word, const void *context)
 {
@@ -52,7 +53,7 @@ static void take_refill(struct tp_tiers *tiers, unsigned tier, void **items, uns
 {
 	struct take_refill refill = {tp_load_relaxed(&tiers->tier[tier].limit), n};
 	unsigned stack_index = tiers->stack_index[tier], filled;
-	/* The depot has aged them for the tick that this CPU owes: not twice, see decay.h. */
+	/* 0 if a CPU still owes the tick for which the depot has aged them (decay.h). */
 	uint8_t age = generation != TP_YOUNG && !tp_decay_makes_young(&tiers->decay);
 	struct tp_word_change change = {0, 0};
 
@@ -111,8 +112,7 @@ static void *take_steal(struct tp_tiers *tiers, unsigned tier)
 		void *item = NULL;
 
 		cpu_id = tp_cpu_next(cpu_id, count);
-		if (tp_tiers_depth(tiers, cpu_id, tier) &&
-			tp_decay_may_stop(&tiers->decay, cpu_id, tp_decay_stop_due(&tiers->decay)))
+		if (tp_tiers_depth(tiers, cpu_id, tier) && tp_decay_may_stop(&tiers->decay, cpu_id))
 			item = take_steal_from(tiers, cpu_id, tier);
 		if (item)
 			return item;

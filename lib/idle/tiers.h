@@ -112,8 +112,8 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 /* Frees the tables. What still lies there is not touched. */
 void tp_tiers_fini(struct tp_tiers *tiers);
 
-/* What came of a lease, or of keeping an item: done; or why not. */
-enum tp_kept { TP_KEPT, TP_NO_BYTES, TP_NO_COUNT, TP_CLOSED };
+/* What came of a lease: done, or which bound refused it. */
+enum tp_kept { TP_KEPT, TP_NO_BYTES, TP_NO_COUNT };
 
 /* Leases the cost of n items of a tier. Returns: TP_KEPT, or which bound has no room for them. */
 enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n);

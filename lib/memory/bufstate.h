@@ -3,8 +3,8 @@
  * The field tp_state of a buffer's header, magic 16 | state 8 | age 8 bits from the top: what each
  * state means, and which transitions there are.
  *
- *     borrowed   the borrower's. More bits may be set: secret, stream, oversize and failed
- *                (tp_error sticks) send append and put the slow way, careful only put
+ *     borrowed   the borrower's. More bits may be set: secret, stream and failed (tp_error
+ *                sticks) send append and put the slow way, careful only put
  *     idle       the pool's, with its block. In a stack, age is the ticks that it has lain there
  *     released   the pool's, without a block: a spare header
  *
@@ -32,7 +32,6 @@ enum tp_state {
 	TP_STATE_BORROWED = 0x01,
 	TP_STATE_SECRET = 0x02,
 	TP_STATE_STREAM = 0x04,
-	TP_STATE_OVERSIZE = 0x08,
 	TP_STATE_FAILED = 0x10,
 	TP_STATE_CAREFUL = 0x20,
 	TP_STATE_IDLE = 0x40,

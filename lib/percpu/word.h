@@ -9,7 +9,7 @@
  *
  *     depth       pointers that lie in the stack, in slots 1 to depth
  *     room        pointers that may still be pushed; the stack has leased depth + room
- *     countdown   pops until the stack wants a slow call; below 0: it has expired
+ *     countdown   pops until one looks at the clock; below 0: it has expired
  *
  * The words of the empty slab are 0: nothing to pop, no room to push.
  */

@@ -215,7 +215,7 @@ static size_t pool_destroy(tierpool *pool, size_t unused)
 	if (tp_exchange_acq_rel(&pool->closing, 1u))
 		return 0;
 	tp_registry_close(&pool->registered);
-	tp_idle_close(&pool->tiers, false);
+	tp_idle_close(&pool->tiers);
 	borrowed = pool_borrowed(pool);
 	tp_registry_drop(&pool->registered); /* the handle's */
 	return borrowed;

@@ -81,18 +81,13 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	}
 	/* Release: a reader of this get sees its miss. Partner: the acquire in tp_pool_counted. */
 	tp_add_release(&tp_pool_counts(pool)[TP_SLOW_GETS], 1u);
-	get_lend_any_mode(b);
-	if (tier == TP_TIER_NONE)
-		tp_bufstate_add(b, TP_STATE_OVERSIZE);
-	return b;
+	return get_lend_any_mode(b);
 }
 
 tp_cold void tp_pool_expired(tierpool *pool, unsigned tier)
 {
 	tp_pool_maintain(pool);
-	/* If something is left to do, the next get does it. */
-	tp_stack_arm(&pool->tiers.cpus, pool->tiers.stack_index[tier],
-		tp_idle_is_due(&pool->tiers) ? 1 : TP_DECAY_GAP);
+	tp_idle_arm(&pool->tiers, tier);
 }
 
 static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)

@@ -100,15 +100,6 @@ static inline void grow_retire(tierpool *pool, tierpool_buf *b, bool popped, uin
 	tp_pool_keep(pool, b);
 }
 
-/* For a buffer that is not plain, or is above the largest tier now. other has the old block. */
-static tp_cold void grow_special(tierpool_buf *b, tierpool_buf *other)
-{
-	if (tp_bufstate_has(b, TP_STATE_SECRET))
-		explicit_bzero(other->data, other->cap);
-	if (b->tp_tier == TP_TIER_NONE)
-		tp_bufstate_add(b, TP_STATE_OVERSIZE);
-}
-
 bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
 {
 	tierpool *pool = b->tp_pool;
@@ -128,8 +119,8 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 	b->len = keep + n;
 	grow_swap_blocks(b, other);
 	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
-	if (tp_unlikely(!b->tp_limit))
-		grow_special(b, other);
+	if (tp_unlikely(tp_bufstate_has(b, TP_STATE_SECRET)))
+		explicit_bzero(other->data, other->cap);
 	/* Age 0: the block that it has now was in use until now. */
 	tp_bufstate_idle(other);
 	grow_retire(pool, other, popped, counts);

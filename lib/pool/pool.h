@@ -75,11 +75,11 @@ struct tierpool {
 			struct tp_bufheads heads;
 			struct tp_sites sites;
 		};
-		char room[TP_VISIBLE_OFFSET]; /* puts cpu_memory where the sequences look */
+		char padding[TP_VISIBLE_OFFSET]; /* puts cpu_memory where the sequences look */
 	};
 	/*
 	 * First the slab pointers: a put finds its slab from the pool by one load. Then what else
-	 * tiers keeps of each CPU, and the name.
+	 * tiers keeps of each CPU, the counters, and the name.
 	 */
 	char cpu_memory[];
 };
@@ -92,13 +92,13 @@ static inline uint64_t *tp_pool_counts(tierpool *pool)
 	return pool->counters[tp_cpu_current(pool->tiers.cpus.count)].n;
 }
 
-/* Relaxed: a counter orders nothing. Where one must, get_slow says so. */
+/* Relaxed: a counter orders nothing. Where one must, get_slow and grow_retire say so. */
 static inline void tp_pool_count(tierpool *pool, unsigned count)
 {
 	tp_add_relaxed(&tp_pool_counts(pool)[count], 1u);
 }
 
-/* The sum over all CPUs. Acquire: pairs with the release in get_slow. */
+/* The sum over all CPUs. Acquire: pairs with the releases in get_slow and grow_retire. */
 static inline uint64_t tp_pool_counted(const tierpool *pool, unsigned count)
 {
 	uint64_t sum = 0;
@@ -124,7 +124,7 @@ static inline tierpool *tp_pool_of(struct tp_registered *entry)
 
 /* ---- get.c ---- */
 
-/* Settles, once, whether there is a fast path. Before: no pool has been made. */
+/* Settles, once, whether there is a fast path. Called before each pool is made. */
 void tp_pool_start(void);
 
 /* Colours of what each get and put reads, apart from the tables of the tiers. */

@@ -74,11 +74,14 @@ static size_t trim_retain_set(tierpool *pool, size_t bytes)
 {
 	unsigned looks = TP_SPINLOCK_LOOKS;
 	size_t excess, sum = 0;
+	bool all;
 
 	tp_tiers_retain_set(&pool->tiers, bytes);
+	/* Unused room goes first: it may be enough. */
+	if (tp_budget_excess(&pool->tiers.retain))
+		tp_idle_trim(&pool->tiers, 0, &all);
 	/* Until no lease is above the bound: ours, or one that another call set meanwhile. */
 	while ((excess = tp_budget_excess(&pool->tiers.retain))) {
-		bool all;
 		size_t released = tp_idle_trim(&pool->tiers, excess, &all).bytes;
 
 		sum += released;

@@ -214,9 +214,9 @@ Test(evict, what_lies_on_a_cpu_out_of_reach_is_released_when_the_layer_is_the_ca
 		skip("the system takes no filter");
 	tp_idle_trim(&f.tiers, 1, &all);
 	cr_assert_not(all);
-	tp_idle_close(&f.tiers, false);
+	tp_idle_close(&f.tiers);
 	cr_assert_eq(idle_released(&f), 300);
-	tp_idle_close(&f.tiers, true);
+	tp_idle_drain(&f.tiers);
 	cr_assert_eq(idle_released(&f), 3 * 2);
 	idle_end(&f);
 }

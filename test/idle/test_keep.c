@@ -304,13 +304,13 @@ Test(keep, after_close_nothing_is_kept_or_found)
 			idle_new(&f, PLENTY, NULL, MANY, 1024, 2048);
 		idle_keep_new(&f, 0, 70);
 		idle_take(&f, 0);
-		tp_idle_close(&f.tiers, false);
+		tp_idle_close(&f.tiers);
 		cr_assert_eq(idle_released(&f), 69);
 		cr_assert_eq(f.why, TP_DROP_DESTROY);
 		idle_assert_leases(&f);
 		idle_unlease(&f);
 		cr_assert_eq(f.tiers.retain.leased, 0, "room is given up, too");
-		cr_assert_eq(idle_keep(&f, f.buffer), TP_CLOSED);
+		cr_assert_eq(idle_keep(&f, f.buffer), IDLE_CLOSED);
 		cr_assert_eq(idle_released(&f), 1, "with the lease that it had");
 		idle_unlease(&f);
 		cr_assert_eq(f.tiers.retain.leased, 0);

@@ -132,7 +132,7 @@ Test(tiers, memory_that_fails_leaves_nothing_behind)
 	cr_assert_eq(counting_backing_blocks(&f.counting), blocks);
 	/* Without a slab there is the depot; without an array for that the item is released. */
 	counting_backing_fail(&f.counting, 1, true);
-	cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), TP_CLOSED);
+	cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), IDLE_CLOSED);
 	cr_assert_eq(idle_released(&f), 1);
 	cr_assert_eq(f.why, TP_DROP_RETAIN);
 	counting_backing_fail(&f.counting, 1, false);

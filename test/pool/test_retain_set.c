@@ -40,6 +40,26 @@ Test(retain_set, it_holds_when_it_returns_and_can_be_raised_again)
 	pool_end(pool, &counting);
 }
 
+/* Unused room goes first, and what that frees is not freed again in buffers. */
+Test(retain_set, it_frees_no_more_than_the_bound_asks_for)
+{
+	tierpool *pool;
+	size_t idle;
+
+	stay_on_this_cpu();
+	counting_backing_init(&counting);
+	pool = pool_on(&counting);
+	cycle(pool, KIB, 100);
+	cycle(pool, 64 * KIB, 5);
+	idle = accounted(pool, &counting, 0).idle_bytes;
+	tierpool_retain_set(pool, idle);
+	cr_assert_eq(accounted(pool, &counting, 0).idle_bytes, idle, "all of it fits");
+	tierpool_retain_set(pool, 100 * KIB);
+	idle = accounted(pool, &counting, 0).idle_bytes;
+	cr_assert(idle <= 100 * KIB && idle > 98 * KIB, "%zu", idle);
+	pool_end(pool, &counting);
+}
+
 /* ---- while threads borrow ---- */
 
 #define THREADS 4

@@ -118,7 +118,7 @@ enum tp_kept idle_keep(struct idle_fixture *f, tierpool_buf *b)
 		return TP_KEPT;
 	result = tp_idle_lease(&f->tiers, b->tp_tier);
 	if (result == TP_KEPT && !tp_tiers_depot_push(&f->tiers, b->tp_tier, TP_YOUNG, &item, 1))
-		return TP_CLOSED;
+		return IDLE_CLOSED;
 	f->kept[idle_index(f, b)] = result == TP_KEPT;
 	return result;
 }
@@ -237,7 +237,7 @@ void idle_assert_leases(const struct idle_fixture *f)
 
 void idle_end(struct idle_fixture *f)
 {
-	tp_idle_close(&f->tiers, false);
+	tp_idle_close(&f->tiers);
 	idle_assert_leases(f);
 	idle_unlease(f);
 	cr_assert_eq(f->tiers.retain.leased, 0);

@@ -64,6 +64,8 @@ tierpool_buf *idle_make(struct idle_fixture *f, unsigned tier);
 unsigned idle_index(const struct idle_fixture *f, const tierpool_buf *b);
 
 /* As a put does: the age is forgotten. */
+/* The depot refused it, and it was released. */
+#define IDLE_CLOSED ((enum tp_kept)99)
 enum tp_kept idle_keep(struct idle_fixture *f, tierpool_buf *b);
 
 /* Makes n buffers of a tier and keeps them all. Returns: the first. */
