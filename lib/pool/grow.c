@@ -65,14 +65,17 @@ static tp_cold tierpool_buf *grow_slow(tierpool *pool, size_t n, size_t need)
 static inline tierpool_buf *grow_pop(tierpool *pool, unsigned tier, uint64_t *counts)
 {
 	unsigned stack_index = pool->tiers.stack_index[tier];
+	tierpool_buf *b = NULL;
 	bool expired;
-	tierpool_buf *b;
 
 	/* Before the pop: no reading counts that as a get. */
 	tp_add_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
-	b = tp_pool_fast.rseq ? tp_stack_pop_fast(&tp_pool_fast, pool,
-					stack_index * sizeof(uint64_t), &expired)
-			      : tp_stack_pop(&pool->tiers.cpus, stack_index, &expired);
+	if (tp_likely(tp_pool_fast.rseq))
+		b = tp_stack_pop_fast(
+			&tp_pool_fast, pool, stack_index * sizeof(uint64_t), &expired);
+	/* Again: an abort is no reason to allocate. */
+	if (tp_unlikely(!b))
+		b = tp_stack_pop(&pool->tiers.cpus, stack_index, &expired);
 	if (tp_unlikely(!b)) {
 		tp_sub_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
 		return NULL;
@@ -89,10 +92,10 @@ static inline void grow_retire(tierpool *pool, tierpool_buf *b, bool popped, uin
 		tp_poison(b->data, b->cap);
 		/* Before the push, as in grow_pop. */
 		tp_add_relaxed(&counts[TP_EXCHANGE_PUSHES], 1u);
-		if (tp_pool_fast.rseq
-				? tp_stack_push_fast(&tp_pool_fast, pool, &b->tp_stack_offset, b)
-				: tp_stack_push(&pool->tiers.cpus,
-					  pool->tiers.stack_index[b->tp_tier], b))
+		if (tp_likely(tp_pool_fast.rseq) &&
+			tp_stack_push_fast(&tp_pool_fast, pool, &b->tp_stack_offset, b))
+			return;
+		if (tp_stack_push(&pool->tiers.cpus, pool->tiers.stack_index[b->tp_tier], b))
 			return;
 		/* Release: a reader of this one sees the one above. Partner: tp_pool_counted. */
 		tp_add_release(&counts[TP_SLOW_PUTS], 1u);

@@ -6,7 +6,9 @@
 #include "pool_checks.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "pool/pool.h"
 
@@ -249,6 +251,40 @@ Test(grow, a_growth_that_finds_no_memory_is_not_counted_and_leaves_the_buffer_wh
 	cr_assert_eq(tp_pool_counted(pool, TP_EXCHANGE_POPS), 0, "the pop took nothing");
 	tierpool_buf_reset(b);
 	tierpool_put(b);
+	pool_end(pool, &counting);
+}
+
+/* ---- aborts ---- */
+
+#define STORMED (SANITIZED ? 100000u : 2000000u)
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+/* A signal aborts the sequence that it comes into: some 90 pops here, and as many pushes. */
+Test(grow, an_aborted_pop_is_tried_again_and_needs_no_block)
+{
+	const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+	tierpool *pool;
+	struct tierpool_stats before = {0};
+
+	pool = pool_on(&counting);
+	signal(SIGALRM, on_alarm);
+	for (unsigned i = 0; i < STORMED; i++) {
+		tierpool_buf *b = tierpool_get_sized(pool, KIB);
+
+		if (tierpool_buf_reserve(b, KIB + 1))
+			cr_assert_fail("reserve");
+		tierpool_put(b);
+		if (i == 10) {
+			before = accounted(pool, &counting, 0);
+			setitimer(ITIMER_REAL, &often, NULL);
+		}
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	cr_assert_eq(accounted(pool, &counting, 0).allocs, before.allocs);
 	pool_end(pool, &counting);
 }
 
