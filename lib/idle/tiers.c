@@ -18,7 +18,7 @@
 #define STEAL_FROM ((size_t)256 << 10)
 
 #define LINE_WORDS (TP_LINE / sizeof(uint64_t))
-/* Lines of a slab that are left out at most, see tiers_hot_colours. */
+/* Lines of a slab that are left out at most, see tiers_slab_pointer_colours. */
 #define SKIPS 128
 
 /* A CPU may lease room only if the bounds allow each CPU this many buffers of the tier... */

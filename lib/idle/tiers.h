@@ -82,9 +82,8 @@ struct tp_tiers {
 	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
 	uint16_t stack_index[TP_TIER_NONE + 1];
 	struct tp_decay decay;
-	uint32_t
-		next_cpu; /* where looks at other CPUs for room or for larger items go on; by anyone */
-	uint32_t expired; /* a depot may hold expired items; by anyone, see age.c */
+	uint32_t next_cpu; /* where looks at other CPUs go on; by anyone */
+	uint32_t expired;  /* a depot may hold expired items; by anyone, see age.c */
 	/* On a line of its own, as each lease writes it. */
 	struct tp_budget retain __attribute__((aligned(TP_LINE)));
 	uint64_t settings;       /* odd while retain is changed; in setting, read by statistics */
