@@ -9,6 +9,9 @@
  * encoder on the realloc of each allocator: it begins with 1 KiB, doubles, and frees at the end.
  * encoders.h has both.
  *
+ * Large buffers against malloc and realloc (large.h), and appends below and above max_size
+ * (appends.h).
+ *
  * Exit status: 0, whatever the figures; 2: wrong usage, or something failed.
  */
 #include <errno.h>
@@ -17,13 +20,17 @@
 
 #include <tierpool.h>
 
+#include "appends.h"
 #include "encoders.h"
+#include "large.h"
 #include "support/allocators.h"
 #include "support/measure.h"
 #include "support/program.h"
 #include "support/turns.h"
 
-#define SECONDS_DEFAULT 10
+#define SECONDS_DEFAULT 20
+#define LARGE_PART 0.55 /* of the time */
+#define FILLING_PART 0.4
 #define LEAST ((size_t)2 << 10)
 #define SIZES 10
 #define BATCH_BYTES ((size_t)1 << 20) /* that a turn of a filling writes */
@@ -183,9 +190,10 @@ static void report_print(struct bench *b)
 
 static const char usage[] =
 	"Usage: growth [option]...\n"
-	"Measures a growth of a buffer, and the filling of one that grows, against realloc.\n"
+	"Measures a growth of a buffer, and the filling of one that grows, against realloc; and\n"
+	"large buffers.\n"
 	"\n"
-	"  -s, --seconds S  how long to measure, 1 to 3600; by default 10\n"
+	"  -s, --seconds S  how long to measure, 1 to 3600; by default 20\n"
 	"  -h, --help       show this\n";
 
 int main(int argc, char **argv)
@@ -199,18 +207,24 @@ int main(int argc, char **argv)
 	if (status)
 		return status < 0 ? 0 : status;
 	allocators_load(argv);
-	error = cpus_choose(cpus, false) ? pin(cpus[0]) : -EINVAL;
-	if (!error)
-		error = tierpool_create(&b.pool, NULL);
+	error = cpus_choose(cpus, false) ? tierpool_create(&b.pool, NULL) : -EINVAL;
 	if (!error) {
 		setting_print("growth", seconds, b.pool);
 		allocators_print();
 		printf("The thread on CPU %u.\n", cpus[0]);
-		bench_run(&b, seconds);
-		report_print(&b);
-		tierpool_destroy(b.pool);
-		error = fflush(stdout) ? -errno : 0;
+		/* First: their processes have the heap and the CPUs as they are here. */
+		error = large_measure(seconds * LARGE_PART);
 	}
+	if (!error)
+		error = pin(cpus[0]);
+	if (!error) {
+		bench_run(&b, seconds * FILLING_PART);
+		report_print(&b);
+		error = appends_measure(seconds * (1 - LARGE_PART - FILLING_PART));
+	}
+	tierpool_destroy(b.pool);
+	if (!error && fflush(stdout))
+		error = -errno;
 	if (!error)
 		return 0;
 	fprintf(stderr, "growth: %s\n", strerror(-error));

@@ -48,6 +48,7 @@ static bool allocator_load(struct allocator *a)
 	}
 	a->alloc = (void *(*)(size_t))allocator_entry(a, library, "malloc");
 	a->realloc = (void *(*)(void *, size_t))allocator_entry(a, library, "realloc");
+	a->align = (int (*)(void **, size_t, size_t))allocator_entry(a, library, "posix_memalign");
 	a->free = (void (*)(void *))allocator_entry(a, library, "free");
 	return !*a->absent;
 }

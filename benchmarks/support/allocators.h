@@ -16,6 +16,7 @@ struct allocator {
 	const char *name, *library, *prefix; /* prefix: of its functions */
 	void *(*alloc)(size_t n);
 	void *(*realloc)(void *block, size_t n);
+	int (*align)(void **block, size_t alignment, size_t n); /* posix_memalign */
 	void (*free)(void *block);
 	char absent[160]; /* why it is left out; empty: it is not */
 };
