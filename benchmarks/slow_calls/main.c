@@ -2,6 +2,7 @@
 /*
  * slow_calls: what calls cost that do not end on the fast path:
  *
+ *   a miss, cold         gets that find nothing idle: misses.h
  *   a put at the bound   retain is full and nothing larger is idle: the put frees its buffer. Net
  *                        of the backing's free, which is also measured alone
  *   tierpool_tick        of one pool in which nothing is idle, alone in the process, and among a
@@ -16,11 +17,17 @@
 
 #include <tierpool.h>
 
+#include "misses.h"
+#include "support/allocators.h"
 #include "support/measure.h"
 #include "support/program.h"
 #include "support/turns.h"
 
-#define SECONDS_DEFAULT 4
+#define SECONDS_DEFAULT 14
+#define MISSES_PART 0.4 /* of the time */
+#define COLD_PART 0.3
+#define BOUND_PART 0.15
+#define TICK_PART 0.15
 #define SIZE ((size_t)1024)
 #define RETAIN ((size_t)64 << 10) /* of the pool at its bound */
 #define KEPT 256                  /* buffers: they fill it */
@@ -143,7 +150,6 @@ static void bound_measure(double seconds)
 	error = tierpool_create(&b.pool, &options);
 	if (error)
 		calls_fail(error);
-	setting_print("slow_calls", 2 * seconds, b.pool);
 	do
 		turns_run(&b.turns, bound_turn, &b);
 	while (now_ns() < end);
@@ -223,11 +229,13 @@ static void tick_measure(double seconds)
 			turns_quiet(&p.turns, i) / alone);
 }
 
-static const char usage[] = "Usage: slow_calls [option]...\n"
-			    "Measures a put at the bound, and ticks of one pool beside many.\n"
-			    "\n"
-			    "  -s, --seconds S  how long to measure, 1 to 3600; by default 4\n"
-			    "  -h, --help       show this\n";
+static const char usage[] =
+	"Usage: slow_calls [option]...\n"
+	"Measures gets that find nothing idle, a put at the bound, and ticks of\n"
+	"one pool beside many.\n"
+	"\n"
+	"  -s, --seconds S  how long to measure, 1 to 3600; by default 14\n"
+	"  -h, --help       show this\n";
 
 int main(int argc, char **argv)
 {
@@ -238,11 +246,21 @@ int main(int argc, char **argv)
 
 	if (status)
 		return status < 0 ? 0 : status;
-	error = cpus_choose(cpus, false) ? pin(cpus[0]) : -EINVAL;
+	allocators_load(argv);
+	if (!cpus_choose(cpus, false))
+		calls_fail(-EINVAL);
+	setting_print("slow_calls", seconds, tierpool_default());
+	allocators_print();
+	/* First: their processes have the heap and the CPUs as they are here. */
+	error = misses_measure(seconds * MISSES_PART);
+	if (!error)
+		error = misses_cold_measure(seconds * COLD_PART);
+	if (!error)
+		error = pin(cpus[0]);
 	if (error)
 		calls_fail(error);
-	bound_measure(seconds / 2);
-	tick_measure(seconds / 2);
+	bound_measure(seconds * BOUND_PART);
+	tick_measure(seconds * TICK_PART);
 	if (fflush(stdout))
 		calls_fail(-errno);
 	return 0;
