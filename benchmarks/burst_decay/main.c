@@ -5,7 +5,7 @@
  * tcmalloc, mimalloc and glibc, each in its own process and with its own defaults. After it one
  * small buffer is in light use, or no thread touches anything: then a pool decays only if the reaper
  * runs. The report shows the resident memory over time, and the pool's idle bytes, which never
- * exceed its bound.
+ * exceed its bound. All of this is done twice: with buffers of many sizes, and with small ones.
  *
  * The processes run at the same time, as they sleep most of it; their bursts take turns.
  *
@@ -47,33 +47,56 @@ struct result {
 	double idle_peak, idle_end;
 };
 
-static struct result results[CONTENDERS];
-static struct runner runners[CONTENDERS];
+static struct result results[BURSTS][CONTENDERS];
+static struct runner runners[BURSTS][CONTENDERS];
 static double retain; /* MiB: the bound, as the pools have it */
+
+static const struct {
+	const char *name, *buffers;
+} bursts[BURSTS] = {{"mixed", "256 bytes to 256 KiB"}, {"small", "4 KiB"}};
 
 /* ---- running ---- */
 
+/* Starts one process, and waits until its burst cannot meet that of the next one. */
+static int contender_begin(const struct options *o, unsigned burst, unsigned i)
+{
+	double next = now_ns() + APART_NS;
+	char numbers[4][32], *argv[] = {(char[]){"burst_decay"}, (char[]){"--contender"},
+				     numbers[0], numbers[1], numbers[2], numbers[3], NULL};
+	int error;
+
+	snprintf(numbers[0], sizeof numbers[0], "%u", i);
+	snprintf(numbers[1], sizeof numbers[1], "%u", burst);
+	snprintf(numbers[2], sizeof numbers[2], "%g", o->seconds);
+	snprintf(numbers[3], sizeof numbers[3], "%g", o->decay);
+	error = runner_begin(&runners[burst][i], &contenders[i], argv);
+	if (!error)
+		sleep_until(next);
+	return error;
+}
+
 static int contenders_begin(const struct options *o)
 {
-	char index[16], seconds[32], decay[32];
-	char *argv[] = {
-		(char[]){"burst_decay"}, (char[]){"--contender"}, index, seconds, decay, NULL};
+	int error = 0;
 
-	snprintf(seconds, sizeof seconds, "%g", o->seconds);
-	snprintf(decay, sizeof decay, "%g", o->decay);
 	for (unsigned i = 0; i < CONTENDERS; i++) {
-		double next = now_ns() + APART_NS;
-		int error;
-
 		contender_look(&contenders[i]);
-		if (*contenders[i].absent)
-			continue;
-		snprintf(index, sizeof index, "%u", i);
-		error = runner_begin(&runners[i], &contenders[i], argv);
-		if (error)
-			return error;
-		sleep_until(next);
+		for (unsigned k = 0; k < BURSTS && !*contenders[i].absent && !error; k++)
+			error = contender_begin(o, k, i);
 	}
+	return error;
+}
+
+static int contender_end(struct contender *c, struct runner *runner, struct result *r)
+{
+	size_t size;
+	int status = runner_end(runner, r->sample, sizeof r->sample, &size);
+
+	r->samples = size / sizeof *r->sample;
+	if (status == SKIPPED)
+		snprintf(c->absent, sizeof c->absent, "%s is not its malloc", c->library);
+	else if (status || !r->samples)
+		return -ECHILD;
 	return 0;
 }
 
@@ -83,19 +106,13 @@ static int contenders_end(void)
 	int error = 0;
 
 	for (unsigned i = 0; i < CONTENDERS; i++) {
-		struct contender *c = &contenders[i];
-		size_t size;
-		int status;
+		bool absent = *contenders[i].absent;
 
-		if (*c->absent)
-			continue;
-		status =
-			runner_end(&runners[i], results[i].sample, sizeof results[i].sample, &size);
-		results[i].samples = size / sizeof *results[i].sample;
-		if (status == SKIPPED)
-			snprintf(c->absent, sizeof c->absent, "%s is not its malloc", c->library);
-		else if (status || !results[i].samples)
-			error = -ECHILD;
+		for (unsigned k = 0; k < BURSTS && !absent; k++) {
+			int failed = contender_end(&contenders[i], &runners[k][i], &results[k][i]);
+
+			error = error ? error : failed;
+		}
 	}
 	return error;
 }
@@ -137,11 +154,11 @@ static void row_print(const struct contender *c, const struct result *r)
 		idle);
 }
 
-static void table_print(const struct options *o, bool used)
+static void table_print(const struct options *o, unsigned burst, bool used)
 {
-	printf("\n%s\n",
-		used ? "A quiet in which one thread borrows 1 KiB a thousand times a second:"
-		     : "A quiet in which nobody touches anything:");
+	printf("\nBuffers of %s, then a quiet in which %s:\n", bursts[burst].buffers,
+		used ? "one thread borrows 1 KiB a thousand times a second"
+		     : "nobody touches anything");
 	printf("  %-36s %8s %8s %8s %9s   %8s %8s\n", "", "start", "peak", "end", "settled",
 		"idle max", "idle end");
 	for (unsigned i = 0; i < CONTENDERS; i++) {
@@ -151,23 +168,39 @@ static void table_print(const struct options *o, bool used)
 			printf("  %-36s skipped: %s\n", contenders[i].name, contenders[i].absent);
 			continue;
 		}
-		result_make(&results[i], o->within);
-		row_print(&contenders[i], &results[i]);
+		result_make(&results[burst][i], o->within);
+		row_print(&contenders[i], &results[burst][i]);
 	}
 }
 
 static void results_print(const struct options *o)
 {
-	printf("burst_decay: tierpool %s; %d threads borrow %.0f MiB in all, from 256 bytes to 256 "
-	       "KiB\n"
-	       "each, and hold it for two seconds; then %g s of quiet. The pool's bound: %.0f "
+	printf("burst_decay: tierpool %s; %d threads borrow %.0f MiB in all, in buffers of %s or "
+	       "of\n"
+	       "%s, and hold them for two seconds; then %g s of quiet. The pool's bound: %.0f "
 	       "MiB;\n"
 	       "its decay: %g ms. MiB; settled: seconds until resident within %g MiB of the "
 	       "start.\n",
-		tierpool_version(), THREADS, (double)BURST_BYTES / MIB, o->seconds, retain,
-		o->decay, o->within);
-	table_print(o, true);
-	table_print(o, false);
+		tierpool_version(), THREADS, (double)BURST_BYTES / MIB, bursts[BURST_MIXED].buffers,
+		bursts[BURST_SMALL].buffers, o->seconds, retain, o->decay, o->within);
+	for (unsigned k = 0; k < BURSTS; k++) {
+		table_print(o, k, true);
+		table_print(o, k, false);
+	}
+}
+
+static void csv_write_contender(
+	FILE *csv, const char *burst, const struct contender *c, const struct result *r)
+{
+	for (size_t i = 0; i < r->samples; i++) {
+		const struct sample *s = &r->sample[i];
+
+		fprintf(csv, "%s,%s,%s,%.2f,%.2f,", burst, c->used ? "used" : "untouched", c->name,
+			s->seconds, s->rss);
+		if (c->backing)
+			fprintf(csv, "%.3f", s->idle);
+		putc('\n', csv);
+	}
 }
 
 /* Returns: 0; -errno. */
@@ -177,19 +210,10 @@ static int csv_write(const char *path)
 
 	if (!csv)
 		return -errno;
-	fputs("quiet,contender,seconds,rss_mib,idle_mib\n", csv);
-	for (unsigned i = 0; i < CONTENDERS; i++) {
-		const struct contender *c = &contenders[i];
-
-		for (size_t k = 0; k < results[i].samples; k++) {
-			const struct sample *s = &results[i].sample[k];
-
-			fprintf(csv, "%s,%s,%.2f,%.2f,", c->used ? "used" : "untouched", c->name,
-				s->seconds, s->rss);
-			if (c->backing)
-				fprintf(csv, "%.3f", s->idle);
-			putc('\n', csv);
-		}
+	fputs("buffers,quiet,contender,seconds,rss_mib,idle_mib\n", csv);
+	for (unsigned k = 0; k < BURSTS; k++) {
+		for (unsigned i = 0; i < CONTENDERS; i++)
+			csv_write_contender(csv, bursts[k].name, &contenders[i], &results[k][i]);
 	}
 	return file_close(csv);
 }
@@ -274,10 +298,11 @@ int main(int argc, char **argv)
 	};
 	int status;
 
-	/* A contender's own process, by contenders_begin. */
-	if (argc == 5 && !strcmp(argv[1], "--contender"))
+	/* A contender's own process, by contender_begin. */
+	if (argc == 6 && !strcmp(argv[1], "--contender"))
 		return workload_run(&contenders[strtoul(argv[2], NULL, 10) % CONTENDERS],
-			strtod(argv[3], NULL), strtod(argv[4], NULL));
+			strtoul(argv[3], NULL, 10) == BURST_SMALL ? BURST_SMALL : BURST_MIXED,
+			strtod(argv[4], NULL), strtod(argv[5], NULL));
 	status = options_read("burst_decay", usage, choices, 5, NULL, argc, argv);
 	if (status)
 		return status < 0 ? 0 : status;

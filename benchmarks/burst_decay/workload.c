@@ -20,7 +20,8 @@
 
 #define LEAST ((size_t)256)
 #define MAGNITUDES 10
-#define HELD_MOST 8192 /* buffers of a thread: three times as many as are likely */
+#define SMALL ((size_t)4 << 10)
+#define HELD_MOST (BURST_BYTES / THREADS / SMALL) /* of a thread; mixed ones are fewer */
 #define PAGE 4096
 
 #define STEP_NS 10e6 /* of the quiet */
@@ -38,6 +39,7 @@ struct worker {
 
 struct workload {
 	const struct contender *contender;
+	enum burst burst;
 	tierpool *pool; /* NULL: none */
 	double start;   /* by now_ns */
 	int statm;
@@ -84,11 +86,14 @@ static uint64_t random_next(uint64_t *random)
 	return *random;
 }
 
-static size_t size_next(uint64_t *random)
+static size_t size_next(struct worker *w)
 {
-	size_t magnitude = LEAST << random_next(random) % MAGNITUDES;
+	size_t magnitude;
 
-	return magnitude + random_next(random) % magnitude;
+	if (w->load->burst == BURST_SMALL)
+		return SMALL;
+	magnitude = LEAST << random_next(&w->random) % MAGNITUDES;
+	return magnitude + random_next(&w->random) % magnitude;
 }
 
 static void *worker_main(void *argument)
@@ -98,7 +103,7 @@ static void *worker_main(void *argument)
 
 	pthread_barrier_wait(&load->gate);
 	for (size_t bytes = 0; bytes < BURST_BYTES / THREADS && w->count < HELD_MOST;) {
-		size_t n = size_next(&w->random);
+		size_t n = size_next(w);
 
 		w->held[w->count++] = buffer_borrow(load, n);
 		bytes += n;
@@ -193,7 +198,7 @@ static void workers_begin(struct workload *load)
 		workload_fail("threads", error);
 }
 
-int workload_run(const struct contender *c, double seconds, double decay_ms)
+int workload_run(const struct contender *c, enum burst burst, double seconds, double decay_ms)
 {
 	static struct workload load;
 	size_t size;
@@ -201,6 +206,7 @@ int workload_run(const struct contender *c, double seconds, double decay_ms)
 	if (!contender_is_here(c))
 		return SKIPPED;
 	load.contender = c;
+	load.burst = burst;
 	load.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	if (load.statm < 0)
 		workload_fail("/proc/self/statm", errno);
