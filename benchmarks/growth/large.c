@@ -73,72 +73,57 @@ static void large_grow(const struct side *side, size_t size, unsigned count)
 
 /* ---- whole: all bytes at once ---- */
 
-static void large_borrow(const struct side *side, size_t size, unsigned count)
+static void large_borrow(tierpool *pool, size_t size)
 {
-	while (count-- && side->pool) {
-		tierpool_buf *b = tierpool_get_sized(side->pool, size);
+	tierpool_buf *b = tierpool_get_sized(pool, size);
 
-		if (!b)
-			job_fail();
-		large_write(b->data, 0, size);
-		tierpool_put(b);
-	}
+	if (!b)
+		job_fail();
+	large_write(b->data, 0, size);
+	tierpool_put(b);
 }
 
-static void large_malloc(const struct side *side, size_t size, unsigned count)
+static void large_malloc(const struct allocator *a, size_t size)
 {
-	while (count--) {
-		char *data = side->allocator->alloc(size);
+	char *data = a->alloc(size);
 
-		if (!data)
-			job_fail();
-		large_write(data, 0, size);
-		side->allocator->free(data);
-	}
+	if (!data)
+		job_fail();
+	large_write(data, 0, size);
+	a->free(data);
 }
 
 static void large_whole(const struct side *side, size_t size, unsigned count)
 {
-	if (side->pool)
-		large_borrow(side, size, count);
-	else
-		large_malloc(side, size, count);
+	while (count--) {
+		if (side->pool)
+			large_borrow(side->pool, size);
+		else
+			large_malloc(side->allocator, size);
+	}
 }
 
 /* ---- the tables ---- */
 
-static int large_table(const char *title,
-	void (*work)(const struct side *side, size_t size, unsigned count), size_t least,
-	unsigned sizes, double seconds)
-{
-	static struct comparison c;
-	struct job job = {.work = work, .items = 1, .threads = 1};
-	int error = 0;
-
-	comparison_head_print(&c, title);
-	for (unsigned i = 0; i < sizes && !error; i++) {
-		job.size = least << i;
-		error = comparison_run(&c, &job, seconds / sizes);
-		if (!error)
-			comparison_row_print(&c, job.size);
-	}
-	if (!error)
-		comparison_worst_print(&c);
-	return error;
-}
-
 int large_measure(double seconds)
 {
+	static const struct job grown = {
+		.work = large_grow, .threads = 1, .least = KIB, .step = 1, .sizes = GROWN_SIZES};
+	static const struct job whole = {.work = large_whole,
+		.threads = 1,
+		.least = 2 * MIB,
+		.step = 1,
+		.sizes = WHOLE_SIZES};
 	double share = seconds / (GROWN_SIZES + WHOLE_SIZES);
-	int error = large_table(
+	int error = comparison_table(
 		"Filled from 1 KiB, doubled whenever full (tierpool_buf_reserve; realloc), put: ns "
 		"a filling\n(lower quartile), how much longer the median is; blocks that the "
 		"pool allocated, page faults",
-		large_grow, KIB, GROWN_SIZES, share * GROWN_SIZES);
+		&grown, share * GROWN_SIZES);
 
 	if (error)
 		return error;
-	return large_table(
+	return comparison_table(
 		"A buffer of all bytes at once (tierpool_get_sized; malloc), filled, put: the same",
-		large_whole, 2 * MIB, WHOLE_SIZES, share * WHOLE_SIZES);
+		&whole, share * WHOLE_SIZES);
 }

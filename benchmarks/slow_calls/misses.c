@@ -120,36 +120,22 @@ static void misses_hold(const struct side *side, size_t size, unsigned count)
 
 /* ---- the tables ---- */
 
-static int misses_table(const char *title, struct job *job, double seconds)
-{
-	static struct comparison c;
-	int error = 0;
-
-	comparison_head_print(&c, title);
-	for (unsigned i = 0; i < MISSES_SIZES && !error; i++) {
-		job->size = MISSES_LEAST << 2 * i;
-		job->items = job->work == misses_hold ? misses_held(job->size) : 1;
-		error = comparison_run(&c, job, seconds / MISSES_SIZES);
-		if (!error)
-			comparison_row_print(&c, job->size);
-	}
-	if (!error)
-		comparison_worst_print(&c);
-	return error;
-}
+/* The rows of each. */
+#define MISSES_ROWS .least = MISSES_LEAST, .step = 2, .sizes = MISSES_SIZES
 
 int misses_measure(double seconds)
 {
 	struct tierpool_options nothing_kept = TIERPOOL_OPTIONS_INIT;
-	struct job job = {.work = misses_make, .threads = 1, .options = &nothing_kept};
+	struct job job = {.work = misses_make, .threads = 1, .options = &nothing_kept, MISSES_ROWS};
 	unsigned cpus[2];
 	int error;
 
 	nothing_kept.retain = TIERPOOL_RETAIN_NONE;
-	error = misses_table("A miss: tierpool_get_sized of a pool that keeps nothing, one store, "
-			     "put; against posix_memalign, one store,\nfree. One thread; ns (lower "
-			     "quartile), how much longer the median is; blocks that the pool "
-			     "allocated, page faults",
+	error = comparison_table(
+		"A miss: tierpool_get_sized of a pool that keeps nothing, one store, "
+		"put; against posix_memalign, one store,\nfree. One thread; ns (lower "
+		"quartile), how much longer the median is; blocks that the pool "
+		"allocated, page faults",
 		&job, seconds / 2);
 	if (error)
 		return error;
@@ -158,13 +144,14 @@ int misses_measure(double seconds)
 		return 0;
 	}
 	job.threads = 2;
-	return misses_table(
+	return comparison_table(
 		"A miss, two threads at once, on one pool: the same", &job, seconds / 2);
 }
 
 int misses_cold_measure(double seconds)
 {
-	struct job job = {.work = misses_hold, .threads = 1};
+	static const struct job job = {
+		.work = misses_hold, .items = misses_held, .threads = 1, MISSES_ROWS};
 	char title[256];
 
 	snprintf(title, sizeof title,
@@ -172,5 +159,5 @@ int misses_cold_measure(double seconds)
 		"page; then all are put, and\ntierpool_trim(pool, 0); against posix_memalign and "
 		"free. A buffer: the same",
 		HELD_MOST, HELD_BYTES >> 20);
-	return misses_table(title, &job, seconds);
+	return comparison_table(title, &job, seconds);
 }

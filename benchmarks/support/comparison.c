@@ -18,10 +18,24 @@
 #include "support/measure.h"
 #include "support/program.h"
 #include "support/team.h"
+#include "support/turns.h"
 
 #define TURN_NS 1e6 /* a switch of processes takes 5000, and the caches that it costs as much */
 #define ROUNDS_WARM 2
 #define ROUNDS_AT_LEAST 8
+
+/* The sides: the pool, then each allocator. */
+#define COMPARED_POOL 0
+#define COMPARED (1 + ALLOCATORS)
+
+/* One row, and the worst of the rows so far. */
+struct comparison {
+	struct turns turns; /* ns */
+	/* Means of all turns: page faults without input or output, and blocks from the backing. */
+	double faults[COMPARED];
+	double allocs;
+	double worst[2]; /* the pool's time, times glibc's and times the best */
+};
 
 /* What a side says of a turn, for one item. */
 struct answer {
@@ -32,6 +46,8 @@ struct answer {
 struct contest {
 	struct team team;
 	const struct job *job;
+	size_t size;
+	unsigned items;
 	struct side side;
 	double ns[THREADS_MOST], faults[THREADS_MOST];
 	unsigned count; /* of the turn */
@@ -66,12 +82,12 @@ static void contest_part(void *context, unsigned who)
 	const struct job *job = c->job;
 	double start, faults;
 
-	job->work(&c->side, job->size, c->count / WARM_UP);
+	job->work(&c->side, c->size, c->count / WARM_UP);
 	if (job->threads > 1)
 		team_meet(&c->team);
 	faults = contest_faults();
 	start = now_ns();
-	job->work(&c->side, job->size, c->count);
+	job->work(&c->side, c->size, c->count);
 	c->ns[who] = now_ns() - start;
 	c->faults[who] = contest_faults() - faults;
 	if (job->threads > 1)
@@ -91,7 +107,7 @@ static double contest_allocs(const struct contest *c)
 static struct answer contest_turn(struct contest *c)
 {
 	unsigned count = c->count, all = count + count / WARM_UP;
-	double items = (double)count * c->job->items * c->job->threads;
+	double items = (double)count * c->items * c->job->threads;
 	double allocs = contest_allocs(c);
 	struct answer a = {0, 0, 0};
 
@@ -110,18 +126,20 @@ static struct answer contest_turn(struct contest *c)
 static void contest_count(struct contest *c)
 {
 	for (c->count = 1;; c->count *= 2) {
-		if (contest_turn(c).ns * c->count * c->job->items >= TURN_NS)
+		if (contest_turn(c).ns * c->count * c->items >= TURN_NS)
 			return;
 	}
 }
 
-static _Noreturn void contest_main(const struct job *job, unsigned side, int socket)
+static _Noreturn void contest_main(const struct job *job, size_t size, unsigned side, int socket)
 {
 	static struct contest c;
 	int error = 0;
 	char turn;
 
 	c.job = job;
+	c.size = size;
+	c.items = job->items ? job->items(size) : 1;
 	c.team.threads = cpus_choose(c.team.cpu, false);
 	if (side == COMPARED_POOL)
 		error = tierpool_create(&c.side.pool, job->options);
@@ -170,7 +188,7 @@ static double arena_turn(void *context, unsigned side)
 }
 
 /* Starts a side. Returns: 0; -errno. */
-static int arena_start(struct arena *arena, const struct job *job, unsigned side)
+static int arena_start(struct arena *arena, const struct job *job, size_t size, unsigned side)
 {
 	int pair[2], error;
 
@@ -179,7 +197,7 @@ static int arena_start(struct arena *arena, const struct job *job, unsigned side
 	arena->child[side] = fork();
 	if (!arena->child[side]) {
 		close(pair[0]);
-		contest_main(job, side, pair[1]);
+		contest_main(job, size, side, pair[1]);
 	}
 	error = arena->child[side] < 0 ? -errno : 0;
 	close(pair[1]);
@@ -192,13 +210,13 @@ static int arena_start(struct arena *arena, const struct job *job, unsigned side
 }
 
 /* Starts all, each after the first turn of the one before it. */
-static void arena_begin(struct arena *arena, const struct job *job)
+static void arena_begin(struct arena *arena, const struct job *job, size_t size)
 {
 	fflush(stdout);
 	for (unsigned i = 0; i < COMPARED && !arena->error; i++) {
 		if (!side_is_here(i))
 			continue;
-		arena->error = arena_start(arena, job, i);
+		arena->error = arena_start(arena, job, size, i);
 		arena_turn(arena, i);
 	}
 }
@@ -216,13 +234,14 @@ static void arena_end(struct arena *arena)
 	}
 }
 
-int comparison_run(struct comparison *c, const struct job *job, double seconds)
+/* Measures one row. Returns: as comparison_table. */
+static int comparison_run(struct comparison *c, const struct job *job, size_t size, double seconds)
 {
 	struct arena arena = {0};
 	double end;
 
 	c->turns.sides = COMPARED;
-	arena_begin(&arena, job);
+	arena_begin(&arena, job, size);
 	for (unsigned i = 0; i < ROUNDS_WARM * COMPARED; i++)
 		arena_turn(&arena, i % COMPARED);
 	memset(arena.total, 0, sizeof arena.total);
@@ -245,9 +264,8 @@ static const char *side_name(unsigned side)
 	return side == COMPARED_POOL ? "tierpool" : allocators[side - 1].name;
 }
 
-void comparison_head_print(struct comparison *c, const char *title)
+static void comparison_head_print(const char *title)
 {
-	memset(c->worst, 0, sizeof c->worst);
 	printf("\n%s\n%6s | %10s %4s %7s %7s %6s |", title, "bytes", side_name(COMPARED_POOL), "",
 		"x glibc", "x best", "blocks");
 	for (unsigned i = 1; i < COMPARED; i++) {
@@ -275,7 +293,7 @@ static void comparison_ratios(struct comparison *c, double ratios[2])
 		c->worst[i] = ratios[i] > c->worst[i] ? ratios[i] : c->worst[i];
 }
 
-void comparison_row_print(struct comparison *c, size_t size)
+static void comparison_row_print(struct comparison *c, size_t size)
 {
 	double ratios[2];
 
@@ -296,8 +314,23 @@ void comparison_row_print(struct comparison *c, size_t size)
 	fflush(stdout);
 }
 
-void comparison_worst_print(const struct comparison *c)
+int comparison_table(const char *title, const struct job *job, double seconds)
 {
-	printf("tierpool, worst over the sizes: %.2f times glibc, %.2f times the best allocator\n",
-		c->worst[0], c->worst[1]);
+	static struct comparison c;
+	int error = 0;
+
+	memset(c.worst, 0, sizeof c.worst);
+	comparison_head_print(title);
+	for (unsigned i = 0; i < job->sizes && !error; i++) {
+		size_t size = job->least << job->step * i;
+
+		error = comparison_run(&c, job, size, seconds / job->sizes);
+		if (!error)
+			comparison_row_print(&c, size);
+	}
+	if (!error)
+		printf("tierpool, worst over the sizes: %.2f times glibc, %.2f times the best "
+		       "allocator\n",
+			c.worst[0], c.worst[1]);
+	return error;
 }

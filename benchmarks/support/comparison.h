@@ -18,11 +18,6 @@
 #include <tierpool.h>
 
 #include "support/allocators.h"
-#include "support/turns.h"
-
-/* The sides: the pool, then each allocator. */
-#define COMPARED_POOL 0
-#define COMPARED (1 + ALLOCATORS)
 
 /* Who does the job: one of the two is NULL. */
 struct side {
@@ -33,34 +28,24 @@ struct side {
 struct job {
 	/* Does it count times. It ends the process by job_fail if there is no memory. */
 	void (*work)(const struct side *side, size_t size, unsigned count);
-	size_t size;
-	unsigned items;   /* in a job; all figures are of one item */
+	/* Of a size: items in a job; all figures are of one item. NULL: one. */
+	unsigned (*items)(size_t size);
 	unsigned threads; /* 1; or 2, which do it at once, with one pool */
 	/* Of the pool; NULL: all defaults. */
 	const struct tierpool_options *options;
-};
-
-struct comparison {
-	struct turns turns; /* ns */
-	/* Means of all turns: page faults without input or output, and blocks from the backing. */
-	double faults[COMPARED];
-	double allocs;
-	/* Of the rows so far: the pool's time, times glibc's and times the best. */
-	double worst[2];
+	/* The rows: least, then each times 2 to the power of step, as many as sizes. */
+	size_t least;
+	unsigned step, sizes;
 };
 
 /*
- * One row: turns of about a millisecond, longer if the job is.
+ * Measures and prints a table. A row has turns of about a millisecond, longer if the job is.
  * Before:  the calling thread is not pinned: each side's threads choose of the CPUs that it has.
- * seconds: how long; at least eight rounds are made, whatever they take
+ * title:   what is compared, some lines
+ * seconds: how long; at least eight rounds a row are made, whatever they take
  * Returns: 0; -errno; -ECANCELED after a message of a side's.
  */
-int comparison_run(struct comparison *c, const struct job *job, double seconds);
-
-/* Begins a table. title: what is compared, some lines. */
-void comparison_head_print(struct comparison *c, const char *title);
-void comparison_row_print(struct comparison *c, size_t size);
-void comparison_worst_print(const struct comparison *c);
+int comparison_table(const char *title, const struct job *job, double seconds);
 
 __attribute__((noreturn)) void job_fail(void);
 
