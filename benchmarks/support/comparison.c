@@ -26,6 +26,7 @@
 
 /* The sides: the pool, then each allocator. */
 #define COMPARED_POOL 0
+#define COMPARED_GLIBC 1 /* the first of the allocators; not in a program of another C library */
 #define COMPARED (1 + ALLOCATORS)
 
 /* One row, and the worst of the rows so far. */
@@ -280,15 +281,17 @@ static void comparison_head_print(const char *title)
 	putchar('\n');
 }
 
-/* Times glibc, which is always there, and times the best. */
+/* Times glibc and times the best; 0: there is none to compare with. */
 static void comparison_ratios(struct comparison *c, double ratios[2])
 {
 	double ns[ALLOCATORS], pool = turns_quiet(&c->turns, COMPARED_POOL);
+	int best;
 
 	for (unsigned i = 0; i < ALLOCATORS; i++)
 		ns[i] = turns_quiet(&c->turns, 1 + i);
-	ratios[0] = pool / ns[0];
-	ratios[1] = pool / ns[allocators_best(ns)];
+	best = allocators_best(ns);
+	ratios[0] = side_is_here(COMPARED_GLIBC) ? pool / ns[0] : 0;
+	ratios[1] = best < 0 ? 0 : pool / ns[best];
 	for (unsigned i = 0; i < 2; i++)
 		c->worst[i] = ratios[i] > c->worst[i] ? ratios[i] : c->worst[i];
 }
