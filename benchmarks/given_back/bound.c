@@ -8,6 +8,7 @@
 
 #include "burst.h"
 #include "process.h"
+#include "support/child.h"
 
 #define BOUND_MAX_SIZE ((size_t)16 << 20)
 #define BOUND_READINGS 4096 /* at least, if there are as many puts */
@@ -60,6 +61,7 @@ static void bound_read(const void *context, void *result)
 	tierpool *pool;
 	double before;
 
+	process_pin();
 	burst_rehearse();
 	before = process_resident();
 	pool = bound_pool(job);
@@ -77,16 +79,16 @@ int bound_measure(struct bound *bound, size_t size, bool alone)
 {
 	/* No buffer takes less than its size. */
 	struct bound_job job = {size, BOUND_RETAIN / size + 2, alone, false};
-	int status = process_run(bound_read, &job, bound, sizeof *bound);
+	int error = child_run(bound_read, &job, bound, sizeof *bound);
 	double highest;
 
-	if (status || !bound->idle)
-		return status;
+	if (error || !bound->idle)
+		return error;
 	highest = bound->highest;
 	job.count = bound->idle;
 	job.touched = true;
-	status = process_run(bound_read, &job, bound, sizeof *bound);
+	error = child_run(bound_read, &job, bound, sizeof *bound);
 	if (bound->highest < highest)
 		bound->highest = highest;
-	return status;
+	return error;
 }

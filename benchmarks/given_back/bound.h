@@ -27,7 +27,7 @@ struct bound {
  * written: so nothing is freed to a malloc, which might keep it.
  *
  * alone:   the pool has a list of this one tier; else the powers of two
- * Returns: the exit status of the processes.
+ * Returns: as child_run.
  */
 int bound_measure(struct bound *bound, size_t size, bool alone);
 

@@ -10,6 +10,7 @@
 
 #include "burst.h"
 #include "process.h"
+#include "support/child.h"
 #include "support/measure.h"
 
 #define LEFT_RETAIN ((size_t)512 << 20) /* the whole burst stays, whatever its buffers cost */
@@ -69,6 +70,7 @@ static void left_read(const void *context, void *result)
 	tierpool *pool;
 	int error;
 
+	process_pin();
 	burst_rehearse();
 	pool = left_pool(job->decay);
 	error = job->way == LEFT_REAPER ? tierpool_reaper_start() : 0;
@@ -91,5 +93,5 @@ int left_measure(struct left *left, size_t size, enum left_way way, double decay
 {
 	struct left_job job = {size, way, decay};
 
-	return process_run(left_read, &job, left, sizeof *left);
+	return child_run(left_read, &job, left, sizeof *left);
 }

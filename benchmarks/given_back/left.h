@@ -28,7 +28,7 @@ struct left {
 
 /*
  * decay:   the pool's decay_ms
- * Returns: the exit status of the process that measured it.
+ * Returns: as child_run.
  */
 int left_measure(struct left *left, size_t size, enum left_way way, double decay);
 

@@ -10,14 +10,16 @@
  * tell what is resident.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include <tierpool.h>
 
 #include "bound.h"
 #include "left.h"
 #include "process.h"
+#include "support/child.h"
 #include "support/program.h"
 
 #define DECAY_DEFAULT 400
@@ -75,18 +77,18 @@ static void left_row_print(size_t size, const struct left left[LEFT_WAYS])
 	putchar('\n');
 }
 
-/* Returns: 0; the exit status of a process that failed. */
+/* Returns: as child_run. */
 static int left_show(double decay)
 {
 	left_head_print(decay);
 	for (unsigned i = 0; i < LEFT_SIZES; i++) {
 		struct left left[LEFT_WAYS];
-		int status = 0;
+		int error = 0;
 
-		for (unsigned way = 0; way < LEFT_WAYS && !status; way++)
-			status = left_measure(&left[way], left_sizes[i], way, decay);
-		if (status)
-			return status;
+		for (unsigned way = 0; way < LEFT_WAYS && !error; way++)
+			error = left_measure(&left[way], left_sizes[i], way, decay);
+		if (error)
+			return error;
 		left_row_print(left_sizes[i], left);
 	}
 	return 0;
@@ -123,20 +125,20 @@ static int bound_row_show(size_t size, bool alone, struct worst *worst)
 {
 	struct bound bound;
 	char text[24];
-	int status = bound_measure(&bound, size, alone);
+	int error = bound_measure(&bound, size, alone);
 
-	if (status)
-		return status;
+	if (error)
+		return error;
 	snprintf(text, sizeof text, "%zu", size);
 	bound_row_print(alone ? text : size_text(size), &bound, worst);
 	return 0;
 }
 
-/* Returns: 0; the exit status of a process that failed. */
+/* Returns: as child_run. */
 static int bound_show(void)
 {
 	struct worst worst = {0, 0};
-	int status = 0;
+	int error = 0;
 
 	printf("\nA pool that keeps as many buffers of a tier as its retain of %zu MiB holds,\n"
 	       "all written. freed: at the puts; a buffer: what one counts; counted:\n"
@@ -148,14 +150,14 @@ static int bound_show(void)
 	printf("  %6s %8s %6s %9s %8s %9s %9s %8s %9s\n", "bytes", "kept", "freed", "a buffer",
 		"tables", "counted", "resident", "ratio", "highest");
 	printf("  %6s %8s %6s %9s %8s %9s %9s\n", "", "", "", "bytes", "KiB", "MiB", "MiB");
-	for (size_t size = BOUND_LEAST; size <= BOUND_MOST && !status; size *= 2)
-		status = bound_row_show(size, false, &worst);
-	if (!status)
-		status = bound_row_show(BOUND_ALONE, true, &worst);
-	if (!status)
+	for (size_t size = BOUND_LEAST; size <= BOUND_MOST && !error; size *= 2)
+		error = bound_row_show(size, false, &worst);
+	if (!error)
+		error = bound_row_show(BOUND_ALONE, true, &worst);
+	if (!error)
 		printf("The largest ratio is %.3f, the largest idle_bytes %.6f of retain.\n",
 			worst.ratio, worst.highest);
-	return status;
+	return error;
 }
 
 /* ---- the program ---- */
@@ -171,7 +173,7 @@ int main(int argc, char **argv)
 {
 	double decay = DECAY_DEFAULT;
 	const struct choice choices[] = {{"decay", .number = &decay, 50, 1e5, .whole = true}};
-	int status = options_read("given_back", usage, choices, 1, NULL, argc, argv);
+	int status = options_read("given_back", usage, choices, 1, NULL, argc, argv), error;
 
 	if (status)
 		return status < 0 ? 0 : status;
@@ -179,12 +181,16 @@ int main(int argc, char **argv)
 		puts("given_back: skipped: this kernel has no /proc/self/smaps_rollup");
 		return SKIPPED;
 	}
-	status = process_run(setting_show, &decay, NULL, 0);
-	if (!status)
-		status = left_show(decay);
-	if (!status)
-		status = bound_show();
-	if (!status && fflush(stdout))
-		status = FAILED;
-	return status;
+	error = child_run(setting_show, &decay, NULL, 0);
+	if (!error)
+		error = left_show(decay);
+	if (!error)
+		error = bound_show();
+	if (!error && fflush(stdout))
+		error = -errno;
+	if (!error)
+		return 0;
+	if (error != -ECANCELED)
+		fprintf(stderr, "given_back: %s\n", strerror(-error));
+	return FAILED;
 }

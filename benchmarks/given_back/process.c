@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Child processes, and their resident memory: process.h.
+ * A process that measures, and its resident memory: process.h.
  */
 #include "process.h"
 
@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/measure.h"
@@ -24,50 +22,13 @@ void process_fail(const char *what, int error)
 	_exit(FAILED);
 }
 
-/* ---- the child ---- */
-
-static void process_pin(void)
+void process_pin(void)
 {
 	unsigned cpus[2];
 	int error = cpus_choose(cpus, false) ? pin(cpus[0]) : -EINVAL;
 
 	if (error)
 		process_fail("a CPU", -error);
-}
-
-/* Returns: the exit status. */
-static int process_wait(pid_t child)
-{
-	int status = 0;
-
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return FAILED;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
-}
-
-int process_run(
-	void (*measure)(const void *job, void *result), const void *job, void *result, size_t size)
-{
-	int ends[2], status;
-	pid_t child;
-
-	/* Else the child would print it as well. */
-	if (fflush(stdout) || pipe2(ends, O_CLOEXEC))
-		return FAILED;
-	child = fork();
-	if (!child) {
-		process_pin();
-		measure(job, result);
-		/* It is less than a pipe holds, so this waits for nobody. */
-		_exit(write(ends[1], result, size) == (ssize_t)size ? 0 : FAILED);
-	}
-	close(ends[1]);
-	status = child > 0 ? process_wait(child) : FAILED;
-	if (!status && read(ends[0], result, size) != (ssize_t)size)
-		status = FAILED;
-	close(ends[0]);
-	return status;
 }
 
 /* ---- what it reads of itself ---- */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A measurement in a process of its own, so that no other one has used its malloc or its pools, and
- * what such a process reads of itself.
+ * What the process of a measurement (support/child.h) does to itself, and reads of itself.
  */
 #ifndef PROCESS_H
 #define PROCESS_H
@@ -14,16 +13,10 @@
 #define KIB 1024.0
 #define MIB 1048576.0
 
-/*
- * Runs measure in a child, pinned to a CPU. The caller has used neither threads nor the library.
- *
- * size:    of *result, at most 4096 bytes; the child's copy of it comes back
- * Returns: the child's exit status; FAILED: also if there was no child, or it was killed.
- */
-int process_run(
-	void (*measure)(const void *job, void *result), const void *job, void *result, size_t size);
+/* Pins the process to a CPU, the same one each time. */
+void process_pin(void);
 
-/* In the child: ends it after a message. error: an errno. */
+/* Ends the process after a message. error: an errno. */
 __attribute__((noreturn)) void process_fail(const char *what, int error);
 
 /* Returns: whether process_resident works here. */

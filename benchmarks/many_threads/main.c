@@ -14,12 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <tierpool.h>
 
 #include "crowd.h"
+#include "support/child.h"
 #include "support/measure.h"
 #include "support/program.h"
 
@@ -46,39 +46,20 @@ enum { WORK, RSEQ, LOCKED, LISTS };
 /* By side, by few and many threads. */
 static struct crowd_result results[SIDES][2][ROUNDS_MOST];
 
-/* In the crowd's own process: the result goes to the pipe. Returns: the exit status. */
-static int crowd_child(const struct side *side, unsigned threads, bool counted, int to)
+struct crowd_job {
+	const struct side *side;
+	unsigned threads;
+	bool counted;
+};
+
+/* In the crowd's own process. */
+static void crowd_measure(const void *context, void *result)
 {
-	struct crowd_result result;
+	const struct crowd_job *job = context;
 
-	if (side->percpu)
-		setenv("TIERPOOL_PERCPU", side->percpu, 1);
-	crowd_run(side->source, threads, CROWD_SECONDS, counted, &result);
-	return write(to, &result, sizeof result) == (ssize_t)sizeof result ? 0 : FAILED;
-}
-
-/* Returns: 0; -errno; -ECANCELED after a message of the crowd's. */
-static int crowd_measure(
-	const struct side *side, unsigned threads, bool counted, struct crowd_result *out)
-{
-	int ends[2], status, error = 0;
-	pid_t child;
-
-	if (pipe(ends))
-		return -errno;
-	fflush(stdout);
-	child = fork();
-	if (!child)
-		_exit(crowd_child(side, threads, counted, ends[1]));
-	if (child < 0)
-		error = -errno;
-	close(ends[1]);
-	if (!error && read(ends[0], out, sizeof *out) != (ssize_t)sizeof *out)
-		error = -ECANCELED;
-	if (child > 0)
-		waitpid(child, &status, 0);
-	close(ends[0]);
-	return error;
+	if (job->side->percpu)
+		setenv("TIERPOOL_PERCPU", job->side->percpu, 1);
+	crowd_run(job->side->source, job->threads, CROWD_SECONDS, job->counted, result);
 }
 
 /* The CPU time of a side, without the first round. */
@@ -130,8 +111,9 @@ static int rounds_run(double seconds, unsigned threads, unsigned *rounds)
 	do {
 		for (unsigned i = 0; i < 2 * SIDES; i++) {
 			unsigned turn = (i + *rounds) % (2 * SIDES), many = turn % 2;
-			int error = crowd_measure(&sides[turn / 2], many ? threads : FEW, !*rounds,
-				&results[turn / 2][many][*rounds]);
+			struct crowd_job job = {&sides[turn / 2], many ? threads : FEW, !*rounds};
+			struct crowd_result *result = &results[turn / 2][many][*rounds];
+			int error = child_run(crowd_measure, &job, result, sizeof *result);
 
 			if (error)
 				return error;
