@@ -16,7 +16,8 @@ LIBTEST := $(BUILD)/libtest.a
 # Stands in place of functions of the C library, so only programs that want it may have it: from an archive each
 # program would get it that calls one of them.
 SYSTEM := test/support/reaper_system.c
-LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) test/support/under_filter.c, \
+MAPPINGS := test/support/mappings.c
+LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) test/support/under_filter.c, \
 	$(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed has no sanitizer in it.
@@ -28,7 +29,7 @@ ENCODE_TEST := $(BUILD)/test/benchmarks/test_encode_control
 $(ENCODE_TEST): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(ENCODE_TEST): $(BUILD)/benchmarks/encode_control
 
-$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM)): $(BUILD)/test/%.o: test/%.c
+$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS)): $(BUILD)/test/%.o: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) -c $< -o $@
@@ -44,9 +45,13 @@ $(LIBTEST) $(LIBSTRESS):
 $(PATHS): $(call support_objects,$(PATHS_MEMORY))
 $(BUILD)/test/process/test_reaper_failures $(BUILD)/test/process/test_reaper_pressure: \
 	$(call support_objects,$(SYSTEM))
+WRAPPED := -Wl,--wrap=mmap,--wrap=munmap,--wrap=mremap
+MAPPED := $(addprefix $(BUILD)/test/,cache/test_cache_memory idle/test_age idle/test_tiers \
+	memory/test_blocks memory/test_pages pool/test_out_of_memory)
+$(MAPPED): $(call support_objects,$(MAPPINGS))
 $(UNIT): $(LIBTEST)
 $(UNIT) $(STRESS): $(LIBSTRESS) $(STATIC)
-$(UNIT): TEST_LIBS = -lcriterion
+$(UNIT): TEST_LIBS = -lcriterion $(if $(filter $(MAPPED),$@),$(WRAPPED))
 $(UNIT) $(STRESS) $(PATHS): $(BUILD)/test/%: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)

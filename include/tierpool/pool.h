@@ -7,8 +7,13 @@
  * block goes back to the backing. The reasons are a bound, above all that of retain; decay, if it
  * lay idle for some time; or a call that asks for it.
  *
- * The bounds count what an idle buffer takes of the backing: its block, and its header of 64 bytes.
- * So do the calls that return bytes. On libc that is 1,216 bytes for a buffer of 1 KiB.
+ * The bounds count what an idle buffer takes: its block, with its share of the pages that it lies in,
+ * and its header of 64 bytes. So do the calls that return bytes. On libc and on jemalloc that is 1,105
+ * bytes for a buffer of 1 KiB.
+ *
+ * What is freed goes back to the system: most of it at once, if there is more than 1 MiB of it, the
+ * rest with the next decay step or tierpool_trim. A page goes back when every block in it is free.
+ * Memory that is locked (mlockall) goes back from Linux 5.18 on.
  *
  * When not to use a pool: if one thread reuses one buffer at one level of nesting, a thread-local
  * buffer serves as well; below a few hundred bytes a modern malloc is as fast.
@@ -35,13 +40,15 @@ typedef struct tierpool_budget tierpool_budget;
 /* ---- options ---- */
 
 /*
- * Where blocks and a pool's own tables come from, if not from jemalloc or libc.
+ * Where blocks and a pool's own tables come from, if not from jemalloc or libc. Headers of buffers, and
+ * what each CPU has, are pages from the system in any case.
  *
- * Both functions are called from any thread, and without a lock of the library held. They must be
+ * Both functions are called from any thread, and without a lock of the library that another thread
+ * waits for. They must be
  * callable until the last buffer of the last pool that uses them is put and that pool is destroyed.
  * They may use other pools, but neither the pool that they serve nor one that shares a budget with
  * it, since a put there may free blocks here. They must not fork: see also "your own functions" in
- * tierpool.h. A backing gives pages back to the system itself; the library only asks jemalloc to.
+ * tierpool.h. A block is one allocation; whether its pages go back to the system is the backing's.
  */
 struct tierpool_backing {
 	size_t size; /* sizeof(struct tierpool_backing) */
@@ -62,7 +69,7 @@ struct tierpool_options {
 
 	/* The tiers, at most 254. Either by these three: */
 	size_t min_size; /* smallest tier; default 64, or max_size if that is smaller */
-	size_t max_size; /* largest tier; default 1 MiB, or min_size if that is larger; larger */
+	size_t max_size; /* largest tier; default 16 MiB, or min_size if that is larger; larger */
 			 /* requests are served, never kept */
 	unsigned steps;  /* tiers per doubling: 1 (default), 2 or 4 */
 	/* or by these two, and the three are 0: */
@@ -84,13 +91,19 @@ struct tierpool_options {
 	 */
 	unsigned decay_ms;
 	unsigned calibrate_every; /* puts between calibrations; no effect in this version */
+	/*
+	 * Of data: a power of two up to a page of the system, which O_DIRECT wants; less than 64, the
+	 * default, is taken as 64. No larger than needed: blocks that all begin a page compete for the
+	 * same places in the cache.
+	 */
+	size_t alignment;
 	/* Copied; default: jemalloc if the process has it, else libc. */
 	const struct tierpool_backing *backing;
 };
 
 /* clang-format off */
 #ifdef __cplusplus
-#define TIERPOOL_OPTIONS_INIT {sizeof(struct tierpool_options), nullptr, 0, 0, 0, nullptr, 0, 0, nullptr, 0, 0, 0, nullptr}
+#define TIERPOOL_OPTIONS_INIT {sizeof(struct tierpool_options), nullptr, 0, 0, 0, nullptr, 0, 0, nullptr, 0, 0, 0, 0, nullptr}
 #else
 #define TIERPOOL_OPTIONS_INIT {.size = sizeof(struct tierpool_options)}
 #endif
@@ -108,8 +121,8 @@ struct tierpool_options {
  *   TIERPOOL_PERCPU=rseq|locked      how CPUs are kept apart. rseq: by restartable sequences, the
  *                                    default if glibc and the kernel have them; locked: by one lock
  *                                    for each CPU
- *   TIERPOOL_BACKING=jemalloc|libc   default: jemalloc if the process has it. Read by the first
- *                                    call without a backing of its own
+ *   TIERPOOL_BACKING=jemalloc|libc   default: jemalloc if the process has it, but not under ASan or
+ *                                    Valgrind. Read by the first call without a backing of its own
  * A value that is neither of the two, or that cannot be had, is ignored with a line on stderr.
  *
  * After:   *out is the caller's, until tierpool_destroy; NULL on failure.
@@ -118,7 +131,8 @@ struct tierpool_options {
  *            - min_size > max_size, both given; steps other than 1, 2, 4;
  *            - tiers without tier_count or the reverse; tiers that do not ascend, begin with 0, or
  *              are given with min_size, max_size or steps;
- *            - more than 254 tiers, or sizes that overflow;
+ *            - more than 254 tiers, or one of more than PTRDIFF_MAX / 2;
+ *            - an alignment that is no power of two, or larger than a page;
  *            - a backing without alloc or free;
  *          -E2BIG: the options, or their backing, are of a newer version, and set what this library
  *          does not know;
@@ -205,6 +219,9 @@ TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
  * Borrows a buffer of at least n bytes, for a program that knows how many it needs. n 0: the same
  * as tierpool_get.
  *
+ * If there is no memory for it, each get, and each growth of a buffer, frees all that its pool has
+ * idle and tries once more; unless that is less than half of what is wanted.
+ *
  * After:   the buffer is the caller's until tierpool_put; its len is 0, its cap is at least n.
  * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.
  * Returns: the buffer; NULL with errno on failure.
@@ -253,7 +270,7 @@ TIERPOOL_API void tierpool_put_buf(tierpool_buf *b);
  * there is no memory for the pool's own tables.
  *
  * A second put of the same buffer is misuse. It is certain to be found while nobody has borrowed
- * the buffer in between and the two puts do not race.
+ * the buffer in between, its pool exists, and the two puts do not race.
  *
  * Before:  no stream of the buffer is open (tierpool_buf_open).
  * After:   the buffer is the pool's.
@@ -292,9 +309,10 @@ TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
  * this pool since the last look, if percpu is rseq.)
  *
  * A pool that is used takes such steps by itself, one every decay_ms. They are done by each get
- * that finds no idle buffer on its CPU, by each put that finds no room there, and by one get in
- * four thousand of a size on a CPU, 8,191 at most: a pool with few gets, each of which finds a
- * buffer, decays late. Such a call frees at most 64 buffers or 2 MiB, or one buffer that is larger.
+ * that finds no idle buffer on its CPU, by each put that finds no room there, and by a get now and
+ * then: some 32 times in decay_ms, if there are as many gets, but by one in four thousand of a size
+ * on a CPU at most. (If a pool is busy, and then has few gets all at once, up to 8,191 of them pass
+ * before one looks.) Such a call frees at most 256 buffers or 2 MiB, or one buffer that is larger.
  *
  * A pool that nobody uses does nothing by itself. It decays by this call, by tierpool_trim, by the
  * reaper (tierpool_reaper_start), or for other pools of a shared budget (tierpool_budget_create).
@@ -306,12 +324,13 @@ TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);
 
 /*
- * Brings the idle bytes down to at most keep, and has jemalloc, if it is the backing, give free
- * pages back to the system. What lay idle through a decay step goes first, and of that the largest
+ * Brings the idle bytes down to at most keep, and gives all free pages back to the system (not those
+ * of a backing of the program's own). What lay idle through a decay step goes first, and of that the largest
  * first. What lies on a CPU that cannot be stopped stays.
  *
  * pool:    NULL: every pool, each down to keep, but no cache.
- * Blocks:  if too much is idle, all CPUs are stopped for a moment.
+ * Blocks:  if too much is idle, all CPUs are stopped for a moment; else each CPU that holds nothing
+ *          and still has memory for it.
  * Returns: the number of bytes that this call released.
  */
 TIERPOOL_API size_t tierpool_trim(tierpool *pool, size_t keep);
@@ -331,8 +350,8 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
 
 /*
  * Starts the reaper: one thread for the process that ticks every pool and every object cache at its
- * decay_ms, also those that nobody uses (not at TIERPOOL_DECAY_NEVER), and has jemalloc give free
- * pages back. While all of them are empty it sleeps and does not wake.
+ * decay_ms, also those that nobody uses (not at TIERPOOL_DECAY_NEVER), and gives free pages back to
+ * the system. While all of them are empty it sleeps and does not wake.
  *
  * When the system or the process's cgroup reports memory pressure, the reaper frees all that is
  * idle, in every pool and cache. It learns of it from PSI (/proc/pressure/memory): some task waited
@@ -373,7 +392,7 @@ TIERPOOL_API void tierpool_reaper_stop(void) TIERPOOL_NOEXCEPT;
  *   - while the budget stays exhausted, what has lain idle in them for 100 to 200 ms, by decay
  *     steps whatever their decay_ms, also at TIERPOOL_DECAY_NEVER.
  * At most one put a millisecond does so. It visits at most eight pools, stops at most eight other
- * CPUs of each, and frees at most 64 buffers or 2 MiB of each, until there is room. So a put may
+ * CPUs of each, and frees at most 256 buffers or 2 MiB of each, until there is room. So a put may
  * call the backing of another pool. A growth, which puts its old block back, does the same.
  *
  * bytes:   the bound, not 0; counted as tierpool_stats.idle_bytes
@@ -398,8 +417,9 @@ TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEX
  * What is called when the library finds a misuse, in the thread that made it, and without a lock of
  * the library held. It may call the library, and must return or end the process.
  *
- * pool:    the name of the buffer's pool, "unknown pool" if the header was overwritten; valid until
- *          the handler returns
+ * pool:    the name of the buffer's pool; "unknown pool" if the header was overwritten, or if the
+ *          buffer was put long ago and its header's page was given back; valid until the handler
+ *          returns
  * what:    "its header was overwritten"; "put twice"; "used after it was put";
  *          "its length is beyond its capacity"; "put while its stream is open". For people: the
  *          words may change

@@ -46,12 +46,14 @@ struct tierpool_stats {
 	/* What is there now. */
 	size_t borrowed;        /* buffers that are borrowed */
 	size_t idle;            /* buffers that are kept */
-	size_t idle_bytes;      /* what they take of the backing, with a header of 64 bytes each: */
-				/* with libc a buffer of 1 KiB takes 1,216 bytes */
+	size_t idle_bytes;      /* what they take, with a header of 64 bytes each: on libc and on */
+				/* jemalloc a buffer of 1 KiB takes 1,105 bytes */
 	size_t idle_bytes_peak; /* the most bytes of retain that were ever reserved, for idle */
 				/* buffers and for puts to come; never less than idle_bytes was */
-	size_t overhead_bytes;  /* the pool's own tables; retain does not bound them */
-	size_t retain;          /* the bound that holds now, in bytes */
+	size_t overhead_bytes; /* the pool's own tables, and blocks that are free and still spend */
+			       /* memory: 1 MiB, or small ones between others in use; retain */
+			       /* does not bound them */
+	size_t retain;         /* the bound that holds now, in bytes */
 
 	/* How the pool works. */
 	size_t default_size, max_size; /* capacity of a get without a size; of the largest tier */

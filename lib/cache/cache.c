@@ -75,7 +75,7 @@ static tp_cold void *cache_get_slow(tierpool_cache *cache)
 static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 {
 	cache_maintain(cache);
-	tp_idle_arm(&cache->idle, OBJECTS);
+	tp_idle_arm(&cache->idle, OBJECTS, false);
 	return object;
 }
 
@@ -168,7 +168,8 @@ static uint64_t cache_due(struct tp_registered *entry)
 	struct tp_tiers *idle = &cache_of(entry)->idle;
 
 	tp_decay_unwatch(&idle->decay);
-	return tp_decay_watch(&idle->decay, tp_tiers_have(idle));
+	return tp_decay_watch(
+		&idle->decay, tp_tiers_have(idle) || tp_load_relaxed(&idle->slabs_spent));
 }
 
 static size_t cache_tick(struct tp_registered *entry)
@@ -228,7 +229,6 @@ static tierpool_cache *cache_make(const struct tierpool_cache_options *chosen)
 	memset(cache, 0, bytes);
 	if (tp_tiers_init(&cache->idle, cache->cpu_memory,
 		    &(struct tp_tiers_options){.backing = &tp_backing_libc,
-			    .count = 1,
 			    .retain = SIZE_MAX,
 			    .max_idle = SIZE_MAX,
 			    .decay_ms = chosen->decay_ms ? chosen->decay_ms : TP_DECAY_MS,

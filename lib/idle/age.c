@@ -17,7 +17,7 @@
 /* In one call: other CPUs that are looked at, and stopped; items and bytes released. */
 #define LOOKS 16
 #define STOPS 4
-#define RELEASE_ITEMS 64
+#define RELEASE_ITEMS 256
 #define RELEASE_BYTES ((size_t)2 << 20)
 
 /* The age at which an item has expired. */
@@ -97,9 +97,10 @@ static void age_expire(struct tp_tiers *tiers, const struct expired *expired, un
 /*
  * Does the tick that a stopped CPU owes, if it still owes one, and starts it. All of it is aged in
  * this one stop. If much has expired, the CPU is stopped again to collect the rest; if it cannot be,
- * the next tick does.
+ * the next tick does. in_use: the caller is about to use the CPU's slab.
  */
-static void age_cpu(struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_released *released)
+static void age_cpu(
+	struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_released *released, bool in_use)
 {
 	unsigned cpu_id = (unsigned)(cpu - tiers->cpus.cpu), tier, from;
 	struct expired expired;
@@ -109,6 +110,8 @@ static void age_cpu(struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_releas
 		for (tier = 0; tier < tiers->count; tier++)
 			any |= age_stack(tiers, cpu, tier);
 	if (!any) {
+		if (!in_use)
+			tp_tiers_slab_purge(tiers, cpu);
 		tp_cpu_start(cpu);
 		return;
 	}
@@ -116,6 +119,8 @@ static void age_cpu(struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_releas
 		expired.count = 0;
 		for (from = tier; tier < tiers->count && expired.count <= TP_STACK_MAX; tier++)
 			age_collect(tiers, cpu, tier, &expired);
+		if (!in_use)
+			tp_tiers_slab_purge(tiers, cpu);
 		tp_cpu_start(cpu);
 		age_expire(tiers, &expired, from, tier, released);
 	}
@@ -130,7 +135,7 @@ static void age_own_cpu(struct tp_tiers *tiers)
 		return;
 	cpu = tp_cpus_stop_own(&tiers->cpus);
 	if (cpu)
-		age_cpu(tiers, cpu, &unused);
+		age_cpu(tiers, cpu, &unused, true);
 }
 
 /* Looks at a few other CPUs. Before: the caller holds maintaining. */
@@ -150,7 +155,7 @@ static void age_other_cpus(struct tp_tiers *tiers)
 			      : NULL;
 		stops += cpu != NULL;
 		if (cpu)
-			age_cpu(tiers, cpu, &unused);
+			age_cpu(tiers, cpu, &unused, false);
 	}
 }
 
@@ -222,10 +227,29 @@ void tp_idle_maintain(struct tp_tiers *tiers)
 	tp_spinlock_unlock(&tiers->decay.maintaining);
 }
 
-void tp_idle_arm(struct tp_tiers *tiers, unsigned tier)
+void tp_idle_arm(struct tp_tiers *tiers, unsigned tier, bool more)
 {
-	tp_stack_arm(
-		&tiers->cpus, tiers->stack_index[tier], tp_idle_is_due(tiers) ? 1 : TP_DECAY_GAP);
+	unsigned gap = tp_decay_gap(&tiers->decay);
+
+	if (more || tp_idle_is_due(tiers))
+		gap = 1;
+	tp_stack_arm(&tiers->cpus, tiers->stack_index[tier], gap);
+}
+
+void tp_idle_slabs_purge(struct tp_tiers *tiers)
+{
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++) {
+		struct tp_cpu *cpu = NULL;
+
+		/* Relaxed: what is missed now, a later call sees. */
+		if (tp_load_relaxed(&tiers->cpus.cpu[cpu_id].spent) &&
+			!tp_tiers_cpu_has(tiers, cpu_id))
+			cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
+		if (cpu) {
+			tp_tiers_slab_purge(tiers, cpu);
+			tp_cpu_start(cpu);
+		}
+	}
 }
 
 struct tp_released tp_idle_tick(struct tp_tiers *tiers)
@@ -239,11 +263,12 @@ struct tp_released tp_idle_tick(struct tp_tiers *tiers)
 			struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
 
 			if (cpu)
-				age_cpu(tiers, cpu, &released);
+				age_cpu(tiers, cpu, &released, false);
 		}
 	(void)tp_exchange_acquire(&tiers->expired, 0u);
 	for (unsigned tier = tiers->count; tier--;)
 		for (size_t n; (n = age_release(tiers, tier, RELEASE_ITEMS));)
 			age_count(&released, n, tiers->tier[tier].cost);
+	tp_idle_slabs_purge(tiers);
 	return released;
 }

@@ -11,6 +11,10 @@
 /* A CPU with this many pops and pushes since the last look, or more, is hard at work. */
 #define BUSY 4096
 
+/* Looks at the clock that are wanted in a period; and the gap before the first one. */
+#define LOOKS 32
+#define GAP_FIRST 64
+
 void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
 	const uint16_t *stack_index, unsigned stacks, unsigned ms)
 {
@@ -20,7 +24,9 @@ void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
 		.stack_index = stack_index,
 		.stacks = stacks,
 		.ms = ms,
-		.begun_ms = tp_clock_ms()};
+		.begun_ms = tp_clock_ms(),
+		.gap = GAP_FIRST};
+	decay->looked_ms = decay->begun_ms;
 	/* The reaper may be asleep, and has not looked at what is made now. */
 	tp_decay_unwatch(decay);
 }
@@ -37,16 +43,14 @@ static int32_t decay_behind(uint32_t tick, uint32_t aged)
 	return (int32_t)(tick - (aged & ~1u)) / 2;
 }
 
-bool tp_decay_slab_install(struct tp_decay *decay, unsigned cpu_id, uint64_t *slab, void *block)
+void tp_decay_slab_install(struct tp_decay *decay, unsigned cpu_id, uint64_t *slab)
 {
 	struct tp_cpu *cpu = tp_cpus_claim(decay->cpus, cpu_id);
 
 	if (!cpu)
-		return false;
-	cpu->block = block;
+		return;
 	tp_store_relaxed(&decay->per_cpu[cpu_id].aged, decay_tick_now(decay));
 	tp_cpu_install(cpu, slab);
-	return true;
 }
 
 /* ---- ticks ---- */
@@ -59,6 +63,24 @@ uint64_t tp_decay_due_ms(const struct tp_decay *decay)
 bool tp_decay_is_due(const struct tp_decay *decay)
 {
 	return tp_clock_ms() >= tp_decay_due_ms(decay);
+}
+
+unsigned tp_decay_gap(struct tp_decay *decay)
+{
+	uint64_t now = tp_clock_ms(), wanted = tp_max(decay->ms / LOOKS, 1), last, since;
+	uint32_t gap = tp_load_relaxed(&decay->gap);
+
+	if (decay->ms == UINT_MAX)
+		return TP_DECAY_GAP;
+	/* Relaxed, all of it: of two looks at once the second finds that no time has passed. */
+	last = tp_exchange_relaxed(&decay->looked_ms, now);
+	since = now > last ? now - last : 0;
+	if (since > 2 * wanted)
+		gap = (uint32_t)tp_max(gap * wanted / since, 1);
+	else if (2 * since < wanted)
+		gap = (uint32_t)tp_min(2 * gap, TP_DECAY_GAP);
+	tp_store_relaxed(&decay->gap, gap);
+	return gap;
 }
 
 bool tp_decay_claim(struct tp_decay *decay, unsigned ms)

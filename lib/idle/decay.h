@@ -26,8 +26,9 @@
 #define TP_DECAY_MS 10000
 
 /*
- * Mean gets between two expiries of a stack's countdown, after which a get looks at the clock. If
- * each 1,024th get did, the 99.9th percentile would see it (tick_tail: 70 ns).
+ * The most that the gap may be: mean gets between two expiries of a stack's countdown, after which a
+ * get looks at the clock. If each 1,024th get did, the 99.9th percentile would see it (tick_tail:
+ * 70 ns).
  */
 #define TP_DECAY_GAP 4096
 
@@ -51,6 +52,8 @@ struct tp_decay {
 	uint32_t left;         /* looks at CPUs that are left to do for ticks so far */
 	uint32_t maintaining;  /* a lock that is only tried: its holder does them */
 	uint64_t last_stop_ms; /* when tp_decay_stop_due was last true */
+	uint64_t looked_ms;    /* when an expired countdown last looked at the clock */
+	uint32_t gap;          /* as it chose it, for all stacks */
 };
 
 /* Bytes of memory for count CPUs. */
@@ -73,10 +76,10 @@ void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
 	const uint16_t *stack_index, unsigned stacks, unsigned ms);
 
 /*
- * Gives a CPU its slab, whose stacks are empty and which lies in block; it owes none of the ticks so
- * far. Returns: false if the CPU has a slab or is closed: then it took neither.
+ * Gives a CPU its slab, whose stacks are empty; it owes none of the ticks so far. Does nothing if the
+ * CPU has a slab or is closed.
  */
-bool tp_decay_slab_install(struct tp_decay *decay, unsigned cpu_id, uint64_t *slab, void *block);
+void tp_decay_slab_install(struct tp_decay *decay, unsigned cpu_id, uint64_t *slab);
 
 /* ---- ticks ---- */
 
@@ -85,6 +88,12 @@ uint64_t tp_decay_due_ms(const struct tp_decay *decay);
 
 /* Whether a tick is due now. */
 bool tp_decay_is_due(const struct tp_decay *decay);
+
+/*
+ * An expired countdown looks at the clock. Returns: the gap until the next look, chosen by the time
+ * since the last one, so that there are some 32 in a period however few the gets.
+ */
+unsigned tp_decay_gap(struct tp_decay *decay);
 
 /*
  * Whether the last tick began ms ago or earlier (ms as decay_ms); if so, this caller alone has to

@@ -164,23 +164,38 @@ size_t tp_depot_pop(struct tp_depot *depot, enum tp_generation youngest, void **
 
 bool tp_depot_age(struct tp_depot *depot)
 {
-	size_t capacity = 0;
-	void **unused = NULL;
 	bool any;
 
 	pthread_mutex_lock(&depot->lock);
 	tp_store_relaxed(&depot->expired, depot->old);
 	depot->old = depot->count;
 	any = depot->expired;
-	if (!depot->count) {
+	pthread_mutex_unlock(&depot->lock);
+	return any;
+}
+
+void tp_depot_shrink(struct tp_depot *depot)
+{
+	size_t capacity = tp_load_relaxed(&depot->capacity), count = tp_depot_count(depot);
+	size_t smaller = count ? tp_max(CAPACITY_LEAST, 2 * count) : 0;
+	void **item = NULL;
+
+	/* Relaxed: what is found below in the lock decides. */
+	if (capacity < 4 * smaller || !capacity)
+		return;
+	if (smaller)
+		item = tp_backing_alloc(depot->backing, smaller * sizeof *item);
+	if (smaller && !item)
+		return;
+	pthread_mutex_lock(&depot->lock);
+	if (depot->count <= smaller && smaller < depot->capacity) {
 		capacity = depot->capacity;
-		unused = depot->item;
-		depot->item = NULL;
-		tp_store_relaxed(&depot->capacity, 0);
+		item = depot_array_set(depot, item, smaller);
+	} else {
+		capacity = smaller;
 	}
 	pthread_mutex_unlock(&depot->lock);
-	depot_array_free(depot, unused, capacity);
-	return any;
+	depot_array_free(depot, item, capacity);
 }
 
 void tp_depot_close(struct tp_depot *depot)

@@ -11,8 +11,7 @@
  * as any. A tick moves the two borders up to the next one, and so takes constant time.
  *
  * A pointer in the array belongs to the depot. The lock is held to move pointers, never while
- * memory is allocated or freed. The array grows by doubling, and is freed by a tick that finds it
- * empty.
+ * memory is allocated or freed. The array grows by doubling; tp_depot_shrink makes it smaller.
  */
 #ifndef TP_DEPOT_H
 #define TP_DEPOT_H
@@ -58,6 +57,9 @@ size_t tp_depot_pop(struct tp_depot *depot, enum tp_generation youngest, void **
 
 /* A tick: old becomes expired, young becomes old. Returns: whether any are expired now. */
 bool tp_depot_age(struct tp_depot *depot);
+
+/* Gives back what the array has more than the depot needs. */
+void tp_depot_shrink(struct tp_depot *depot);
 
 /* Closes the depot for ever: nothing more goes in. What it holds may still be popped. */
 void tp_depot_close(struct tp_depot *depot);

@@ -189,6 +189,9 @@ struct tp_released tp_idle_trim(struct tp_tiers *tiers, size_t excess, bool *all
 
 	*all = tp_cpus_stop_all(&tiers->cpus);
 	released.bytes = evict_excess(tiers, excess, &evicted);
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		if (tp_cpu_is_stopped(&tiers->cpus.cpu[cpu_id]))
+			tp_tiers_slab_purge(tiers, &tiers->cpus.cpu[cpu_id]);
 	tp_cpus_start_all(&tiers->cpus);
 	released.count = evicted.count;
 	evict_release(tiers, &evicted, TP_DROP_TRIM);

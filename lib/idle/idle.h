@@ -70,6 +70,9 @@ void tp_idle_drain(struct tp_tiers *tiers);
 /* Releases what one whole tick expires (TP_DROP_DECAY). */
 struct tp_released tp_idle_tick(struct tp_tiers *tiers);
 
+/* Gives the slabs back of CPUs that hold nothing and have no room: a stop for each. */
+void tp_idle_slabs_purge(struct tp_tiers *tiers);
+
 /* Begins a tick. Slow calls and expired countdowns do it. */
 void tp_idle_tick_begin(struct tp_tiers *tiers);
 
@@ -83,7 +86,10 @@ bool tp_idle_is_due(const struct tp_tiers *tiers);
  */
 void tp_idle_maintain(struct tp_tiers *tiers);
 
-/* Arms the countdown of a stack of the caller's CPU; if work is left, the next get does it. */
-void tp_idle_arm(struct tp_tiers *tiers, unsigned tier);
+/*
+ * Arms the countdown of a stack of the caller's CPU. If work is left, the next get does it. more: the
+ * caller has some left too.
+ */
+void tp_idle_arm(struct tp_tiers *tiers, unsigned tier, bool more);
 
 #endif

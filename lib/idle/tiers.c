@@ -8,11 +8,15 @@
 #include "base/colour.h"
 #include "base/inject.h"
 #include "memory/bufstate.h"
+#include "memory/pages.h"
 
-/* Slots of a stack: of a tier up to SMALL bytes; of a larger one. */
-#define STACK_SLOTS 64
-#define STACK_SLOTS_LARGE 32
-#define SMALL ((size_t)8 << 10)
+/* Slots of a stack, by the size of its blocks. With the word they fill whole lines. */
+#define STACK_SLOTS 63
+static const struct {
+	size_t size; /* up to this one */
+	uint16_t slots;
+} tiers_slots[] = {{(size_t)8 << 10, STACK_SLOTS}, {(size_t)32 << 10, 31}, {(size_t)256 << 10, 15},
+	{SIZE_MAX, 7}};
 
 /* From this size on a get looks on other CPUs before it allocates. */
 #define STEAL_FROM ((size_t)256 << 10)
@@ -92,7 +96,11 @@ bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
 
 static uint16_t tiers_stack_slots(size_t size)
 {
-	return size <= SMALL ? STACK_SLOTS : STACK_SLOTS_LARGE;
+	unsigned i = 0;
+
+	while (size > tiers_slots[i].size)
+		i++;
+	return tiers_slots[i].slots;
 }
 
 /*
@@ -155,8 +163,15 @@ static void tiers_stacks_place(struct tp_tiers *tiers)
 		if (tiers->aged_slots)
 			words += LINE_WORDS;
 	}
-	tiers->stack_index[TP_TIER_NONE] = (uint16_t)words;
-	tiers->slab_bytes = words * sizeof(uint64_t) + TP_LINE;
+	tiers->no_stack = (uint16_t)words;
+	tiers->slab_bytes = tp_round_up(
+		words * sizeof(uint64_t) + TP_LINE, tp_max(tp_pages_size, TP_COLOUR_PAGE));
+}
+
+/* Of the tiers, and the places of their stacks. */
+static size_t tiers_bytes(const struct tp_tiers *tiers)
+{
+	return tiers->count * (sizeof *tiers->tier + sizeof *tiers->stack_index);
 }
 
 int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tiers_options *options)
@@ -164,23 +179,24 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 	memset(tiers, 0, sizeof *tiers);
 	tiers->backing = options->backing;
 	tiers->release = options->release;
-	tiers->count = options->count;
-	tiers->aged_slots = !options->size;
+	tiers->count = options->blocks ? options->blocks->count : 1;
+	tiers->aged_slots = !options->blocks;
 	tiers->shared = options->shared;
 	tiers->max_idle = options->max_idle;
 	tp_budget_init(&tiers->retain, options->retain);
 	pthread_mutex_init(&tiers->setting, NULL);
 	if (tp_cpus_init(&tiers->cpus, cpu_memory, tp_cpu_count()))
 		return -ENOMEM;
-	tiers->tier = tp_backing_alloc(tiers->backing, tiers->count * sizeof *tiers->tier);
+	tiers->tier = tp_backing_alloc(tiers->backing, tiers_bytes(tiers));
 	if (!tiers->tier)
 		return -ENOMEM;
+	tiers->stack_index = (uint16_t *)(void *)(tiers->tier + tiers->count);
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
-		size_t size = options->size ? options->size[tier] : 0;
+		size_t size = options->blocks ? options->blocks->size[tier] : 0;
 
 		memset(t, 0, sizeof *t);
-		t->cost = size ? tiers->backing->cost(size) + sizeof(tierpool_buf) : 0;
+		t->cost = size ? tp_blocks_cost(options->blocks, tier) + sizeof(tierpool_buf) : 0;
 		t->slots = size ? tiers_stack_slots(size) : TP_AGES_SLOTS;
 		t->steal = !size || size >= STEAL_FROM;
 		tp_budget_init(&t->many, tiers->max_idle);
@@ -204,28 +220,56 @@ _Static_assert(STACK_SLOTS <= TP_STACK_BATCH, "half of a full stack is one batch
 _Static_assert((1 + TP_AGES_SLOTS) % LINE_WORDS == 0 && TP_AGES_SLOTS < TP_LINE,
 	"the ages follow the slots, on one line");
 
-/* Bytes of the block that a slab lies in, since the slab begins a page. */
-#define BLOCK_BYTES(tiers) ((tiers)->slab_bytes + TP_COLOUR_PAGE - TP_LINE)
+/* The mapping of all slabs, most of whose pages are not spent. NULL: out of memory. */
+static char *tiers_slabs_map(struct tp_tiers *tiers)
+{
+	size_t bytes = tp_round_up(tiers->cpus.count * tiers->slab_bytes, TP_PAGES_UNIT);
+	char *slabs = tp_load_acquire(&tiers->slabs), *found = NULL;
+
+	if (slabs)
+		return slabs;
+	slabs = tp_pages_map(bytes);
+	/* Acquire and release, as above: another thread may be first, and found is its mapping. */
+	if (slabs && !tp_cas_strong_acq_rel(&tiers->slabs, &found, slabs)) {
+		tp_pages_end(slabs, bytes);
+		slabs = found;
+	}
+	return slabs;
+}
 
 tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 {
 	unsigned cpu_id = tp_cpu_current(tiers->cpus.count);
-	const struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
-	char *block;
-	uint64_t *slab;
+	struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
+	char *slabs;
 
-	/* Relaxed: tp_cpus_claim looks again, in the lock. */
-	if (tp_load_relaxed(&cpu->slab) || tp_load_relaxed(&cpu->closed))
+	/* Relaxed, all of it: a number for statistics, and tp_cpus_claim looks again in the lock. */
+	if (!tp_load_relaxed(&cpu->slab) && !tp_load_relaxed(&cpu->closed)) {
+		slabs = tiers_slabs_map(tiers);
+		if (!slabs)
+			return;
+		tp_decay_slab_install(&tiers->decay, cpu_id,
+			(uint64_t *)(void *)(slabs + cpu_id * tiers->slab_bytes));
+	}
+	if (tp_load_relaxed(&cpu->spent))
 		return;
-	block = tp_backing_alloc(tiers->backing, BLOCK_BYTES(tiers));
-	if (!block)
+	/* First, so that the sum is never below 0. */
+	tp_add_relaxed(&tiers->slabs_spent, tiers->slab_bytes);
+	if (tp_exchange_relaxed(&cpu->spent, 1u))
+		tp_sub_relaxed(&tiers->slabs_spent, tiers->slab_bytes);
+}
+
+void tp_tiers_slab_purge(struct tp_tiers *tiers, struct tp_cpu *cpu)
+{
+	for (unsigned tier = 0; tier < tiers->count; tier++)
+		if (tp_word_held(cpu->slab[tiers->stack_index[tier]]))
+			return;
+	/* If a slow call sets it meanwhile and uses the slab, then the next one sets it again. */
+	if (!tp_exchange_relaxed(&cpu->spent, 0u))
 		return;
-	slab = (uint64_t *)(void *)(block + -(uintptr_t)block % TP_COLOUR_PAGE);
-	memset(slab, 0, tiers->slab_bytes);
-	if (tp_decay_slab_install(&tiers->decay, cpu_id, slab, block))
-		tp_add_relaxed(&tiers->slabs_bytes, BLOCK_BYTES(tiers));
-	else
-		tp_backing_free(tiers->backing, block, BLOCK_BYTES(tiers));
+	tp_stack_forget(cpu, tiers->stack_index, tiers->count);
+	tp_pages_purge(cpu->slab, tiers->slab_bytes);
+	tp_sub_relaxed(&tiers->slabs_spent, tiers->slab_bytes);
 }
 
 /* ---- ages ---- */
@@ -260,14 +304,14 @@ void tp_tiers_age_set(const struct tp_tiers *tiers, const struct tp_cpu *cpu, un
 
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
+	size_t slabs = tp_round_up(tiers->cpus.count * tiers->slab_bytes, TP_PAGES_UNIT);
+
+	if (tiers->slabs)
+		tp_pages_end(tiers->slabs, slabs);
 	pthread_mutex_destroy(&tiers->setting);
-	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
-		if (tiers->cpus.cpu[cpu_id].block)
-			tp_backing_free(
-				tiers->backing, tiers->cpus.cpu[cpu_id].block, BLOCK_BYTES(tiers));
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
-	tp_backing_free(tiers->backing, tiers->tier, tiers->count * sizeof *tiers->tier);
+	tp_backing_free(tiers->backing, tiers->tier, tiers_bytes(tiers));
 }
 
 /* ---- depots and room ---- */
@@ -290,6 +334,12 @@ bool tp_tiers_depot_push(struct tp_tiers *tiers, unsigned tier, enum tp_generati
 		: generation == TP_EXPIRED ? TP_DROP_DECAY
 					   : TP_DROP_RETAIN);
 	return false;
+}
+
+void tp_tiers_shrink(struct tp_tiers *tiers)
+{
+	for (unsigned tier = 0; tier < tiers->count; tier++)
+		tp_depot_shrink(&tiers->tier[tier].depot);
 }
 
 void tp_tiers_room_set(
@@ -324,21 +374,29 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 	return tp_fault(TP_FAULT_SUMMING_WATCHER) ? sum : tp_min(sum, leased);
 }
 
+bool tp_tiers_cpu_has(const struct tp_tiers *tiers, unsigned cpu_id)
+{
+	for (unsigned tier = 0; tier < tiers->count; tier++)
+		if (tp_word_held(tp_tiers_word(tiers, cpu_id, tier)))
+			return true;
+	return false;
+}
+
 bool tp_tiers_have(const struct tp_tiers *tiers)
 {
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		if (tp_depot_count(&tiers->tier[tier].depot))
 			return true;
-		for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
-			if (tp_word_held(tp_tiers_word(tiers, cpu_id, tier)))
-				return true;
 	}
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		if (tp_tiers_cpu_has(tiers, cpu_id))
+			return true;
 	return false;
 }
 
 size_t tp_tiers_table_bytes(const struct tp_tiers *tiers)
 {
-	size_t bytes = tp_load_relaxed(&tiers->slabs_bytes) + tiers->count * sizeof *tiers->tier;
+	size_t bytes = tp_load_relaxed(&tiers->slabs_spent) + tiers_bytes(tiers);
 
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		bytes += tp_depot_bytes(&tiers->tier[tier].depot);
@@ -364,6 +422,10 @@ void tp_tiers_unlock(struct tp_tiers *tiers)
 void tp_tiers_recount(struct tp_tiers *tiers)
 {
 	size_t bytes = 0;
+
+	tiers->slabs_spent = 0;
+	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
+		tiers->slabs_spent += tiers->cpus.cpu[cpu_id].spent * tiers->slab_bytes;
 
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		size_t n = tp_tiers_count(tiers, tier);

@@ -33,6 +33,7 @@
 #include "idle/decay.h"
 #include "idle/depot.h"
 #include "memory/backing.h"
+#include "memory/blocks.h"
 #include "memory/budget.h"
 #include "memory/sizeclass.h"
 #include "percpu/stack.h"
@@ -72,30 +73,30 @@ struct tp_tiers {
 	struct tp_cpus cpus;
 	const struct tp_backing *backing; /* for the tables only */
 	tp_release *release;
-	struct tp_tier *tier; /* count of them */
+	struct tp_tier *tier;  /* count of them */
+	uint16_t *stack_index; /* of each tier's word in the slab; behind the tiers */
 	unsigned count;
+	uint16_t no_stack;        /* as stack_index, of a word that is always 0 */
 	bool aged_slots;          /* ages stand beside the slots, as in a cache */
 	struct tp_budget *shared; /* NULL: none */
 	size_t max_idle;          /* SIZE_MAX: no bound */
-	size_t slab_bytes;
+	size_t slab_bytes;        /* of one slab: whole pages */
+	char *slabs;              /* one for each CPU; NULL: none yet. Set once, by anyone */
 	uint64_t colours; /* of all that each get and put reads; words and headers keep out */
-	/* Of each tier's word in the slab; that of TP_TIER_NONE is a word that is always 0. */
-	uint16_t stack_index[TP_TIER_NONE + 1];
 	struct tp_decay decay;
-	uint32_t next_cpu; /* where looks at other CPUs go on; by anyone */
-	uint32_t expired;  /* a depot may hold expired items; by anyone, see age.c */
-	/* On a line of its own, as each lease writes it. */
-	struct tp_budget retain __attribute__((aligned(TP_LINE)));
-	uint64_t settings;       /* odd while retain is changed; in setting, read by statistics */
-	size_t slabs_bytes;      /* of all slabs so far; grows with each */
+	uint32_t next_cpu;       /* where looks at other CPUs go on; by anyone */
+	uint32_t expired;        /* a depot may hold expired items; by anyone, see age.c */
 	pthread_mutex_t setting; /* held while retain is changed */
+	/* On a line that gets and puts do not need, as each lease writes it. */
+	struct tp_budget retain __attribute__((aligned(TP_LINE)));
+	uint64_t settings;  /* odd while retain is changed; in setting, read by statistics */
+	size_t slabs_spent; /* bytes of slabs whose pages are spent; by anyone */
 };
 
 struct tp_tiers_options {
-	const struct tp_backing *backing; /* must outlive the tables */
-	const size_t *size; /* the blocks of each tier, ascending; NULL: of a cache, one tier */
-	unsigned count;
-	size_t retain, max_idle; /* as the options of a pool; SIZE_MAX: no bound */
+	const struct tp_backing *backing; /* of the tables, which it must outlive */
+	const struct tp_blocks *blocks;   /* where items come from; NULL: of a cache, one tier */
+	size_t retain, max_idle;          /* as the options of a pool; SIZE_MAX: no bound */
 	struct tp_budget *shared;
 	unsigned decay_ms;
 	tp_release *release;
@@ -137,6 +138,14 @@ static inline uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu_
 	return tp_stack_word(&tiers->cpus, cpu_id, tiers->stack_index[tier]);
 }
 
+/* Where a tier's stack lies in a slab, as gets and puts want it; that of TP_TIER_NONE is empty. */
+static inline uint32_t tp_tiers_stack_offset(const struct tp_tiers *tiers, unsigned tier)
+{
+	unsigned index = tier == TP_TIER_NONE ? tiers->no_stack : tiers->stack_index[tier];
+
+	return index * (uint32_t)sizeof(uint64_t);
+}
+
 static inline unsigned tp_tiers_depth(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
 {
 	return tp_word_depth(tp_tiers_word(tiers, cpu_id, tier));
@@ -164,8 +173,17 @@ void tp_tiers_age_set(const struct tp_tiers *tiers, const struct tp_cpu *cpu, un
 void tp_tiers_room_set(
 	struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier, unsigned room);
 
-/* Gives the caller's CPU its slab. If it has one, or memory is short, does nothing. */
+/*
+ * Called before an item may go to the caller's CPU for the first time, and by each slow call again:
+ * gives the CPU its slab, if it has none and there is memory.
+ */
 void tp_tiers_slab_create(struct tp_tiers *tiers);
+
+/* On a stopped CPU: gives the slab's pages back, if it holds nothing and has no room. */
+void tp_tiers_slab_purge(struct tp_tiers *tiers, struct tp_cpu *cpu);
+
+/* Gives back what the depots' arrays have more than they need. */
+void tp_tiers_shrink(struct tp_tiers *tiers);
 
 /* Idle items of a tier, and the bytes of all, at some moment; bytes never above the leased. */
 size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier);
@@ -173,6 +191,7 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers);
 
 /* Whether anything is idle, or a stack has room for a put without a slow call; at some moment. */
 bool tp_tiers_have(const struct tp_tiers *tiers);
+bool tp_tiers_cpu_has(const struct tp_tiers *tiers, unsigned cpu_id); /* of one CPU */
 
 /* Bytes of the tables: slabs, depots, tiers. */
 size_t tp_tiers_table_bytes(const struct tp_tiers *tiers);

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where blocks come from: jemalloc, libc, or the program's own functions; and what a block really
- * costs there. Owns nothing of a pool. Never called while a lock of the library is held, but locks
- * that are only tried.
+ * Where memory comes from: jemalloc, libc, or the program's own functions. Owns nothing of a pool.
+ * The program's functions are never called while a lock of the library is held, but locks that are
+ * only tried.
+ *
+ *                 blocks of a pool (blocks.h)               its tables
+ *     libc        runs, in mappings of the library's own    malloc; mappings if they are large
+ *     jemalloc    runs, in arenas of the library's own      jemalloc; these arenas if they are large
+ *     custom      one by one from the program's functions   the same
+ *
+ * Headers of buffers, and slabs, are mappings of the library's own in each case.
  */
 #ifndef TP_BACKING_H
 #define TP_BACKING_H
@@ -13,43 +20,47 @@
 #include <tierpool/pool.h>
 
 #include "base/compiler.h"
+#include "memory/pages.h"
+
+/* The pages of runs: multiples of TP_PAGES_UNIT, which also begin at one. */
+struct tp_backing_runs {
+	/* NULL: out of memory. */
+	void *(*alloc)(size_t bytes);
+	/* False: refused; the mapping is still the caller's, and its content is gone. */
+	bool (*free)(void *pages, size_t bytes);
+	/* As tp_pages_extend and tp_pages_move. move NULL: not possible. */
+	enum tp_extended (*extend)(void *pages, size_t before, size_t after);
+	bool (*move)(void *pages, size_t before, size_t after, void *target);
+};
 
 struct tp_backing {
 	struct tierpool_backing call;
-	const char *name;            /* "jemalloc", "libc" or "custom" */
-	size_t (*cost)(size_t n);    /* bytes that a block of n bytes really takes */
-	void (*give_back)(bool all); /* as tp_backing_give_back; NULL: nothing to do */
+	const char *name;                   /* "jemalloc", "libc" or "custom" */
+	const struct tp_backing_runs *runs; /* NULL: blocks come from call */
 };
 
 /*
  * Chooses the backing of a pool. Any thread.
  *
  * custom:   NULL: as TIERPOOL_BACKING says; by default jemalloc if the process has it, else libc.
- *           Under Valgrind, which sees nothing in jemalloc, libc
- * decay_ms: how long jemalloc keeps the pages of freed blocks. The smallest of all pools counts
+ *           Under Valgrind and ASan, which see nothing in jemalloc, libc
  * Returns:  0; -EINVAL, -E2BIG: as tierpool_create.
  */
-int tp_backing_init(
-	struct tp_backing *backing, const struct tierpool_backing *custom, unsigned decay_ms);
+int tp_backing_init(struct tp_backing *backing, const struct tierpool_backing *custom);
 
-/* A block of n bytes, aligned to TP_LINE; NULL: out of memory. It is freed with the same n. */
+/* n bytes, aligned to TP_LINE or more; NULL: out of memory. They are freed with the same n. */
 void *tp_backing_alloc(const struct tp_backing *backing, size_t n);
+void *tp_backing_alloc_aligned(const struct tp_backing *backing, size_t n, size_t alignment);
 void tp_backing_free(const struct tp_backing *backing, void *block, size_t n);
-
-/* Returns freed pages to the system: all of them, or those whose decay is due. */
-void tp_backing_give_back(const struct tp_backing *backing, bool all);
 
 /* ---- backing_libc.c, backing_jemalloc.c ---- */
 
 extern tp_hidden const struct tp_backing tp_backing_libc, tp_backing_jemalloc;
 
-/* Bytes of a page of the system. Written when the library is loaded, read by anyone. */
-extern tp_hidden size_t tp_backing_page;
-
 /* Whether the process has jemalloc. */
 bool tp_backing_jemalloc_present(void);
 
-/* Sets how long jemalloc keeps the pages of freed blocks, unless a pool has asked for less. */
-void tp_backing_jemalloc_decay_set(unsigned decay_ms);
+/* Makes the arenas. Called before the first pool on jemalloc. */
+void tp_backing_jemalloc_start(void);
 
 #endif

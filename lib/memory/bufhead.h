@@ -1,39 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The headers of a pool's buffers. Owns their memory, a page at a time, apart from the blocks. They
- * are type-stable: a header of this pool can be read until the pool ends. So a put of a buffer that
- * was put long ago reads a header, and is reported; it is not undefined.
+ * The headers of a pool's buffers. Owns their memory, in mappings apart from the blocks, and gives
+ * pages back that no header of a buffer lies in. Headers are type-stable: until the pool ends, one
+ * can be read whatever became of its buffer. So a put of a buffer that was put long ago reads a
+ * header, and is reported; it is not undefined. If its page was given back it reads as 0, which is
+ * the header of no buffer.
  */
 #ifndef TP_BUFHEAD_H
 #define TP_BUFHEAD_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include <tierpool/buffer.h>
 
-#include "memory/backing.h"
-#include "memory/buflist.h"
+#include "base/atomic.h"
+
+struct tp_bufhead_chunk;
 
 struct tp_bufheads {
 	pthread_mutex_t lock;
-	struct tp_buflist spare;       /* headers without a block; under lock */
-	struct tp_bufhead_page *pages; /* under lock */
-	size_t bytes;                  /* of all pages; written under lock, read by anyone */
+	struct tp_bufhead_chunk *chunks; /* under lock; the largest and newest first */
+	size_t idle;                     /* pages that are spent and have no buffer; under lock */
+	size_t bytes;                    /* spent; written under lock, read by anyone */
 };
 
 void tp_bufheads_init(struct tp_bufheads *heads);
 
-/* Frees every page. Before: no buffer of the pool exists any more. */
-void tp_bufheads_fini(struct tp_bufheads *heads, const struct tp_backing *backing);
+/* Frees all of them. Before: no buffer of the pool exists any more. */
+void tp_bufheads_fini(struct tp_bufheads *heads);
 
 /*
- * Gives the caller a header in state released; if there is a choice, one of none of these colours.
- * NULL: out of memory.
+ * Gives the caller a header; if there is a choice, one of none of these colours. NULL: out of
+ * memory.
  */
-tierpool_buf *tp_bufhead_alloc(
-	struct tp_bufheads *heads, const struct tp_backing *backing, uint64_t colours);
+tierpool_buf *tp_bufhead_alloc(struct tp_bufheads *heads, uint64_t colours);
 
 /* Takes a header back. Before: its block is gone. */
 void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b);
+
+/* Whether this is the place of a header whose page was given back since, or never used. */
+bool tp_bufhead_is_gone(const tierpool_buf *b);
+
+/* Gives all pages back that have no header of a buffer; a free leaves a few of them. */
+void tp_bufheads_purge(struct tp_bufheads *heads);
+
+/*
+ * The buffer whose block an address lies in; looks at all of them. NULL: there is none, or it is
+ * exchanging its block at this moment.
+ */
+tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *address);
+
+/* Notes the block that a buffer has, for tp_bufheads_find. Before: data is NULL, or only cap changes. */
+static inline void tp_bufhead_block_set(tierpool_buf *b, char *data, size_t cap)
+{
+	/* Release, both: who sees the one sees what was stored before. Partner: tp_bufheads_find. */
+	tp_store_release(&b->cap, cap);
+	tp_store_release(&b->data, data);
+}
+
+static inline void tp_bufhead_block_forget(tierpool_buf *b)
+{
+	tp_store_relaxed(&b->data, (char *)NULL);
+}
 
 #endif

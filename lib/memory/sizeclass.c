@@ -20,7 +20,6 @@ unsigned tp_sizeclass_search(const struct tp_sizeclass *table, size_t n)
 
 static void sizeclass_index_make(struct tp_sizeclass *table)
 {
-	table->size[TP_TIER_NONE] = SIZE_MAX;
 	table->first[tp_size_index(0)] = 0;
 	/* The smallest n - 1 of each width: 0, 1, 2, 4 ... Wider ones share the index of n = 0. */
 	for (size_t last = 0; last < (size_t)1 << 62; last = last ? 2 * last : 1)

@@ -19,13 +19,13 @@
 
 /* Written while its pool is made, then read by anyone. */
 struct tp_sizeclass {
+	size_t *size; /* ascending. The caller's, who sets it first: TP_TIERS_MAX of them */
 	unsigned count;
 	/*
 	 * By tp_size_index: the tier of the smallest n of that index. That of n = 0 is tier 0; the
 	 * pool sets it to its default tier.
 	 */
 	uint8_t first[TP_SIZE_INDICES];
-	size_t size[TP_TIER_NONE + 1]; /* ascending; that of TP_TIER_NONE is SIZE_MAX */
 };
 
 /*
@@ -72,7 +72,9 @@ static inline unsigned tp_sizeclass_of(const struct tp_sizeclass *table, size_t 
 {
 	unsigned tier = n ? table->first[tp_size_index(n)] : 0;
 
-	return tp_likely(table->size[tier] >= n) ? tier : tp_sizeclass_search(table, n);
+	if (tp_likely(tier == TP_TIER_NONE || table->size[tier] >= n))
+		return tier;
+	return tp_sizeclass_search(table, n);
 }
 
 #endif

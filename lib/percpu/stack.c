@@ -276,6 +276,21 @@ void tp_stack_room_set(const struct tp_cpu *cpu, unsigned stack_index, unsigned 
 		word, (tp_load_relaxed(word) & ~(0xff * TP_WORD_ROOM)) | room * TP_WORD_ROOM);
 }
 
+void tp_stack_forget(struct tp_cpu *cpu, const uint16_t *stack_index, unsigned stacks)
+{
+	for (unsigned i = 0; i < stacks; i++) {
+		uint64_t *word = &cpu->slab[stack_index[i]];
+		int64_t countdown = tp_word_countdown(tp_load_relaxed(word));
+
+		/* One that has expired is as if it were armed with what brings it to 0. */
+		if (countdown > 0)
+			tp_add_relaxed(&cpu->forgotten, (uint64_t)countdown);
+		tp_store_release(word, 0);
+		if (countdown < 0)
+			tp_add_release(&cpu->armed, (uint64_t)-countdown);
+	}
+}
+
 /* ---- counting ---- */
 
 struct tp_stack_counts tp_stack_count_on(
@@ -292,7 +307,8 @@ struct tp_stack_counts tp_stack_count_on(
 		sum.pops -= tp_word_countdown(word);
 		sum.pushes += tp_word_depth(word);
 	}
-	/* The acquire of the words keeps this load after them: all that a word holds is in. */
+	/* The acquire of the words keeps these loads after them: all that a word holds is in. */
+	sum.pops -= (int64_t)tp_load_relaxed(&cpu->forgotten);
 	sum.pushes += sum.pops - (int64_t)tp_load_relaxed(&cpu->moved_in);
 	return sum;
 }

@@ -16,13 +16,14 @@
  *
  * Counting needs no shared word on the fast path. For each CPU
  *
- *   pops   == armed - sum of countdowns
+ *   pops   == armed - sum of countdowns - forgotten
  *   pushes == pops + sum of depths - moved_in + moved_out
  *
  *   moved_in, moved_out  pointers that came and went, but not by push and pop
+ *   forgotten            countdowns of words that were set to 0, as no memory is spent on them
  *
- *   a writer:  adds to moved_in;         stores the word;  adds to armed, moved_out
- *   a reader:  loads armed, moved_out;   loads the words;  loads moved_in
+ *   a writer:  adds to moved_in, forgotten;  stores the word;  adds to armed, moved_out
+ *   a reader:  loads armed, moved_out;       loads the words;  loads moved_in, forgotten
  *
  * The writer's second and third step are releases, the reader's first and second are acquires. So a
  * reading is never above the truth, and may be clamped to grow without becoming wrong.
@@ -182,6 +183,9 @@ void tp_stack_take_out(struct tp_cpu *cpu, unsigned stack_index, unsigned first,
 
 /* On a stopped CPU: sets the room of a stack. The caller brings or takes the lease for it. */
 void tp_stack_room_set(const struct tp_cpu *cpu, unsigned stack_index, unsigned room);
+
+/* On a stopped CPU whose stacks are empty and have no room: sets their words to 0. */
+void tp_stack_forget(struct tp_cpu *cpu, const uint16_t *stack_index, unsigned stacks);
 
 /*
  * Arms the countdown of a stack of the caller's CPU, if it has expired: it expires again after a

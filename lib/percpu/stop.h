@@ -51,9 +51,9 @@ struct tp_cpu {
 	/* The counters of stack.h. Added to by the thread that changes a word; read by anyone. */
 	uint64_t armed, moved_in, moved_out;
 	uint64_t random; /* of the random gaps; added to by anyone */
-	/* The block that the slab lies in: written by its installer, read when the pool ends. */
-	void *block;
-	char second_line[TP_LINE];
+	uint64_t forgotten;
+	/* Not of stack.h: the pages of the slab may be spent; by anyone. */
+	uint32_t spent __attribute__((aligned(TP_LINE)));
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_cpus {

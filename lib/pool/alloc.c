@@ -12,27 +12,41 @@ tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
 {
 	size_t cap = tier == TP_TIER_NONE ? n : pool->sizes.size[tier];
 	uint64_t stacks = tier == TP_TIER_NONE ? 0 : pool->tiers.tier[tier].colours;
-	tierpool_buf *b = tp_bufhead_alloc(
-		&pool->heads, &pool->backing, stacks | pool->tiers.colours | tp_cpu_rseq_colour());
+	tierpool_buf *b =
+		tp_bufhead_alloc(&pool->heads, stacks | pool->tiers.colours | tp_cpu_rseq_colour());
 	char *block;
 
 	if (!b)
 		return NULL;
-	block = tp_backing_alloc(&pool->backing, cap);
+	block = tp_block_alloc(&pool->blocks, tier, cap);
 	if (!block) {
 		tp_bufhead_free(&pool->heads, b);
 		return NULL;
 	}
 	tp_registry_retain(&pool->registered);
 	tp_pool_count(pool, TP_ALLOCS);
-	*b = (tierpool_buf){.data = block,
-		.cap = cap,
-		.tp_pool = pool,
-		.tp_stack_offset = pool->tiers.stack_index[tier] * (uint32_t)sizeof(uint64_t),
-		.tp_tier = (uint8_t)tier};
+	b->tp_pool = pool;
+	b->len = 0;
+	b->tp_error = 0;
+	b->tp_tier = (uint8_t)tier;
+	b->tp_stack_offset = tp_tiers_stack_offset(&pool->tiers, tier);
+	tp_bufhead_block_set(b, block, cap);
+	tp_block_owner_set(&pool->blocks, block, b);
 	tp_bufstate_idle(b);
 	tp_bufstate_lend_note(b);
 	return b;
+}
+
+tierpool_buf *tp_pool_alloc_hard(tierpool *pool, unsigned tier, size_t n)
+{
+	tierpool_buf *b = tp_pool_alloc(pool, tier, n);
+
+	/* If far more is wanted than lies idle, that would not be enough, and is kept. */
+	if (tp_likely(b) || n / 2 > tp_tiers_bytes(&pool->tiers))
+		return b;
+	/* Not those of other pools: it may be one of their backings that is short, and calls this. */
+	tp_pool_trim(pool, 0);
+	return tp_pool_alloc(pool, tier, n);
 }
 
 void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased)
@@ -40,16 +54,26 @@ void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased
 	unsigned tier = b->tp_tier;
 
 	tp_unpoison(b->data, b->cap);
-	tp_backing_free(&pool->backing, b->data, b->cap);
+	tp_block_free(&pool->blocks, tier, b->data, b->cap);
 	tp_pool_count(pool, TP_DROPPED + why);
+	tp_bufhead_free(&pool->heads, b);
 	/* Before the lease ends: the reaper takes "no leases and nothing to purge" for empty. */
 	if (!tp_load_relaxed(&pool->unpurged))
 		tp_store_relaxed(&pool->unpurged, 1u);
 	/* After the block is freed: the bound is on memory. */
 	if (leased && !tp_fault(TP_FAULT_LOST_LEASE))
 		tp_tiers_unlease(&pool->tiers, tier, 1);
-	tp_bufhead_free(&pool->heads, b);
 	tp_registry_drop(&pool->registered);
+}
+
+tierpool_buf *tp_pool_find(const void *address)
+{
+	tierpool_buf *b = tp_block_owner(address);
+
+	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
+		if (!b && entry->kind->id == TP_KIND_POOL && !tp_pool_of(entry)->blocks.class)
+			b = tp_bufheads_find(&tp_pool_of(entry)->heads, address);
+	return b;
 }
 
 static tierpool *alloc_pool_of(struct tp_tiers *tiers)

@@ -10,12 +10,13 @@
 #include "base/atomic.h"
 #include "base/options.h"
 #include "idle/idle.h"
+#include "memory/pages.h"
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
 
 #define DEFAULT_NAME "tierpool"
 #define DEFAULT_MIN_SIZE ((size_t)64)
-#define DEFAULT_MAX_SIZE ((size_t)1 << 20)
+#define DEFAULT_MAX_SIZE ((size_t)16 << 20)
 #define DEFAULT_RETAIN ((size_t)64 << 20)
 #define DEFAULT_SIZE ((size_t)1 << 10) /* of a get without a size */
 
@@ -25,7 +26,8 @@ static void pool_free(struct tp_registered *entry)
 	struct tp_backing backing = pool->backing;
 
 	tp_tiers_fini(&pool->tiers);
-	tp_bufheads_fini(&pool->heads, &backing);
+	tp_blocks_fini(&pool->blocks);
+	tp_bufheads_fini(&pool->heads);
 	tp_sites_fini(&pool->sites, &backing);
 	tierpool_budget_destroy(pool->budget);
 	tp_backing_free(&backing, pool, pool->bytes);
@@ -48,10 +50,10 @@ static int pool_sizes_choose(struct tp_sizeclass *sizes, const struct tierpool_o
 	return tp_sizeclass_steps(sizes, min, max, options->steps ? options->steps : 1);
 }
 
-/* Whether the cost of one buffer of the largest tier could overflow. */
+/* Whether the run of one buffer of the largest tier could overflow. */
 static bool pool_sizes_overflow(const struct tp_sizeclass *sizes)
 {
-	return sizes->size[sizes->count - 1] > PTRDIFF_MAX;
+	return sizes->size[sizes->count - 1] > PTRDIFF_MAX / 2;
 }
 
 /* Checks the options and fills in the defaults. Returns: as tierpool_create. */
@@ -74,7 +76,12 @@ static int pool_options_read(const struct tierpool_options *options,
 		chosen->max_idle = SIZE_MAX;
 	if (!chosen->decay_ms)
 		chosen->decay_ms = TP_DECAY_MS;
-	return tp_backing_init(backing, chosen->backing, chosen->decay_ms);
+	if (!chosen->alignment)
+		chosen->alignment = TP_LINE;
+	if (chosen->alignment & (chosen->alignment - 1) || chosen->alignment > tp_pages_size)
+		return -EINVAL;
+	chosen->alignment = tp_max(chosen->alignment, TP_LINE);
+	return tp_backing_init(backing, chosen->backing);
 }
 
 static const struct tp_kind pool_kind = {.id = TP_KIND_POOL,
@@ -88,9 +95,10 @@ static const struct tp_kind pool_kind = {.id = TP_KIND_POOL,
 static void pool_quick_fill(tierpool *pool)
 {
 	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
-		pool->quick_size[index] = pool->sizes.size[pool->sizes.first[index]];
-		pool->quick_offset[index] = pool->tiers.stack_index[pool->sizes.first[index]] *
-					    (uint32_t)sizeof(uint64_t);
+		unsigned tier = pool->sizes.first[index];
+
+		pool->quick_size[index] = tier == TP_TIER_NONE ? SIZE_MAX : pool->sizes.size[tier];
+		pool->quick_offset[index] = tp_tiers_stack_offset(&pool->tiers, tier);
 	}
 }
 
@@ -101,7 +109,9 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	unsigned cpus = tp_cpu_count();
 	size_t length = strlen(chosen->name) + 1;
 	size_t counters = tp_decay_cpu_bytes(cpus);
-	size_t name = counters + cpus * sizeof(struct tp_counters);
+	size_t blocks = counters + cpus * sizeof(struct tp_counters);
+	size_t size = blocks + tp_blocks_bytes(sizes->count);
+	size_t name = size + sizes->count * sizeof *sizes->size;
 	size_t bytes = sizeof(tierpool) + name + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
@@ -113,14 +123,16 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	pool->counters = (struct tp_counters *)(void *)(pool->cpu_memory + counters);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
+	pool->sizes.size = memcpy(pool->cpu_memory + size, sizes->size, name - size);
+	tp_blocks_init(&pool->blocks, pool->cpu_memory + blocks, &pool->backing, pool->sizes.size,
+		sizes->count, chosen->alignment);
 	pool->default_tier =
 		tp_sizeclass_of(sizes, tp_min(DEFAULT_SIZE, sizes->size[sizes->count - 1]));
 	/* A get of 0 bytes is a get without a size. */
 	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
 	if (tp_tiers_init(&pool->tiers, pool->cpu_memory,
 		    &(struct tp_tiers_options){.backing = &pool->backing,
-			    .size = pool->sizes.size,
-			    .count = pool->sizes.count,
+			    .blocks = &pool->blocks,
 			    .retain = chosen->retain,
 			    .max_idle = chosen->max_idle,
 			    .shared = chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
@@ -145,7 +157,8 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 {
 	struct tierpool_options chosen = {0};
 	struct tp_backing backing;
-	struct tp_sizeclass sizes;
+	size_t size[TP_TIERS_MAX];
+	struct tp_sizeclass sizes = {.size = size};
 	int error;
 
 	if (!out)

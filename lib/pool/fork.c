@@ -12,6 +12,7 @@ static void pool_fork_lock(struct tp_registered *entry)
 
 	pthread_mutex_lock(&pool->sites.lock);
 	tp_tiers_lock(&pool->tiers);
+	tp_blocks_lock(&pool->blocks);
 	pthread_mutex_lock(&pool->heads.lock);
 }
 
@@ -20,6 +21,7 @@ static void pool_fork_unlock(struct tp_registered *entry)
 	tierpool *pool = tp_pool_of(entry);
 
 	pthread_mutex_unlock(&pool->heads.lock);
+	tp_blocks_unlock(&pool->blocks);
 	tp_tiers_unlock(&pool->tiers);
 	pthread_mutex_unlock(&pool->sites.lock);
 }
@@ -66,7 +68,22 @@ static void pool_fork_recount(struct tp_registered *entry)
 {
 	tp_tiers_recount(&tp_pool_of(entry)->tiers);
 	tp_decay_forked(&tp_pool_of(entry)->tiers.decay);
+	tp_pool_of(entry)->unpurged = 1; /* a thread may have been about to begin a pass */
 	pool_fork_count_lost(tp_pool_of(entry));
+}
+
+/* What lookups of blocks are under way is the process's, not a pool's. */
+static void pool_fork_lookups(enum tp_fork phase)
+{
+	if (phase == TP_FORK_CHILD)
+		tp_pagemap_forked();
+}
+
+TP_ATFORK_ADD_REGISTRY static void pool_fork_add(void)
+{
+	static struct tp_atfork_handler handler = {.handle = pool_fork_lookups};
+
+	tp_atfork_add(&handler);
 }
 
 void tp_pool_fork(struct tp_registered *entry, enum tp_fork phase)

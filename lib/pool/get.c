@@ -72,7 +72,7 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	if (tier != TP_TIER_NONE)
 		b = tp_idle_take(&pool->tiers, tier);
 	if (!b) {
-		b = tp_pool_alloc(pool, tier, n);
+		b = tp_pool_alloc_hard(pool, tier, n);
 		if (!b) {
 			errno = ENOMEM;
 			return NULL;
@@ -87,7 +87,7 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 tp_cold void tp_pool_expired(tierpool *pool, unsigned tier)
 {
 	tp_pool_maintain(pool);
-	tp_idle_arm(&pool->tiers, tier);
+	tp_idle_arm(&pool->tiers, tier, tp_load_relaxed(&pool->blocks.passing));
 }
 
 static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
@@ -100,13 +100,14 @@ static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
 static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n)
 {
 	size_t size_index = tp_size_index(n);
-	unsigned stack_index = pool->quick_offset[size_index] / sizeof(uint64_t);
+	uint32_t stack_offset = pool->quick_offset[size_index];
 	bool expired;
 	tierpool_buf *b;
 
 	if (tp_unlikely(pool->quick_size[size_index] < n))
-		stack_index = pool->tiers.stack_index[tp_sizeclass_search(&pool->sizes, n)];
-	b = tp_stack_pop(&pool->tiers.cpus, stack_index, &expired);
+		stack_offset =
+			tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n));
+	b = tp_stack_pop(&pool->tiers.cpus, stack_offset / sizeof(uint64_t), &expired);
 	if (tp_unlikely(!b))
 		return get_slow(pool, n);
 	return tp_unlikely(expired) ? get_lend_expired(pool, b) : get_lend_any_mode(b);
@@ -132,9 +133,8 @@ static inline tierpool_buf *get_from_stack(tierpool *pool, size_t stack_offset, 
 /* If a doubling has several tiers; or no tier is large enough: its word is always 0. */
 static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n)
 {
-	return get_from_stack(pool,
-		pool->tiers.stack_index[tp_sizeclass_search(&pool->sizes, n)] * sizeof(uint64_t),
-		n);
+	return get_from_stack(
+		pool, tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n)), n);
 }
 
 static inline tierpool_buf *get_fast(tierpool *pool, size_t n)

@@ -16,11 +16,45 @@
 
 static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 {
-	SWAP(a->data, b->data);
-	SWAP(a->cap, b->cap);
+	char *data = a->data;
+	size_t cap = a->cap;
+
+	char *other = b->data;
+
+	tp_bufhead_block_forget(a);
+	tp_bufhead_block_forget(b);
+	tp_bufhead_block_set(a, other, b->cap);
+	tp_bufhead_block_set(b, data, cap);
 	SWAP(a->tp_lend, b->tp_lend);
 	SWAP(a->tp_stack_offset, b->tp_stack_offset);
 	SWAP(a->tp_tier, b->tp_tier);
+}
+
+/*
+ * Above the tiers: makes the block itself larger, if it has pages of its own, whose content then need
+ * not be copied. Returns: false: not possible, and nothing happened.
+ */
+static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t size)
+{
+	tierpool *pool = b->tp_pool;
+	size_t offset = (uintptr_t)src - (uintptr_t)b->data;
+	bool inside = src && offset < b->cap;
+	char *block = tp_block_grow(&pool->blocks, b->data, size);
+
+	if (!block)
+		return false;
+	tp_pool_count(pool, TP_GROWS_MISSED);
+	tp_bufhead_block_forget(b);
+	tp_bufhead_block_set(b, block, size);
+	b->tp_tier = TP_TIER_NONE;
+	b->tp_stack_offset = tp_tiers_stack_offset(&pool->tiers, TP_TIER_NONE);
+	tp_bufstate_lend_note(b);
+	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
+	/* If src lies in the block it has moved along. */
+	if (src)
+		memmove(block + keep, inside ? block + offset : src, n);
+	b->len = keep + n;
+	return true;
 }
 
 /* At least double, so that appending n bytes one by one copies fewer than 3 n. */
@@ -33,8 +67,11 @@ static size_t grow_size(const tierpool *pool, size_t cap, size_t need)
 	return need <= largest && doubled > largest ? largest : tp_max(need, doubled);
 }
 
-/* Takes an idle buffer of at least n bytes from elsewhere, or makes one. NULL: out of memory. */
-static tierpool_buf *grow_obtain(tierpool *pool, size_t n)
+/*
+ * Takes an idle buffer of at least n bytes from elsewhere, or makes one. hard: as tp_pool_alloc_hard.
+ * NULL: out of memory.
+ */
+static tierpool_buf *grow_obtain(tierpool *pool, size_t n, bool hard)
 {
 	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
 	enum tp_count count = TP_GROWS_TAKEN;
@@ -43,7 +80,7 @@ static tierpool_buf *grow_obtain(tierpool *pool, size_t n)
 	if (tier != TP_TIER_NONE)
 		b = tp_idle_take(&pool->tiers, tier);
 	if (!b) {
-		b = tp_pool_alloc(pool, tier, n);
+		b = hard ? tp_pool_alloc_hard(pool, tier, n) : tp_pool_alloc(pool, tier, n);
 		count = TP_GROWS_MISSED;
 	}
 	if (b)
@@ -57,25 +94,24 @@ static tp_cold tierpool_buf *grow_slow(tierpool *pool, size_t n, size_t need)
 	tierpool_buf *b;
 
 	tp_pool_maintain(pool);
-	b = grow_obtain(pool, n);
-	return b || n <= need ? b : grow_obtain(pool, need);
+	b = grow_obtain(pool, n, n <= need);
+	return b || n <= need ? b : grow_obtain(pool, need, true);
 }
 
 /* Pops an idle buffer of the tier from the caller's CPU, which is no get. NULL: there is none. */
 static inline tierpool_buf *grow_pop(tierpool *pool, unsigned tier, uint64_t *counts)
 {
-	unsigned stack_index = pool->tiers.stack_index[tier];
+	uint32_t stack_offset = tp_tiers_stack_offset(&pool->tiers, tier);
 	tierpool_buf *b = NULL;
 	bool expired;
 
 	/* Before the pop: no reading counts that as a get. */
 	tp_add_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
 	if (tp_likely(tp_pool_fast.rseq))
-		b = tp_stack_pop_fast(
-			&tp_pool_fast, pool, stack_index * sizeof(uint64_t), &expired);
+		b = tp_stack_pop_fast(&tp_pool_fast, pool, stack_offset, &expired);
 	/* Again: an abort is no reason to allocate. */
 	if (tp_unlikely(!b))
-		b = tp_stack_pop(&pool->tiers.cpus, stack_index, &expired);
+		b = tp_stack_pop(&pool->tiers.cpus, stack_offset / sizeof(uint64_t), &expired);
 	if (tp_unlikely(!b)) {
 		tp_sub_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
 		return NULL;
@@ -107,10 +143,15 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 {
 	tierpool *pool = b->tp_pool;
 	size_t size = grow_size(pool, b->cap, need);
+	unsigned tier = tp_sizeclass_of(&pool->sizes, size);
 	uint64_t *counts = tp_pool_counts(pool);
-	tierpool_buf *other = grow_pop(pool, tp_sizeclass_of(&pool->sizes, size), counts);
-	bool popped = other;
+	tierpool_buf *other;
+	bool popped;
 
+	if (tp_unlikely(tier == TP_TIER_NONE && grow_block(b, keep, src, n, size)))
+		return true;
+	other = grow_pop(pool, tier, counts);
+	popped = other;
 	if (tp_unlikely(!popped))
 		other = grow_slow(pool, size, need);
 	if (tp_unlikely(!other))
@@ -121,6 +162,8 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 		memcpy(other->data + keep, src, n);
 	b->len = keep + n;
 	grow_swap_blocks(b, other);
+	tp_block_owner_set(&pool->blocks, b->data, b);
+	tp_block_owner_set(&pool->blocks, other->data, other);
 	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
 	if (tp_unlikely(tp_bufstate_has(b, TP_STATE_SECRET)))
 		explicit_bzero(other->data, other->cap);

@@ -11,6 +11,7 @@
 #include "base/atomic.h"
 #include "idle/tiers.h"
 #include "memory/backing.h"
+#include "memory/blocks.h"
 #include "memory/bufhead.h"
 #include "memory/sizeclass.h"
 #include "pool/site.h"
@@ -58,8 +59,8 @@ struct tierpool {
 			unsigned default_tier;   /* of a get without a size */
 			tierpool_budget *budget; /* NULL: none */
 			size_t bytes;            /* of this struct and what lies behind it */
-			/* Of purge.c: when its last work was; when to stop, 0: it has. */
-			uint64_t purged_ms, purging;
+			/* Of maintain.c, by anyone: after which tick pages were last given back. */
+			uint64_t purged_tick;
 			/* Unique, never 0. Each get reads it: not on the line of the references. */
 			uint64_t id __attribute__((aligned(TP_LINE)));
 			struct tp_counters *counters; /* tiers.cpus.count of them */
@@ -70,8 +71,10 @@ struct tierpool {
 			uint32_t quick_offset[TP_SIZE_INDICES];
 			/* Of stats.c: the highest sums reported; the next report is not below. */
 			uint64_t reported_gets, reported_puts, reported_hits;
-			uint32_t unpurged; /* of purge.c: blocks were freed since its last work */
+			uint32_t
+				unpurged; /* buffers were freed since the last pass over the blocks began; by anyone */
 			struct tp_tiers tiers;
+			struct tp_blocks blocks;
 			struct tp_bufheads heads;
 			struct tp_sites sites;
 		};
@@ -143,8 +146,21 @@ void tp_pool_keep(tierpool *pool, tierpool_buf *b);
 /* Makes a buffer, in state idle, with a new block. NULL: out of memory. */
 tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n);
 
+/*
+ * The same; if there is no memory for it, first all that the pool has idle is freed, if that is half
+ * as much or more.
+ */
+tierpool_buf *tp_pool_alloc_hard(tierpool *pool, unsigned tier, size_t n);
+
 /* Frees a buffer in state idle; leased: ends its lease too. After: the pool may be gone. */
 void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased);
+
+/*
+ * The buffer that has the block which an address lies in, of any pool, whether borrowed or idle; for
+ * any address. Where blocks do not come from runs (memory/blocks.h), it looks at all of the pool's
+ * buffers. NULL: there is none.
+ */
+tierpool_buf *tp_pool_find(const void *address);
 
 /* The tp_release of a pool. */
 void tp_pool_release(struct tp_tiers *tiers, void *const *items, unsigned count, enum tp_drop why);
@@ -153,6 +169,12 @@ void tp_pool_release(struct tp_tiers *tiers, void *const *items, unsigned count,
 
 /* Does a piece of the pool's decay, if any is due: each slow call begins with this. */
 void tp_pool_maintain(tierpool *pool);
+
+/* Gives back all pages that hold nothing, and the slabs of CPUs that hold nothing: a stop for each. */
+void tp_pool_purge(tierpool *pool);
+
+/* Whether nothing was freed since the last pass over the blocks began, and that has ended. */
+bool tp_pool_is_purged(const tierpool *pool);
 
 /* As tierpool_tick, for a pool that the caller knows to exist. */
 size_t tp_pool_tick(tierpool *pool);
@@ -163,17 +185,6 @@ void tp_pool_wake_reaper(tierpool *pool, bool kept);
 /* What the reaper calls (struct tp_kind). */
 uint64_t tp_pool_due(struct tp_registered *entry);
 size_t tp_pool_tick_entry(struct tp_registered *entry);
-
-/* ---- purge.c ---- */
-
-/* Has the backing give all pages of freed blocks back to the system. */
-void tp_pool_purge(tierpool *pool);
-
-/* The same for the pages whose time has come. in_tick: at the end of a whole tick. */
-void tp_pool_purge_due(tierpool *pool, bool in_tick);
-
-/* Whether purge.c has nothing left to give back. */
-bool tp_pool_is_purged(const tierpool *pool);
 
 /* ---- trim.c ---- */
 

@@ -23,7 +23,7 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 
 	/*
 	 * Ends when as much is freed as was too much at the start, however many other threads put
-	 * meanwhile. If nothing is too much, no CPU is stopped.
+	 * meanwhile. If nothing is too much, no CPU is stopped for it.
 	 */
 	while (idle > keep) {
 		released = tp_idle_trim(&pool->tiers, idle - keep, &all).bytes;

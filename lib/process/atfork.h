@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The library's handlers of fork. Owns their registration and their list; what they do is the
- * registry's and the reaper's, which add one each.
+ * registry's, the reaper's and the pools', which add one each.
  */
 #ifndef TP_ATFORK_H
 #define TP_ATFORK_H
@@ -27,7 +27,7 @@ struct tp_atfork_handler {
  */
 void tp_atfork_add(struct tp_atfork_handler *handler);
 
-/* Of the constructors that add them: this one first, so that the reaper prepares first. */
+/* Of the constructors that add them: those of the first kind first, so that the reaper prepares first. */
 #define TP_ATFORK_ADD_REGISTRY __attribute__((constructor(101)))
 #define TP_ATFORK_ADD_REAPER __attribute__((constructor(102)))
 

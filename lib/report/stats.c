@@ -71,9 +71,9 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 			s->retain = tp_max(s->retain, tp_budget_bound(&tiers->retain));
 	} while (tp_load_acquire(&tiers->settings) != settings);
 	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
-	s->overhead_bytes = pool->bytes + tp_tiers_table_bytes(tiers) +
-			    tp_load_relaxed(&pool->heads.bytes) +
-			    tp_load_relaxed(&pool->sites.bytes);
+	s->overhead_bytes =
+		pool->bytes + tp_tiers_table_bytes(tiers) + tp_load_relaxed(&pool->heads.bytes) +
+		tp_load_relaxed(&pool->blocks.spare) + tp_load_relaxed(&pool->sites.bytes);
 	/* The header of a buffer with a block counts with the buffer, not as overhead. */
 	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
 	s->default_size = pool->sizes.size[pool->default_tier];

@@ -15,7 +15,7 @@
 #include "percpu/cpu.h"
 
 #define STACK 63  /* objects that lie on a CPU at the most */
-#define PIECE 64  /* objects that a call destroys by itself at the most */
+#define PIECE 256 /* objects that a call destroys by itself at the most */
 #define MANY 5000 /* so that most lie in the depot */
 
 /* ---- options ---- */

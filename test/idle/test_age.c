@@ -12,6 +12,7 @@
 #include "cpus.h"
 #include "idle/idle.h"
 #include "idle_fixture.h"
+#include "mappings.h"
 #include "pool_checks.h"
 #include "syscall_filter.h"
 
@@ -131,10 +132,10 @@ Test(age, a_depot_keeps_what_came_since_the_last_tick)
 	idle_end(&f);
 }
 
-/* Leaves 32 in the depot and an empty stack with room, of a pool; 31 of a cache. Returns: how many. */
+/* Leaves a half in the depot and an empty stack with room. Returns: how many. */
 static unsigned only_depot_filled(bool cache)
 {
-	unsigned slots = cache ? TP_AGES_SLOTS : 64, flushed = (slots + 1) / 2;
+	unsigned slots = cache ? TP_AGES_SLOTS : IDLE_SLOTS, flushed = (slots + 1) / 2;
 
 	layer_new(cache);
 	idle_keep_new(&f, 0, slots + 1);
@@ -164,7 +165,7 @@ Test(age, an_item_keeps_its_age_on_the_way_from_depot_to_stack)
 Test(age, an_item_keeps_its_age_on_the_way_from_stack_to_depot)
 {
 	for (unsigned cache = 0; cache < 2; cache++) {
-		unsigned slots = cache ? TP_AGES_SLOTS : 64, young = 5;
+		unsigned slots = cache ? TP_AGES_SLOTS : IDLE_SLOTS, young = 5;
 
 		layer_new(cache);
 		idle_keep_new(&f, 0, slots - young);
@@ -186,7 +187,7 @@ Test(age, items_for_which_no_stack_has_a_place_keep_their_age_in_the_depot)
 	layer_new(false);
 	idle_depot_new(&f, 0, TP_YOUNG, 9);
 	tick();
-	counting_backing_fail(&f.counting, 1, false); /* the slab of this CPU */
+	map_fails = (struct failing){1, false}; /* for slabs */
 	cr_assert_not_null(idle_take(&f, 0));
 	cr_assert_eq(idle_depot_count(&f, 0), 8);
 	tick();
@@ -451,10 +452,10 @@ Test(age, all_of_a_cpu_expires_however_much_it_is)
 		tick = ticks[way];
 		others_new(1, 0);
 		for (unsigned tier = 0; tier < f.tiers.count; tier++)
-			idle_place(&f, 1, tier, 64);
+			idle_place(&f, 1, tier, IDLE_SLOTS);
 		tick();
 		tick();
-		cr_assert_eq(idle_released(&f), 5 * 64);
+		cr_assert_eq(idle_released(&f), 5 * IDLE_SLOTS);
 		idle_assert_leases(&f);
 		idle_end(&f);
 	}
@@ -466,9 +467,9 @@ Test(age, each_call_frees_a_few_items_and_bytes_of_larger_tiers_first_until_all_
 {
 	static const struct {
 		unsigned expired[3], freed[4]; /* of 1 KiB, 256 KiB, 4 MiB; by each call */
-	} cases[] = {{{0, 0, 0}, {0}}, {{64, 0, 0}, {64}}, {{150, 0, 0}, {64, 64, 22}},
+	} cases[] = {{{0, 0, 0}, {0}}, {{256, 0, 0}, {256}}, {{600, 0, 0}, {256, 256, 88}},
 		{{0, 16, 0}, {7, 7, 2}}, {{0, 0, 3}, {1, 1, 1}}, {{10, 0, 1}, {1, 10}},
-		{{70, 1, 1}, {1, 64, 7}}};
+		{{262, 1, 1}, {1, 256, 7}}};
 
 	for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
 		idle_new(&f, PLENTY, NULL, MANY, 1024, 256 * KIB, 4 * MIB);

@@ -26,6 +26,35 @@ static void start(unsigned others, unsigned ms)
 
 /* ---- when ---- */
 
+#define PERIOD 3200u /* and so 100 ms between looks are wanted */
+
+/* The gap that a look chooses this many milliseconds after the last one. */
+static unsigned gap_after(unsigned ms)
+{
+	decay->looked_ms = tp_clock_ms() - ms;
+	return tp_decay_gap(decay);
+}
+
+Test(decay, looks_at_the_clock_come_as_often_as_a_period_wants_them)
+{
+	unsigned gap, looks = 0;
+
+	start(0, PERIOD);
+	while (gap_after(0) < TP_DECAY_GAP)
+		cr_assert_lt(++looks, 10, "twice the gap each time, if gets are many");
+	cr_assert_eq(gap_after(0), TP_DECAY_GAP, "and no more");
+	cr_assert_eq(gap_after(110), TP_DECAY_GAP, "just right");
+	gap = gap_after(1000);
+	cr_assert(gap <= TP_DECAY_GAP / 10 && gap > TP_DECAY_GAP / 11, "at once: %u", gap);
+	cr_assert_eq(gap_after(110), gap);
+	cr_assert_eq(gap_after(1000000), 1, "at least at each get");
+	decay->ms = UINT_MAX;
+	cr_assert_eq(gap_after(1000000), TP_DECAY_GAP, "nothing is ever due");
+	decay->ms = 1;
+	cr_assert_eq(gap_after(0), 2);
+	idle_end(&f);
+}
+
 Test(decay, a_tick_is_due_when_the_clock_has_come_to_it_and_again_a_period_later)
 {
 	enum { MS = 11, TICKS = 3 }; /* an odd number, that no timer interrupt falls in with */
@@ -115,7 +144,7 @@ Test(decay, each_cpu_with_a_slab_owes_a_tick_from_its_begin_until_it_is_done_the
 	cr_assert_not(tp_decay_take_tick(decay, idle_cpu(&f, 1)), "one step for all it missed");
 	cr_assert_not(tp_decay_owes(decay, f.own + 1));
 	cr_assert(tp_decay_owes_here(decay));
-	cr_assert(tp_decay_slab_install(decay, f.own + 2, f.slab[1], NULL));
+	tp_decay_slab_install(decay, f.own + 2, f.slab[1]);
 	cr_assert_not(tp_decay_owes(decay, f.own + 2), "they began before it got its slab");
 }
 

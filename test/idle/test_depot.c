@@ -54,7 +54,7 @@ static void depot_start(void)
 	calls = counting_backing_calls(&counting);
 	calls.alloc = backing_alloc;
 	calls.free = backing_free;
-	cr_assert_eq(tp_backing_init(&backing, &calls, 0), 0);
+	cr_assert_eq(tp_backing_init(&backing, &calls), 0);
 	tp_depot_init(&depot, &backing);
 }
 
@@ -176,7 +176,7 @@ Test(depot, once_closed_it_takes_nothing_more_but_gives_what_it_has)
 
 /* ---- the array ---- */
 
-Test(depot, its_array_doubles_on_demand_and_is_given_back_by_a_tick_that_finds_it_empty)
+Test(depot, its_array_doubles_on_demand_and_is_given_back_when_it_is_empty)
 {
 	cr_assert_eq(tp_depot_bytes(&depot), 0);
 	for (unsigned n = 1; n <= ITEMS; n++) {
@@ -189,11 +189,11 @@ Test(depot, its_array_doubles_on_demand_and_is_given_back_by_a_tick_that_finds_i
 		cr_assert_eq(counting_backing_live(&counting), tp_depot_bytes(&depot));
 	}
 	pops(TP_YOUNG, ITEMS - 1, 1, ITEMS, TP_YOUNG);
-	tp_depot_age(&depot);
-	cr_assert_gt(tp_depot_bytes(&depot), 0, "something is there");
-	pops(TP_YOUNG, 1, 0, 1, TP_OLD);
+	tp_depot_shrink(&depot);
+	cr_assert_eq(tp_depot_bytes(&depot), FIRST_ARRAY * sizeof(void *), "something is there");
+	pops(TP_YOUNG, 1, 0, 1, TP_YOUNG);
 	cr_assert_gt(tp_depot_bytes(&depot), 0, "the next one comes soon, perhaps");
-	tp_depot_age(&depot);
+	tp_depot_shrink(&depot);
 	cr_assert_eq(tp_depot_bytes(&depot), 0);
 	cr_assert_eq(counting_backing_blocks(&counting), 0);
 	two_of_each();

@@ -54,10 +54,10 @@ Test(keep, room_doubles_on_demand_up_to_the_limit)
 
 	pin(0);
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	cr_assert_eq(f.tiers.tier[0].limit, 64);
-	for (unsigned depth = 1; depth <= 64; depth++) {
+	cr_assert_eq(f.tiers.tier[0].limit, IDLE_SLOTS);
+	for (unsigned depth = 1; depth <= IDLE_SLOTS; depth++) {
 		if (depth > held)
-			held = held ? 2 * held : 1;
+			held = held ? (unsigned)tp_min(2 * held, IDLE_SLOTS) : 1;
 		idle_keep_new(&f, 0, 1);
 		cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), depth);
 		cr_assert_eq(idle_room(&f, idle_own_cpu(&f), 0), held - depth);
@@ -76,7 +76,7 @@ Test(keep, room_grows_by_one_if_the_bound_does_not_let_it_double)
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
 	limit = f.tiers.tier[0].limit;
 	cost = f.tiers.tier[0].cost;
-	idle_keep_new(&f, 0, limit / 2);
+	idle_keep_new(&f, 0, (limit + 1) / 2);
 	tp_budget_limit_set(&f.tiers.retain, f.tiers.retain.leased + more * cost);
 	for (; more; more--) {
 		cr_assert_eq(idle_room(&f, idle_own_cpu(&f), 0), 0);
@@ -89,24 +89,25 @@ Test(keep, room_grows_by_one_if_the_bound_does_not_let_it_double)
 
 Test(keep, a_full_stack_sends_its_younger_half_to_the_depot)
 {
+	unsigned left = IDLE_SLOTS - IDLE_FLUSHED;
 	tierpool_buf *b;
 	size_t leased;
 
 	pin(0);
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	b = idle_keep_new(&f, 0, 64);
+	b = idle_keep_new(&f, 0, IDLE_SLOTS);
 	leased = f.tiers.retain.leased;
 	idle_keep_new(&f, 0, 1);
-	cr_assert_eq(idle_depot_count(&f, 0), 32);
-	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 33);
-	cr_assert_eq(f.tiers.retain.leased, leased + 32 * f.tiers.tier[0].cost,
+	cr_assert_eq(idle_depot_count(&f, 0), IDLE_FLUSHED);
+	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), left + 1);
+	cr_assert_eq(f.tiers.retain.leased, leased + left * f.tiers.tier[0].cost,
 		"the flushed took their leases with them; the room they left was leased anew");
 	idle_assert_leases(&f);
-	cr_assert_eq(idle_take(&f, 0), b + 64);
-	for (unsigned i = 32; i--;)
+	cr_assert_eq(idle_take(&f, 0), b + IDLE_SLOTS);
+	for (unsigned i = left; i--;)
 		cr_assert_eq(idle_take(&f, 0), b + i, "the older half stayed, in its order");
-	cr_assert_eq(idle_depot_count(&f, 0), 32);
-	for (unsigned i = 64; i-- > 32;)
+	cr_assert_eq(idle_depot_count(&f, 0), IDLE_FLUSHED);
+	for (unsigned i = IDLE_SLOTS; i-- > left;)
 		cr_assert_eq(idle_take(&f, 0), b + i, "and of the other the last one comes first");
 	idle_end(&f);
 }
@@ -115,10 +116,10 @@ Test(keep, a_full_stack_is_left_as_it_is_if_the_bound_has_no_place_for_one_more)
 {
 	pin(0);
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	idle_keep_new(&f, 0, 64);
+	idle_keep_new(&f, 0, IDLE_SLOTS);
 	tp_budget_limit_set(&f.tiers.retain, f.tiers.retain.leased);
 	cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), TP_NO_BYTES);
-	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 64);
+	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), IDLE_SLOTS);
 	cr_assert_eq(idle_depot_count(&f, 0), 0);
 	idle_assert_leases(&f);
 	idle_end(&f);
@@ -280,14 +281,14 @@ Test(keep, a_stack_above_a_lowered_limit_takes_no_more)
 
 	pin(0);
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	idle_keep_new(&f, 0, 64);
+	idle_keep_new(&f, 0, IDLE_SLOTS);
 	cost = f.tiers.tier[0].cost;
-	tp_tiers_retain_set(&f.tiers, 32 * cost * f.tiers.cpus.count + 64 * cost);
+	tp_tiers_retain_set(&f.tiers, 32 * cost * f.tiers.cpus.count + IDLE_SLOTS * cost);
 	cr_assert_lt(f.tiers.tier[0].limit, 32);
 	for (unsigned n = 0; n < 10; n++)
 		idle_keep_new(&f, 0, 1);
-	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 64);
-	cr_assert_eq(tp_tiers_count(&f.tiers, 0), 74);
+	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), IDLE_SLOTS);
+	cr_assert_eq(tp_tiers_count(&f.tiers, 0), IDLE_SLOTS + 10);
 	idle_assert_leases(&f);
 	idle_end(&f);
 }

@@ -31,32 +31,31 @@ Test(take, a_batch_comes_back_from_the_depot_with_its_leases)
 
 	pin(0);
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	idle_keep_new(&f, 0, 64 + 32);
-	idle_keep_new(&f, 0, 1);
+	idle_keep_new(&f, 0, IDLE_SLOTS + IDLE_FLUSHED + 1);
 	while (idle_depth(&f, idle_own_cpu(&f), 0))
 		idle_take(&f, 0);
 	tp_idle_room_drop(&f.tiers, 0, f.tiers.count, UINT_MAX);
-	cr_assert_eq(idle_depot_count(&f, 0), 64);
+	cr_assert_eq(idle_depot_count(&f, 0), 2 * IDLE_FLUSHED);
 	leased = f.tiers.retain.leased;
-	cr_assert_eq(leased, 64 * f.tiers.tier[0].cost);
+	cr_assert_eq(leased, 2 * IDLE_FLUSHED * f.tiers.tier[0].cost);
 	cr_assert_not_null(idle_take(&f, 0));
-	cr_assert_eq(idle_depot_count(&f, 0), 31, "one for the taker and 32 for its stack");
-	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 32);
+	cr_assert_eq(idle_depot_count(&f, 0), 32, "one for the taker and 31 for its stack");
+	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 31);
 	cr_assert_eq(idle_room(&f, idle_own_cpu(&f), 0), 1, "the taken one's lease is room now");
 	cr_assert_eq(f.tiers.retain.leased, leased);
 	idle_assert_leases(&f);
 	idle_end(&f);
 }
 
-Test(take, on_a_cpu_that_only_takes_one_in_33_comes_from_the_depot_itself)
+Test(take, on_a_cpu_that_only_takes_one_in_32_comes_from_the_depot_itself)
 {
 	unsigned slow = 0;
 	size_t count;
 
 	pin(0);
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	idle_depot_new(&f, 0, TP_YOUNG, 330);
-	for (unsigned n = 0; n < 330; n++) {
+	idle_depot_new(&f, 0, TP_YOUNG, 320);
+	for (unsigned n = 0; n < 320; n++) {
 		count = idle_depot_count(&f, 0);
 		cr_assert_not_null(idle_take(&f, 0));
 		slow += idle_depot_count(&f, 0) != count;

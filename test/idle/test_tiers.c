@@ -13,6 +13,8 @@
 #include "cpus.h"
 #include "idle/idle.h"
 #include "idle_fixture.h"
+#include "mappings.h"
+#include "memory/pages.h"
 #include "random.h"
 
 static struct idle_fixture f, g; /* one a process, and each test is one */
@@ -24,7 +26,7 @@ struct limit_case {
 };
 
 static const struct limit_case limit_cases[] = {{0, 0, 0}, {1, 0, 0}, {4, 1, 0}, {4, 0, 1},
-	{7, 0, 1}, {8, 0, 2}, {16, 0, 4}, {16, 1, 3}, {256, 1, 63}, {256, 0, 64}, {9999, 0, 64}};
+	{7, 0, 1}, {8, 0, 2}, {16, 0, 4}, {16, 1, 3}, {252, 1, 62}, {252, 0, 63}, {9999, 0, 63}};
 
 #define LIMIT_CASES (sizeof limit_cases / sizeof limit_cases[0])
 
@@ -56,24 +58,23 @@ Test(tiers, what_a_cpu_may_hold_follows_from_the_smallest_bound)
 
 Test(tiers, stacks_have_fewer_slots_for_larger_tiers)
 {
-	static const unsigned slots[] = {64, 64, 64, 32, 32, 32, 32};
+	static const unsigned slots[] = {63, 63, 63, 31, 31, 15, 7};
 
 	idle_new(&f, PLENTY, NULL, MANY, 64, 4096, 8192, 16384, 32768, 65536, 1 << 20);
 	for (unsigned tier = 0; tier < 7; tier++) {
 		cr_assert_eq(f.tiers.tier[tier].slots, slots[tier]);
 		cr_assert_eq(f.tiers.tier[tier].limit, slots[tier]);
 	}
-	cr_assert_leq(f.tiers.slab_bytes, 5120);
+	cr_assert_eq(f.tiers.slab_bytes, tp_max(tp_pages_size, 4096));
 	idle_end(&f);
 }
 
-/* The tables of a pool, or of a cache if there are no sizes, beside those of f. */
-static int tiers_make(struct tp_tiers *tiers, const struct tp_sizeclass *sizes, uint64_t hot)
+/* The tables of a pool, or of a cache if there are no blocks, beside those of f. */
+static int tiers_make(struct tp_tiers *tiers, const struct tp_blocks *blocks, uint64_t hot)
 {
 	return tp_tiers_init(tiers, other_cpus,
 		&(struct tp_tiers_options){.backing = &f.backing,
-			.size = sizes ? sizes->size : NULL,
-			.count = sizes ? sizes->count : 1,
+			.blocks = blocks,
 			.retain = PLENTY,
 			.max_idle = MANY,
 			.decay_ms = UINT_MAX,
@@ -81,12 +82,12 @@ static int tiers_make(struct tp_tiers *tiers, const struct tp_sizeclass *sizes, 
 }
 
 /* Stacks of these tiers, if something else lies in the hot lines of the page. */
-static void words_avoid(const struct tp_sizeclass *sizes, uint64_t hot)
+static void words_avoid(const struct tp_blocks *blocks, uint64_t hot)
 {
 	struct tp_tiers tiers;
 	uint64_t *slab;
 
-	cr_assert_eq(tiers_make(&tiers, sizes, hot), 0);
+	cr_assert_eq(tiers_make(&tiers, blocks, hot), 0);
 	stay_on_this_cpu();
 	tp_tiers_slab_create(&tiers);
 	slab = tiers.cpus.cpu[tp_cpu_current(tiers.cpus.count)].slab;
@@ -104,17 +105,20 @@ static void words_avoid(const struct tp_sizeclass *sizes, uint64_t hot)
 
 Test(tiers, a_slab_begins_a_page_and_no_word_lies_in_a_line_that_others_need)
 {
-	struct tp_sizeclass steps;
+	static size_t size[TP_TIERS_MAX];
+	struct tp_sizeclass steps = {.size = size};
+	struct tp_blocks of_steps;
 
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
-	cr_assert_eq(tp_sizeclass_steps(&steps, 64, 1 << 20, 1), 0);
+	cr_assert_eq(tp_sizeclass_steps(&steps, 64, 1 << 24, 1), 0);
+	tp_blocks_init(&of_steps, NULL, &f.backing, steps.size, steps.count, TP_LINE);
 	for (unsigned cache = 0; cache < 2; cache++) {
-		const struct tp_sizeclass *sizes = cache ? NULL : &steps;
+		const struct tp_blocks *blocks = cache ? NULL : &of_steps;
 
 		for (unsigned line = 0; line < 64; line++)
-			words_avoid(sizes, UINT64_C(0xff) << line);
-		words_avoid(sizes, UINT64_C(0xaaaaaaaaaaaaaaaa));
-		words_avoid(sizes, UINT64_MAX); /* there is no such place, so any will do */
+			words_avoid(blocks, UINT64_C(0xff) << line);
+		words_avoid(blocks, UINT64_C(0xaaaaaaaaaaaaaaaa));
+		words_avoid(blocks, UINT64_MAX); /* there is no such place, so any will do */
 	}
 	idle_end(&f);
 }
@@ -128,14 +132,16 @@ Test(tiers, memory_that_fails_leaves_nothing_behind)
 	idle_new(&f, PLENTY, NULL, MANY, 1024);
 	blocks = counting_backing_blocks(&f.counting);
 	counting_backing_fail(&f.counting, 1, false);
-	cr_assert_eq(tiers_make(&tiers, &f.sizes, 0), -ENOMEM);
+	cr_assert_eq(tiers_make(&tiers, &f.blocks, 0), -ENOMEM);
 	cr_assert_eq(counting_backing_blocks(&f.counting), blocks);
 	/* Without a slab there is the depot; without an array for that the item is released. */
 	counting_backing_fail(&f.counting, 1, true);
+	map_fails = (struct failing){1, true};
 	cr_assert_eq(idle_keep(&f, idle_make(&f, 0)), IDLE_CLOSED);
 	cr_assert_eq(idle_released(&f), 1);
 	cr_assert_eq(f.why, TP_DROP_RETAIN);
-	counting_backing_fail(&f.counting, 1, false);
+	counting_backing_fail(&f.counting, 0, false);
+	map_fails = (struct failing){1, false};
 	idle_keep_new(&f, 0, 3);
 	cr_assert_eq(idle_depot_count(&f, 0), 1);
 	cr_assert_eq(idle_depth(&f, idle_own_cpu(&f), 0), 2);
@@ -213,6 +219,31 @@ Test(tiers, dropping_room_leaves_leases_of_what_is_there)
 	tp_idle_room_drop(&f.tiers, 0, f.tiers.count, UINT_MAX);
 	cr_assert_eq(f.tiers.retain.leased, tp_tiers_bytes(&f.tiers));
 	idle_assert_leases(&f);
+	idle_end(&f);
+}
+
+Test(tiers, the_slab_of_a_cpu_that_holds_nothing_is_given_back_and_its_counts_stay)
+{
+	pin(0);
+	idle_new(&f, PLENTY, NULL, MANY, 1024, 2048);
+	cr_assert_eq(f.tiers.slabs_spent, 0);
+	for (unsigned round = 0; round < 3; round++) {
+		struct tp_stack_counts before, after;
+
+		idle_keep_new(&f, 0, 3);
+		idle_take(&f, 0);
+		cr_assert_eq(f.tiers.slabs_spent, f.tiers.slab_bytes);
+		before = tp_stack_count(&f.tiers.cpus, f.tiers.stack_index, f.tiers.count);
+		for (unsigned ticks = 0; f.tiers.slabs_spent; ticks++) {
+			cr_assert_lt(ticks, 4u, "two ticks, and the halves of the room");
+			tp_idle_tick(&f.tiers);
+		}
+		after = tp_stack_count(&f.tiers.cpus, f.tiers.stack_index, f.tiers.count);
+		cr_assert_eq(after.pops, before.pops);
+		cr_assert_eq(after.pushes, before.pushes);
+		cr_assert_eq(tp_tiers_word(&f.tiers, idle_own_cpu(&f), 0), 0, "it reads as 0");
+		idle_assert_leases(&f);
+	}
 	idle_end(&f);
 }
 

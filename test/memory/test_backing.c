@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Backings: alignment, failure and choice of each. What a block costs there: test_backing_cost.c.
+ * Backings: alignment, failure and choice of each, for tables and for the pages of runs.
  */
 #include "memory/backing.h"
 
@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <tierpool/stats.h>
 
 #include "base/compiler.h"
 #include "cpus.h"
+#include "memory/pages.h"
+#include "memory/poison.h"
 
 extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
 	__attribute__((weak));
@@ -24,16 +27,16 @@ static struct tp_backing backing;
 static void use_libc(void)
 {
 	setenv("TIERPOOL_BACKING", "libc", 1);
-	cr_assert_eq(tp_backing_init(&backing, NULL, 10000), 0);
+	cr_assert_eq(tp_backing_init(&backing, NULL), 0);
 	cr_assert_str_eq(backing.name, "libc");
 }
 
-static void use_jemalloc(unsigned decay_ms)
+static void use_jemalloc(void)
 {
 	if (!mallctl)
 		skip("this program is not linked with jemalloc");
 	setenv("TIERPOOL_BACKING", "jemalloc", 1);
-	cr_assert_eq(tp_backing_init(&backing, NULL, decay_ms), 0);
+	cr_assert_eq(tp_backing_init(&backing, NULL), 0);
 	cr_assert_str_eq(backing.name, "jemalloc");
 }
 
@@ -75,7 +78,7 @@ static const struct tierpool_backing own_backing = {
 
 static void use_own(void)
 {
-	cr_assert_eq(tp_backing_init(&backing, &own_backing, 10000), 0);
+	cr_assert_eq(tp_backing_init(&backing, &own_backing), 0);
 	cr_assert_str_eq(backing.name, "custom");
 }
 
@@ -119,7 +122,7 @@ Test(backing, libc_aligns_blocks_of_all_sizes_and_has_none_that_cannot_be)
 
 Test(backing, jemalloc_aligns_blocks_of_all_sizes_and_has_none_that_cannot_be)
 {
-	use_jemalloc(10000);
+	use_jemalloc();
 	check_alignment();
 	check_huge();
 }
@@ -138,33 +141,102 @@ Test(backing, custom_blocks_are_asked_for_with_the_alignment_and_given_back_with
 	tp_backing_free(&backing, block, 100);
 	cr_assert_eq(own.freed, block);
 	cr_assert_eq(own.freed_n, 100);
-	cr_assert_eq(backing.cost(100), 100);
+	cr_assert_null(backing.runs);
 }
 
-Test(backing, mapped_blocks_take_every_colour_and_can_be_written_to_the_end)
+/* Whether the whole range is mapped. */
+static bool is_mapped(void *pages, size_t bytes)
 {
-	unsigned long long seen = 0;
+	return !madvise(pages, bytes, MADV_NORMAL);
+}
+
+Test(backing, libc_tables_of_64_kib_are_mappings_and_end_when_they_are_freed)
+{
+	use_libc();
+	for (size_t n = 64 << 10; n < 4 << 20; n += n / 3 + 67) {
+		char *table = tp_backing_alloc(&backing, n);
+
+		cr_assert_eq((uintptr_t)table % TP_PAGES_UNIT, 0, "%zu bytes", n);
+		memset(table, 'x', n);
+		cr_assert(is_mapped(table, tp_round_up(n, TP_PAGES_UNIT)));
+		tp_backing_free(&backing, table, n);
+		cr_assert_not(is_mapped(table, TP_PAGES_UNIT), "%zu bytes", n);
+	}
+}
+
+/* ---- runs ---- */
+
+static void need_runs(void)
+{
+	if (!backing.runs)
+		skip("a sanitizer or Valgrind watches each block, so there are no runs");
+}
+
+static void check_runs(void)
+{
+	need_runs();
+	for (size_t bytes = TP_PAGES_UNIT; bytes <= 64 * TP_PAGES_UNIT; bytes += bytes) {
+		char *run[5];
+
+		for (int i = 0; i < 5; i++) {
+			run[i] = backing.runs->alloc(bytes);
+			cr_assert_not_null(run[i]);
+			cr_assert_eq((uintptr_t)run[i] % TP_PAGES_UNIT, 0, "%zu bytes", bytes);
+			memset(run[i], i, bytes);
+		}
+		for (int i = 0; i < 5; i++) {
+			cr_assert_eq(run[i][0], i);
+			cr_assert_eq(run[i][bytes - 1], i);
+			cr_assert(backing.runs->free(run[i], bytes));
+		}
+	}
+	cr_assert_null(backing.runs->alloc((size_t)1 << 62));
+}
+
+Test(backing, libc_runs_lie_at_multiples_of_64_kib)
+{
+	use_libc();
+	check_runs();
+}
+
+Test(backing, jemalloc_runs_lie_at_multiples_of_64_kib)
+{
+	use_jemalloc();
+	check_runs();
+}
+
+Test(backing, libc_runs_end_when_they_are_freed)
+{
+	char *run;
 
 	use_libc();
-	for (size_t i = 0; i < 64; i++) {
-		size_t n = ((size_t)64 << 10) + i * 67;
-		char *block = tp_backing_alloc(&backing, n);
-
-		seen |= 1ull << (uintptr_t)block % 4096 / 64;
-		memset(block, 'x', n);
-		tp_backing_free(&backing, block, n);
-	}
-	cr_assert_eq(seen, ~0ull, "colours %llx", seen);
+	need_runs();
+	run = backing.runs->alloc(TP_PAGES_UNIT);
+	cr_assert(is_mapped(run, TP_PAGES_UNIT));
+	cr_assert(backing.runs->free(run, TP_PAGES_UNIT));
+	cr_assert_not(is_mapped(run, TP_PAGES_UNIT));
 }
 
-Test(backing, jemalloc_blocks_do_not_all_begin_on_a_page)
+Test(backing, libc_runs_grow_to_a_target_with_their_content)
 {
-	unsigned long long seen = 0;
+	char *run, *target;
 
-	use_jemalloc(10000);
-	for (int i = 0; i < 64; i++)
-		seen |= 1ull << (uintptr_t)tp_backing_alloc(&backing, 64 << 10) % 4096 / 64;
-	cr_assert_geq(__builtin_popcountll(seen), 16, "colours %llx", seen);
+	use_libc();
+	need_runs();
+	cr_assert_not_null(backing.runs->move);
+	run = backing.runs->alloc(TP_PAGES_UNIT);
+	memset(run, 'x', TP_PAGES_UNIT);
+	target = backing.runs->alloc(2 * TP_PAGES_UNIT);
+	cr_assert(backing.runs->move(run, TP_PAGES_UNIT, 2 * TP_PAGES_UNIT, target));
+	for (size_t i = 0; i < TP_PAGES_UNIT; i++)
+		cr_assert_eq(target[i], 'x');
+	cr_assert_eq(target[TP_PAGES_UNIT], 0);
+}
+
+Test(backing, there_are_no_runs_where_each_block_is_watched)
+{
+	use_libc();
+	cr_assert_eq(!backing.runs, tp_poison_watched);
 }
 
 Test(backing, a_block_that_is_not_aligned_is_refused_and_returned)
@@ -189,7 +261,7 @@ Test(backing, custom_ones_are_copied)
 {
 	struct tierpool_backing mine = own_backing;
 
-	cr_assert_eq(tp_backing_init(&backing, &mine, 0), 0);
+	cr_assert_eq(tp_backing_init(&backing, &mine), 0);
 	memset(&mine, 0xff, sizeof mine);
 	tp_backing_free(&backing, tp_backing_alloc(&backing, 100), 100);
 	cr_assert_eq(own.frees, 1);
@@ -265,51 +337,48 @@ static size_t resident(void)
 	return bytes;
 }
 
-Test(backing, jemalloc_blocks_of_16_kib_lie_in_arenas_of_ours_and_smaller_ones_do_not)
+Test(backing, jemalloc_tables_of_16_kib_lie_in_arenas_of_ours_and_smaller_ones_do_not)
 {
-	void *block, *usual;
+	void *table, *usual;
 
-	use_jemalloc(10000);
+	use_jemalloc();
 	usual = malloc(16 << 10);
-	block = tp_backing_alloc(&backing, 16 << 10);
-	cr_assert_neq(arena_of(block), arena_of(usual));
+	table = tp_backing_alloc(&backing, 16 << 10);
+	cr_assert_neq(arena_of(table), arena_of(usual));
 	cr_assert_eq(arena_of(tp_backing_alloc(&backing, (16 << 10) - 1)), arena_of(usual));
 	free(usual);
 }
 
-Test(backing, jemalloc_keeps_freed_pages_as_long_as_the_shortest_decay_of_a_pool)
+Test(backing, jemalloc_runs_lie_in_arenas_of_ours_that_keep_no_freed_pages)
 {
-	static const struct {
-		unsigned decay_ms;
-		ssize_t holds;
-	} pools[] = {{UINT_MAX, -1}, {20000, 20000}, {30000, 20000}, {100, 100}, {10000, 100}};
-	void *block;
+	void *run, *usual;
 
-	for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
-		use_jemalloc(pools[i].decay_ms);
-		block = tp_backing_alloc(&backing, 64 << 10);
-		cr_assert_eq(
-			arena_decay(block), pools[i].holds, "pool %zu: %zd", i, arena_decay(block));
-	}
+	use_jemalloc();
+	need_runs();
+	usual = malloc(16 << 10);
+	run = backing.runs->alloc(TP_PAGES_UNIT);
+	cr_assert_neq(arena_of(run), arena_of(usual));
+	cr_assert_eq(arena_decay(run), 0);
+	cr_assert(backing.runs->free(run, TP_PAGES_UNIT));
+	free(usual);
 }
 
-Test(backing, jemalloc_gives_all_freed_pages_back_when_asked)
+Test(backing, jemalloc_gives_the_pages_of_runs_back_as_soon_as_they_are_freed)
 {
-	enum { BLOCKS = 64, BYTES = 1 << 20 };
-	static char *block[BLOCKS];
+	enum { RUNS = 64, BYTES = 1 << 20 };
+	static char *run[RUNS];
 	size_t before, full;
 
-	use_jemalloc(UINT_MAX);
+	use_jemalloc();
+	need_runs();
 	before = resident();
-	for (int i = 0; i < BLOCKS; i++) {
-		block[i] = tp_backing_alloc(&backing, BYTES);
-		memset(block[i], 'x', BYTES);
+	for (int i = 0; i < RUNS; i++) {
+		run[i] = backing.runs->alloc(BYTES);
+		memset(run[i], 'x', BYTES);
 	}
-	for (int i = 0; i < BLOCKS; i++)
-		tp_backing_free(&backing, block[i], BYTES);
 	full = resident();
-	cr_assert_gt(full, before + BLOCKS * BYTES / 2,
-		"the pages were not kept, so there is nothing to show");
-	tp_backing_give_back(&backing, true);
-	cr_assert_lt(resident(), before + BLOCKS * BYTES / 8);
+	cr_assert_gt(full, before + RUNS * BYTES / 2);
+	for (int i = 0; i < RUNS; i++)
+		backing.runs->free(run[i], BYTES);
+	cr_assert_lt(resident(), before + RUNS * BYTES / 8);
 }

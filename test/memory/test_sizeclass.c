@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdint.h>
 
+static size_t made[TP_TIERS_MAX];
+
 static unsigned linear_of(const struct tp_sizeclass *table, size_t n)
 {
 	for (unsigned tier = 0; tier < table->count; tier++)
@@ -75,7 +77,7 @@ static const struct {
 
 Test(sizeclass, steps_divide_each_doubling_and_the_last_tier_is_the_maximum)
 {
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
 		cr_assert_eq(
@@ -91,7 +93,7 @@ Test(sizeclass, steps_divide_each_doubling_and_the_last_tier_is_the_maximum)
 
 Test(sizeclass, every_small_size_finds_the_tier_that_a_linear_search_finds)
 {
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 
 	for (size_t min = 1; min <= 40; min++)
 		for (size_t max = min; max <= 300; max += 1 + max % 7)
@@ -112,7 +114,7 @@ Test(sizeclass, every_small_size_finds_the_tier_that_a_linear_search_finds)
 Test(sizeclass, tiers_up_to_the_largest_size_do_not_overflow)
 {
 	static const size_t min[] = {1, 2, 3, 63, 64, 65, 1000, 4096};
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 
 	for (size_t i = 0; i < sizeof min / sizeof *min; i++)
 		for (unsigned steps = 1; steps <= 4; steps *= 2)
@@ -127,7 +129,7 @@ Test(sizeclass, tiers_up_to_the_largest_size_do_not_overflow)
 
 Test(sizeclass, steps_refuse_what_is_no_sequence_of_tiers)
 {
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 
 	cr_assert_eq(tp_sizeclass_steps(&table, 0, 64, 1), -EINVAL);
 	cr_assert_eq(tp_sizeclass_steps(&table, 65, 64, 1), -EINVAL);
@@ -141,7 +143,7 @@ Test(sizeclass, steps_refuse_what_is_no_sequence_of_tiers)
 Test(sizeclass, a_list_is_taken_as_it_stands)
 {
 	static const size_t kept[] = {2048, 4096, 32768};
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 
 	cr_assert_eq(tp_sizeclass_list(&table, kept, 3), 0);
 	cr_assert_eq(table.count, 3);
@@ -152,7 +154,7 @@ Test(sizeclass, a_list_is_taken_as_it_stands)
 
 Test(sizeclass, lists_of_any_shape_agree_with_a_linear_search)
 {
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 	size_t sizes[TP_TIERS_MAX];
 	uint64_t random = 1;
 
@@ -176,7 +178,7 @@ Test(sizeclass, lists_of_any_shape_agree_with_a_linear_search)
 
 Test(sizeclass, a_list_has_254_tiers_at_the_most)
 {
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 	size_t sizes[TP_TIERS_MAX + 1];
 
 	for (size_t i = 0; i <= TP_TIERS_MAX; i++)
@@ -191,7 +193,7 @@ Test(sizeclass, a_list_has_254_tiers_at_the_most)
 
 Test(sizeclass, a_list_refuses_what_does_not_ascend)
 {
-	struct tp_sizeclass table;
+	struct tp_sizeclass table = {.size = made};
 
 	cr_assert_eq(tp_sizeclass_list(&table, NULL, 0), -EINVAL);
 	cr_assert_eq(tp_sizeclass_list(&table, SIZES(0)), -EINVAL);

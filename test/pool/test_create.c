@@ -142,7 +142,7 @@ Test(create, defaults_are_those_of_the_contract)
 	cr_assert_eq(tierpool_create(&pool, NULL), 0);
 	s = at_rest(pool);
 	cr_assert_eq(s.retain, 64 * MIB);
-	cr_assert_eq(s.max_size, MIB);
+	cr_assert_eq(s.max_size, 16 * MIB);
 	cr_assert_eq(s.default_size, KIB);
 	b = tierpool_get_sized(pool, 1);
 	cr_assert_eq(b->cap, 64);
@@ -178,6 +178,49 @@ Test(create, name_list_and_backing_are_copied)
 	tierpool_put(b);
 	cr_assert_str_eq(reported_name, "parser");
 	pool_end(pool, &counting);
+}
+
+/* ---- alignment ---- */
+
+static void assert_aligned(tierpool *pool, size_t alignment)
+{
+	static const size_t sizes[] = {1, 64, 100, 1000, 2048, 4096, 5000, 100 * KIB, MIB, 3 * MIB};
+	enum { SIZES = sizeof sizes / sizeof *sizes, EACH = 3 };
+	tierpool_buf *b[SIZES * EACH];
+
+	for (unsigned i = 0; i < SIZES * EACH; i++) {
+		b[i] = (tierpool_get_sized)(pool, sizes[i / EACH]);
+		cr_assert_not_null(b[i]);
+		cr_assert_eq((uintptr_t)b[i]->data % alignment, 0, "%zu bytes, alignment %zu",
+			sizes[i / EACH], alignment);
+		memset(b[i]->data, (int)i, b[i]->len = b[i]->cap);
+	}
+	for (unsigned i = 0; i < SIZES * EACH; i++) {
+		size_t len = b[i]->len;
+
+		cr_assert_eq(tierpool_buf_reserve(b[i], 5 * MIB), 0);
+		cr_assert_eq((uintptr_t)b[i]->data % alignment, 0, "grown");
+		for (size_t k = 0; k < len; k++)
+			cr_assert_eq(b[i]->data[k], (char)i);
+		tierpool_put(b[i]);
+	}
+}
+
+Test(create, blocks_are_aligned_as_the_options_say)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	for (size_t alignment = 1; alignment <= page; alignment *= 2) {
+		tierpool *pool = pool_new(.max_size = 2 * MIB, .alignment = alignment);
+
+		assert_aligned(pool, alignment < 64 ? 64 : alignment);
+		cr_assert_eq(tierpool_destroy(pool), 0);
+	}
+	assert_refused(&pool_options(.alignment = 3), -EINVAL);
+	assert_refused(&pool_options(.alignment = 96), -EINVAL);
+	assert_refused(&pool_options(.alignment = 2 * page), -EINVAL);
+	assert_refused(&pool_options(.max_size = (size_t)PTRDIFF_MAX / 2 + 1), -EINVAL);
+	pool_end(pool_on(&counting, .alignment = 64), &counting);
 }
 
 /* ---- destroy ---- */

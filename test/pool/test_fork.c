@@ -249,7 +249,7 @@ static int child_goes_on(tierpool *pool, const struct tierpool_stats *reported)
 		return 2;
 	for (unsigned tick = 0; tick < 2; tick++) {
 		pool->tiers.decay.begun_ms = tp_clock_ms() - PERIOD;
-		tierpool_put((tierpool_get_sized)(pool, 2 * MIB));
+		tierpool_put((tierpool_get_sized)(pool, 32 * MIB));
 	}
 	if (tierpool_stats_read(pool, &later) || later.idle || later.drops_decay != s.idle)
 		return 3;

@@ -263,6 +263,23 @@ Test(misuse, a_second_put_is_found_wherever_the_first_one_went)
 	tierpool_put(other);
 }
 
+Test(misuse, a_second_put_is_found_where_the_page_of_the_header_was_given_back)
+{
+	enum { BUFFERS = 1000 };
+	tierpool_buf *b[BUFFERS];
+
+	tierpool_on_misuse(report_note);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		b[i] = get();
+	for (unsigned i = 0; i < BUFFERS; i++)
+		tierpool_put(b[i]);
+	tierpool_trim(pool, 0);
+	cr_assert_eq(b[BUFFERS / 2]->tp_state, 0, "its page is there");
+	for (size_t i = 0; i < CALLS; i++)
+		expect_refused(&calls[i], b[BUFFERS / 2], "unknown pool",
+			i ? "used after it was put" : "put twice");
+}
+
 Test(misuse, a_buffer_with_more_than_a_plain_state_is_found_as_well)
 {
 	tierpool_buf *b = get();

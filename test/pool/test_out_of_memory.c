@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pool when memory runs out: a program makes every public call of a pool and its buffers, and
- * runs again and again; in run n the nth allocation fails, or the nth and all after it.
+ * runs again and again; in run n the nth allocation fails, or the nth and all after it. So do
+ * mappings: those of headers and slabs, and, if the pool has no backing of the program's, of blocks.
  */
 #include "pool_checks.h"
 
@@ -10,9 +11,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mappings.h"
+#include "pool/pool.h"
+
 /* ---- the program, and what it has to see ---- */
 
 #define LONG ((size_t)100000)
+
+enum source { ALLOCATIONS, MAPPINGS, MAPPINGS_OF_BLOCKS, SOURCES };
+static const char *const sources[] = {"allocation", "mapping", "mapping (blocks too)"};
 
 static struct {
 	struct counting_backing counting;
@@ -24,21 +31,37 @@ static struct {
 	int fd; /* of a file of LONG bytes, the same as source */
 	char *source;
 	const char *call; /* for messages */
+	enum source fails;
+	bool runs; /* of the pool */
 	size_t nth;
 	bool for_ever;
 } p;
 
-#define JUDGE(condition)                                                        \
-	cr_assert(condition, "%s, allocation %zu failing%s: %s", p.call, p.nth, \
+#define JUDGE(condition)                                                                  \
+	cr_assert(condition, "%s, %s %zu failing%s: %s", p.call, sources[p.fails], p.nth, \
 		p.for_ever ? " and all after it" : "", #condition)
+
+static size_t failed_so_far(void)
+{
+	return p.counting.failed + refused;
+}
 
 /* Whether an allocation failed during this call. */
 static bool starved(void)
 {
-	bool any = p.counting.failed != p.failed;
+	bool any = failed_so_far() != p.failed;
 
-	p.failed = p.counting.failed;
+	p.failed = failed_so_far();
 	return any;
+}
+
+/* No call runs, and nothing is borrowed. */
+static void judge_rest(void)
+{
+	if (p.fails == MAPPINGS_OF_BLOCKS)
+		at_rest(p.pool);
+	else
+		accounted(p.pool, &p.counting, 0);
 }
 
 static void judge_content(void)
@@ -118,7 +141,7 @@ static void put(void)
 {
 	tierpool_put(p.b);
 	starved();
-	accounted(p.pool, &p.counting, 0);
+	judge_rest();
 }
 
 /* ---- its calls ---- */
@@ -229,7 +252,9 @@ static void run_program(size_t retain)
 		.size = sizeof options, .max_size = 128 * KIB, .retain = retain, .backing = &calls};
 	int error;
 
-	p.failed = p.counting.failed;
+	if (p.fails == MAPPINGS_OF_BLOCKS)
+		options.backing = NULL;
+	p.failed = failed_so_far();
 	p.pool = (tierpool *)&p;
 	p.call = "create";
 	error = tierpool_create(&p.pool, &options);
@@ -238,11 +263,35 @@ static void run_program(size_t retain)
 		return;
 	}
 	JUDGE(!starved());
+	p.runs = p.pool->blocks.class;
 	for (unsigned round = 0; round < 2; round++) {
 		borrow_all_ways();
 		keep_house(round);
 	}
 	end();
+}
+
+/* Returns: how often something failed. */
+static size_t run_with_one_failing(size_t retain, bool for_ever)
+{
+	size_t before;
+
+	p.nth++;
+	refused = 0;
+	counting_backing_init(&p.counting);
+	if (p.fails == ALLOCATIONS)
+		counting_backing_fail(&p.counting, p.nth, for_ever);
+	else
+		map_fails = (struct failing){(unsigned)p.nth, for_ever};
+	before = mapped;
+	run_program(retain);
+	map_fails.at = 0;
+	p.call = "in the end";
+	JUDGE(counting_backing_blocks(&p.counting) == 0);
+	JUDGE(counting_backing_live(&p.counting) == 0);
+	/* Leaves of the map of pages stay. */
+	JUDGE(mapped <= before + MIB);
+	return failed_so_far();
 }
 
 static void run_with_each_allocation_failing(size_t retain, bool for_ever)
@@ -257,16 +306,15 @@ static void run_with_each_allocation_failing(size_t retain, bool for_ever)
 	p.fd = memfd_create("source", 0);
 	cr_assert_eq(write(p.fd, p.source, LONG), (ssize_t)LONG);
 	p.for_ever = for_ever;
-	do {
-		counting_backing_init(&p.counting);
-		counting_backing_fail(&p.counting, ++p.nth, for_ever);
-		run_program(retain);
-		failed = p.counting.failed;
-		p.call = "in the end";
-		JUDGE(counting_backing_blocks(&p.counting) == 0);
-		JUDGE(counting_backing_live(&p.counting) == 0);
-	} while (failed);
-	cr_assert_geq(p.nth, 15, "the program has to allocate often enough");
+	setenv("TIERPOOL_BACKING", "libc", 1); /* jemalloc's own mappings are not seen */
+	for (p.fails = 0; p.fails < SOURCES; p.fails++) {
+		p.nth = 0;
+		do {
+			failed = run_with_one_failing(retain, for_ever);
+		} while (failed);
+		cr_assert_geq(p.nth, p.fails == ALLOCATIONS || p.runs ? 10 : 2,
+			"the program has to allocate often enough");
+	}
 	free(p.source);
 	free(p.content);
 	close(p.fd);
@@ -310,23 +358,67 @@ Test(out_of_memory, growth_that_cannot_double_takes_what_is_needed)
 	pool_end(pool, &p.counting);
 }
 
+/* One allocation fails: for the next one the pool has given up what lay idle. */
+Test(out_of_memory, what_lies_idle_is_given_up_before_a_call_fails)
+{
+	for (unsigned grows = 0; grows < 2; grows++) {
+		tierpool *pool;
+		tierpool_buf *b;
+
+		counting_backing_init(&p.counting);
+		pool = pool_on(&p.counting, .max_size = MIB);
+		cycle(pool, 64 * KIB, 10);
+		b = grows ? (tierpool_get_sized)(pool, 512 * KIB) : NULL;
+		if (b)
+			memset(b->data, 'a', b->len = b->cap);
+		counting_backing_fail(&p.counting, 1, false);
+		if (b)
+			cr_assert_eq(tierpool_buf_reserve(b, 512 * KIB), 0);
+		else
+			cr_assert_not_null(b = (tierpool_get_sized)(pool, MIB));
+		cr_assert_eq(p.counting.failed, 1);
+		cr_assert_eq(b->cap, MIB);
+		cr_assert_eq(accounted(pool, &p.counting, MIB).drops_trim, 10);
+		tierpool_put(b);
+		pool_end(pool, &p.counting);
+	}
+}
+
+Test(out_of_memory, what_lies_idle_stays_if_far_more_is_wanted)
+{
+	static const size_t wanted[] = {SIZE_MAX, PTRDIFF_MAX, (size_t)1 << 47};
+	tierpool *pool = pool_new(.name = "hostile");
+	tierpool_buf *b = (tierpool_get)(pool);
+
+	cycle(pool, 64 * KIB, 10);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert_null((tierpool_get_sized)(pool, wanted[i]));
+		cr_assert_eq(tierpool_buf_reserve(b, wanted[i]), -ENOMEM);
+		tierpool_buf_reset(b);
+	}
+	cr_assert_eq(at_rest(pool).idle, 10);
+	tierpool_put(b);
+	tierpool_destroy(pool);
+}
+
 Test(out_of_memory, a_block_that_cannot_be_had_loses_no_header)
 {
 	tierpool *pool;
-	size_t blocks;
+	size_t blocks, headers;
 
 	counting_backing_init(&p.counting);
 	pool = pool_on(&p.counting, .max_size = MIB);
 	tierpool_put((tierpool_get)(pool));
 	blocks = counting_backing_blocks(&p.counting);
+	headers = pool->heads.bytes;
 	for (unsigned i = 0; i < 200; i++) {
-		counting_backing_fail(&p.counting, 1, false);
+		counting_backing_fail(&p.counting, 1, true);
 		cr_assert_null((tierpool_get_sized)(pool, 100));
 	}
 	counting_backing_fail(&p.counting, 0, false);
 	tierpool_put((tierpool_get_sized)(pool, 100));
-	cr_assert_eq(
-		counting_backing_blocks(&p.counting), blocks + 1, "a block, no page of headers");
+	cr_assert_leq(counting_backing_blocks(&p.counting), blocks + 1);
+	cr_assert_eq(pool->heads.bytes, headers);
 	pool_end(pool, &p.counting);
 }
 

@@ -39,7 +39,7 @@ static void start(void)
 	counting_backing_init(&counting);
 	calls = counting_backing_calls(&counting);
 	calls.alloc = meeting_alloc;
-	cr_assert_eq(tp_backing_init(&backing, &calls, 0), 0);
+	cr_assert_eq(tp_backing_init(&backing, &calls), 0);
 	tp_sites_init(&sites);
 }
 

@@ -13,7 +13,7 @@
 #include "pool_checks.h"
 
 /* A piece of what is due, but one buffer at least (lib/idle). */
-#define PIECE_BUFFERS 64
+#define PIECE_BUFFERS 256
 #define PIECE_BYTES (2 * MIB)
 
 #define TICKS 3        /* by which the surplus is gone, on a CPU that was hard at work one later */
@@ -357,6 +357,21 @@ Test(surplus, a_slow_put_notices_it_before_it_keeps_its_buffer)
 	cr_assert_eq(ticks_of(pool), 1);
 	cr_assert_eq(tierpool_tick(pool), SIZE + HEADER, "the other one, which lay through both");
 	cr_assert_eq(tierpool_tick(pool), 64 + HEADER);
+	pool_end(pool, &counting);
+}
+
+/* One pair a millisecond: some 50 in a period, where a busy pool has one look in 4,096. */
+Test(surplus, a_pool_with_few_gets_looks_at_the_clock_often_enough)
+{
+	tierpool *pool = pool_that_decays(50);
+	unsigned pairs = 0;
+
+	burst(pool);
+	while (at_rest(pool).idle > 1) {
+		cr_assert_lt(++pairs, 4096u);
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
+		pair(pool, SIZE);
+	}
 	pool_end(pool, &counting);
 }
 

@@ -187,8 +187,8 @@ Test(trim, it_brings_idle_bytes_to_what_it_is_told_to_keep, .init = start)
 		after = accounted(tested, &counting, 0);
 		cr_assert_leq(after.idle_bytes, keeps[i]);
 		cr_assert_eq(before.idle_bytes - after.idle_bytes, released);
-		/* The headers stay for the next buffers. */
-		cr_assert_eq(live - counting_backing_live(&counting),
+		/* Headers lie elsewhere; arrays of depots may have gone too. */
+		cr_assert_geq(live - counting_backing_live(&counting),
 			released - (before.idle - after.idle) * HEADER);
 		cr_assert_eq(after.drops_trim - before.drops_trim, before.idle - after.idle);
 		if (before.idle_bytes <= keeps[i])

@@ -63,15 +63,6 @@ static struct tierpool_stats stats_of(tierpool *pool)
 	return s;
 }
 
-/*
- * The pool's own tables, with the headers of buffers. Only grows: read after a sum of bytes it is
- * no less than it was then.
- */
-static size_t tables_of(const struct tierpool_stats *s)
-{
-	return s->overhead_bytes + (size_t)(s->allocs - s->frees) * sizeof(tierpool_buf);
-}
-
 /* ---- take-overs ---- */
 
 #define THREADS 8
@@ -132,13 +123,15 @@ static void check_at_rest(void)
 {
 	struct tierpool_stats s[2] = {stats_of(take.pool[0]), stats_of(take.pool[1])};
 	size_t live = counting_backing_live(&counting), idle = s[0].idle_bytes + s[1].idle_bytes;
+	size_t headers = (s[0].idle + s[1].idle) * sizeof(tierpool_buf);
+	size_t tables =
+		counting_backing_tables(take.pool[0]) + counting_backing_tables(take.pool[1]);
 
 	if (idle > BUDGET)
 		broke("%zu bytes idle, %zu and %zu", idle, s[0].idle_bytes, s[1].idle_bytes);
-	if (live != idle + s[0].overhead_bytes + s[1].overhead_bytes || s[0].borrowed ||
-		s[1].borrowed)
-		broke("%zu bytes live, but %zu idle and %zu of tables", live, idle,
-			s[0].overhead_bytes + s[1].overhead_bytes);
+	if (live + headers != idle + tables || s[0].borrowed || s[1].borrowed)
+		broke("%zu bytes live, but %zu idle, %zu of it headers, and %zu of tables", live,
+			idle, headers, tables);
 }
 
 static void turn_next(void)
@@ -226,10 +219,13 @@ static void watch_statistics(void)
 static void watch_backing(void)
 {
 	uint64_t lowered = tp_load_acquire(&take.lowered), held;
-	size_t live = counting_backing_live(&counting), tables = 0;
+	size_t live, tables = 0, before[2];
 
 	for (unsigned i = 0; i < 2; i++)
-		tables += tables_of((struct tierpool_stats[]){stats_of(take.pool[i])});
+		before[i] = counting_backing_tables(take.pool[i]);
+	live = counting_backing_live(&counting);
+	for (unsigned i = 0; i < 2; i++)
+		tables += tp_max(before[i], counting_backing_tables(take.pool[i]));
 	held = tp_load_acquire(&take.raised) - lowered;
 	if (live > BUDGET + tables + held)
 		broke("%zu bytes live; the budget %zu, tables %zu, borrowed %lu", live, BUDGET,

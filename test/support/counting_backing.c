@@ -3,6 +3,8 @@
 
 #include <sched.h>
 
+#include "pool/pool.h"
+
 struct counting_block {
 	uint64_t spare[2]; /* where free lists of a malloc write */
 	uint64_t magic;
@@ -87,6 +89,15 @@ struct tierpool_backing counting_backing_calls(struct counting_backing *counting
 		.alloc = counting_backing_alloc,
 		.free = counting_backing_free,
 		.context = counting};
+}
+
+size_t counting_backing_tables(const tierpool *pool)
+{
+	/* First: if it grows meanwhile, the sum is too large and not too small. */
+	size_t slabs = tp_load_relaxed(&pool->tiers.slabs_spent);
+
+	return pool->bytes + tp_tiers_table_bytes(&pool->tiers) - slabs +
+	       tp_load_relaxed(&pool->sites.bytes);
 }
 
 size_t counting_backing_live(const struct counting_backing *counting)

@@ -48,6 +48,12 @@ void counting_backing_free(void *context, void *memory, size_t n);
 /* For tierpool_options.backing. counting must outlive every buffer that comes from it. */
 struct tierpool_backing counting_backing_calls(struct counting_backing *counting);
 
+/*
+ * Of live, the bytes of a pool's own tables; headers and slabs are not from its backing. Depots'
+ * arrays shrink now and then: a sum of bytes is compared with the larger of two readings around it.
+ */
+size_t counting_backing_tables(const tierpool *pool);
+
 /* Bytes out now, as asked for. */
 size_t counting_backing_live(const struct counting_backing *counting);
 

@@ -68,14 +68,15 @@ void idle_init(struct idle_fixture *f, size_t tiers, const size_t *sizes, size_t
 	memset(f, 0, sizeof *f);
 	counting_backing_init(&f->counting);
 	calls = counting_backing_calls(&f->counting);
-	cr_assert_eq(tp_backing_init(&f->backing, &calls, 0), 0);
+	cr_assert_eq(tp_backing_init(&f->backing, &calls), 0);
+	f->sizes.size = f->size;
 	if (sizes)
 		cr_assert_eq(tp_sizeclass_list(&f->sizes, sizes, tiers), 0);
+	tp_blocks_init(&f->blocks, NULL, &f->backing, f->sizes.size, f->sizes.count, TP_LINE);
 	cr_assert_leq(tp_decay_cpu_bytes(tp_cpu_count()), sizeof f->cpus);
 	cr_assert_eq(tp_tiers_init(&f->tiers, f->cpus,
 			     &(struct tp_tiers_options){.backing = &f->backing,
-				     .size = sizes ? f->sizes.size : NULL,
-				     .count = sizes ? f->sizes.count : 1,
+				     .blocks = sizes ? &f->blocks : NULL,
 				     .retain = retain,
 				     .max_idle = max_idle,
 				     .shared = shared,
@@ -266,7 +267,7 @@ void idle_others(struct idle_fixture *f, unsigned n)
 		tiers->stack_index, tiers->count, tiers->decay.ms);
 	tp_tiers_slab_create(tiers);
 	for (unsigned i = 1; i <= n; i++)
-		cr_assert(tp_decay_slab_install(&tiers->decay, f->own + i, f->slab[i - 1], NULL));
+		tp_decay_slab_install(&tiers->decay, f->own + i, f->slab[i - 1]);
 }
 
 struct tp_cpu *idle_cpu(struct idle_fixture *f, unsigned i)

@@ -18,8 +18,12 @@
 #define IDLE_BUFFERS 4096
 #define IDLE_CPUS 1024
 #define IDLE_OTHERS 40     /* CPUs of the fixture's own making, at most */
-#define IDLE_WORDS 512     /* of the slab of each */
+#define IDLE_WORDS 512     /* of the slab of each, which is a page */
 #define IDLE_BUSILY 10000u /* pairs of pop and push by which a CPU is hard at work */
+
+/* Slots of a stack of small blocks (tiers.c), and how many go to the depot when it is full. */
+#define IDLE_SLOTS 63
+#define IDLE_FLUSHED ((IDLE_SLOTS + 1) / 2)
 
 /* As bounds, if none is to matter. */
 #define PLENTY ((size_t)1 << 40) /* bytes */
@@ -32,9 +36,11 @@ struct idle_fixture {
 	struct counting_backing counting;
 	struct tp_backing backing;
 	struct tp_sizeclass sizes;
+	size_t size[TP_TIERS_MAX];
+	struct tp_blocks blocks; /* for the costs only */
 	struct tp_tiers tiers;
 	char cpus[IDLE_CPUS * 3 * TP_LINE] __attribute__((aligned(TP_LINE)));
-	uint64_t slab[IDLE_OTHERS][IDLE_WORDS] __attribute__((aligned(TP_LINE)));
+	uint64_t slab[IDLE_OTHERS][IDLE_WORDS] __attribute__((aligned(4096)));
 	unsigned own; /* the CPU before the others; the test stays on it */
 	bool threads; /* several use the layer: what it holds may not be looked at meanwhile */
 	unsigned made;

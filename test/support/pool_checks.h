@@ -41,14 +41,8 @@ const char *stats_fault(const struct tierpool_stats *s);
 struct tierpool_stats at_rest(tierpool *pool);
 
 /*
- * Bytes of the pool's own tables and of the headers of all its buffers. This sum only grows; so
- * when it is read after a count of bytes, it is no less than it was at that count.
- */
-size_t tables_of(const struct tierpool_stats *s);
-
-/*
- * At rest, and the backing has counted the same bytes. out: the sum of the capacities of all
- * borrowed buffers.
+ * At rest, and the backing has counted the same bytes, but those of headers and slabs, whose pages
+ * come from the system. out: the sum of the capacities of all borrowed buffers.
  */
 struct tierpool_stats accounted(
 	tierpool *pool, const struct counting_backing *counting, size_t out);
