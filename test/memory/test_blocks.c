@@ -425,6 +425,16 @@ static void block_the_space_behind(const char *block)
 		-1, 0);
 }
 
+static char *filled_without_space_behind(void)
+{
+	char *block;
+
+	block_free(LARGE, block_alloc(LARGE)); /* the map of addresses has its memory */
+	block = filled(LARGE);
+	block_the_space_behind(block);
+	return block;
+}
+
 static void check_grown(char *block, size_t n)
 {
 	cr_assert_not_null(block);
@@ -471,9 +481,7 @@ Test(blocks, one_grows_by_a_move_if_there_is_none)
 	size_t before;
 
 	need_runs();
-	block_free(LARGE, block_alloc(LARGE));
-	block = filled(LARGE);
-	block_the_space_behind(block);
+	block = filled_without_space_behind();
 	before = mapped;
 	grown = tp_block_grow(&blocks, block, OVERSIZE);
 	cr_assert_neq(grown, block);
@@ -504,9 +512,7 @@ Test(blocks, a_growth_that_is_refused_leaves_all_as_it_was)
 	size_t before;
 
 	need_runs();
-	block_free(LARGE, block_alloc(LARGE));
-	block = filled(LARGE);
-	block_the_space_behind(block);
+	block = filled_without_space_behind();
 	before = mapped;
 	remap_fails = (struct failing){1, true};
 	/* Where it was to move to is left alone, as that may be another's now (pages.h). */
