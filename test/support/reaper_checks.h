@@ -14,13 +14,17 @@
 
 time_t reaper_seconds(void);
 
-/* Waits until a condition is true. False: it did not become true in PATIENCE_S seconds. */
-#define comes_true(condition)                                    \
-	(__extension__({                                         \
-		time_t until = reaper_seconds() + PATIENCE_S;    \
-		while (!(condition) && reaper_seconds() < until) \
-			usleep(500);                             \
-		(condition);                                     \
+/*
+ * Waits until a condition is true, once: what is idle may look like nothing while a tick has it in
+ * hand. False: it did not become true in PATIENCE_S seconds.
+ */
+#define comes_true(condition)                                             \
+	(__extension__({                                                  \
+		time_t until = reaper_seconds() + PATIENCE_S;             \
+		bool came;                                                \
+		while (!(came = (condition)) && reaper_seconds() < until) \
+			usleep(500);                                      \
+		came;                                                     \
 	}))
 
 /* The reapers of this process; the first one's thread id in *tid, if there is any. */
