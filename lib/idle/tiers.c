@@ -220,10 +220,16 @@ _Static_assert(STACK_SLOTS <= TP_STACK_BATCH, "half of a full stack is one batch
 _Static_assert((1 + TP_AGES_SLOTS) % LINE_WORDS == 0 && TP_AGES_SLOTS < TP_LINE,
 	"the ages follow the slots, on one line");
 
+/* Of the mapping of all slabs. */
+static size_t tiers_slabs_bytes(const struct tp_tiers *tiers)
+{
+	return tp_round_up(tiers->cpus.count * tiers->slab_bytes, TP_PAGES_UNIT);
+}
+
 /* The mapping of all slabs, most of whose pages are not spent. NULL: out of memory. */
 static char *tiers_slabs_map(struct tp_tiers *tiers)
 {
-	size_t bytes = tp_round_up(tiers->cpus.count * tiers->slab_bytes, TP_PAGES_UNIT);
+	size_t bytes = tiers_slabs_bytes(tiers);
 	char *slabs = tp_load_acquire(&tiers->slabs), *found = NULL;
 
 	if (slabs)
@@ -304,10 +310,8 @@ void tp_tiers_age_set(const struct tp_tiers *tiers, const struct tp_cpu *cpu, un
 
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
-	size_t slabs = tp_round_up(tiers->cpus.count * tiers->slab_bytes, TP_PAGES_UNIT);
-
 	if (tiers->slabs)
-		tp_pages_end(tiers->slabs, slabs);
+		tp_pages_end(tiers->slabs, tiers_slabs_bytes(tiers));
 	pthread_mutex_destroy(&tiers->setting);
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);

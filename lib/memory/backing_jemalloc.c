@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory from jemalloc, if the process has it. Owns arenas for the runs of all pools of the process, and
- * for large tables.
- * They give pages back as soon as a run is freed: when a pool frees one, it has waited long enough.
+ * Memory from jemalloc, if the process has it. Owns arenas for the runs of all pools of the process,
+ * and for large tables. They give pages back as soon as a run is freed: when a pool frees one, it has
+ * waited long enough.
  * jemalloc's functions are weak references: the library loads without jemalloc, and never makes it
  * the program's malloc.
  */

@@ -51,7 +51,7 @@ void tp_bufheads_purge(struct tp_bufheads *heads);
  */
 tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *address);
 
-/* Notes the block that a buffer has, for tp_bufheads_find. Before: data is NULL, or only cap changes. */
+/* Notes the block that a buffer has, for tp_bufheads_find. Before: it has none (as forget leaves it). */
 static inline void tp_bufhead_block_set(tierpool_buf *b, char *data, size_t cap)
 {
 	/* Release, both: who sees the one sees what was stored before. Partner: tp_bufheads_find. */

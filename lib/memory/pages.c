@@ -37,6 +37,12 @@ static void *pages_root_add(void *pages, size_t bytes)
 	return pages;
 }
 
+static void pages_root_remove(const void *pages, size_t bytes)
+{
+	if (__lsan_unregister_root_region)
+		__lsan_unregister_root_region(pages, bytes);
+}
+
 /* ---- mappings that the system refused to end ---- */
 
 /* At the beginning of each. */
@@ -88,8 +94,7 @@ static void *pages_leave(void *pages, size_t bytes)
 
 bool tp_pages_unmap(void *pages, size_t bytes)
 {
-	if (__lsan_unregister_root_region)
-		__lsan_unregister_root_region(pages, bytes);
+	pages_root_remove(pages, bytes);
 	if (!munmap(pages, bytes))
 		return true;
 	pages_root_add(pages, bytes);
@@ -99,8 +104,7 @@ bool tp_pages_unmap(void *pages, size_t bytes)
 void tp_pages_end(void *pages, size_t bytes)
 {
 	pages_left_end();
-	if (__lsan_unregister_root_region)
-		__lsan_unregister_root_region(pages, bytes);
+	pages_root_remove(pages, bytes);
 	if (munmap(pages, bytes))
 		pages_leave(pages, bytes);
 }

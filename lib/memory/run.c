@@ -122,6 +122,7 @@ struct tp_run *tp_run_make(void *pages, const struct tp_run_shape *shape)
 		unsigned next;
 	} __attribute__((aligned(TP_LINE))) colour;
 	struct tp_run *run = pages;
+
 	memset(run, 0, run_head_bytes(shape->count));
 	run->shape = *shape;
 	/*

@@ -38,7 +38,6 @@ void tp_pool_purge(tierpool *pool)
 	if (!tp_pool_is_purged(pool))
 		maintain_purge_begin(pool);
 	tp_blocks_pass(&pool->blocks, UINT_MAX);
-	tp_idle_slabs_purge(&pool->tiers);
 }
 
 /*

@@ -38,11 +38,11 @@ tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 
 tp_cold bool tp_misuse_check(const tierpool_buf *b, bool put)
 {
-	bool gone = tp_bufhead_is_gone(b);
+	bool ours = tp_bufstate_is_ours(b);
 
-	if (!tp_bufstate_is_ours(b) && !gone)
+	if (!ours && !tp_bufhead_is_gone(b))
 		tp_misuse(b, "its header was overwritten");
-	else if (gone || !tp_bufstate_has(b, TP_STATE_BORROWED))
+	else if (!ours || !tp_bufstate_has(b, TP_STATE_BORROWED))
 		tp_misuse(b, put ? "put twice" : "used after it was put");
 	else if (!put && b->len > b->cap)
 		tp_misuse(b, "its length is beyond its capacity");

@@ -71,8 +71,8 @@ struct tierpool {
 			uint32_t quick_offset[TP_SIZE_INDICES];
 			/* Of stats.c: the highest sums reported; the next report is not below. */
 			uint64_t reported_gets, reported_puts, reported_hits;
-			uint32_t
-				unpurged; /* buffers were freed since the last pass over the blocks began; by anyone */
+			/* Buffers were freed since the last pass over the blocks began; by anyone. */
+			uint32_t unpurged;
 			struct tp_tiers tiers;
 			struct tp_blocks blocks;
 			struct tp_bufheads heads;
@@ -170,7 +170,7 @@ void tp_pool_release(struct tp_tiers *tiers, void *const *items, unsigned count,
 /* Does a piece of the pool's decay, if any is due: each slow call begins with this. */
 void tp_pool_maintain(tierpool *pool);
 
-/* Gives back all pages that hold nothing, and the slabs of CPUs that hold nothing: a stop for each. */
+/* Gives back all pages of blocks and headers that hold nothing, and the rest of the depots' arrays. */
 void tp_pool_purge(tierpool *pool);
 
 /* Whether nothing was freed since the last pass over the blocks began, and that has ended. */

@@ -33,6 +33,7 @@ size_t tp_pool_trim(tierpool *pool, size_t keep)
 		idle = tp_tiers_bytes(&pool->tiers);
 	}
 	tp_pool_purge(pool);
+	tp_idle_slabs_purge(&pool->tiers);
 	return bytes;
 }
 

@@ -27,7 +27,7 @@ struct tp_atfork_handler {
  */
 void tp_atfork_add(struct tp_atfork_handler *handler);
 
-/* Of the constructors that add them: those of the first kind first, so that the reaper prepares first. */
+/* Of the constructors that add them: the registry's first, so that the reaper prepares first. */
 #define TP_ATFORK_ADD_REGISTRY __attribute__((constructor(101)))
 #define TP_ATFORK_ADD_REAPER __attribute__((constructor(102)))
 
