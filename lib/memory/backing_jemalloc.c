@@ -78,6 +78,20 @@ static int jemalloc_arena(void)
 	return JEMALLOC_ARENA(jemalloc.arena[tp_cpu_id() / JEMALLOC_ARENA_CPUS % jemalloc.count]);
 }
 
+/*
+ * Frees what lies in an arena of ours. While another thread gives pages of the arena back, dallocx
+ * leaves these to the next call: so they are given back here.
+ */
+static void jemalloc_arena_free(void *block, size_t n)
+{
+	uintptr_t begin = tp_round_up((uintptr_t)block, tp_pages_size);
+	uintptr_t end = ((uintptr_t)block + n) / tp_pages_size * tp_pages_size;
+
+	if (begin < end)
+		tp_pages_purge((void *)begin, end - begin);
+	dallocx(block, JEMALLOC_NO_CACHE);
+}
+
 static void *jemalloc_alloc(void *context, size_t n, size_t alignment)
 {
 	(void)context;
@@ -90,7 +104,10 @@ static void jemalloc_free(void *context, void *block, size_t n)
 {
 	(void)context;
 	/* Not sdallocx, which would have to be told the alignment. */
-	dallocx(block, n < JEMALLOC_TABLE_FROM ? 0 : JEMALLOC_NO_CACHE);
+	if (n < JEMALLOC_TABLE_FROM)
+		dallocx(block, 0);
+	else
+		jemalloc_arena_free(block, n);
 }
 
 static void *jemalloc_run_alloc(size_t bytes)
@@ -100,8 +117,7 @@ static void *jemalloc_run_alloc(size_t bytes)
 
 static bool jemalloc_run_free(void *pages, size_t bytes)
 {
-	(void)bytes;
-	dallocx(pages, JEMALLOC_NO_CACHE);
+	jemalloc_arena_free(pages, bytes);
 	return true;
 }
 

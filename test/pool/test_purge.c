@@ -156,8 +156,9 @@ static void crowd_puts_all(const char *backing, size_t block)
 		return;
 	fprintf(stderr, "%s, blocks of %zu KiB: %zu KiB at the start, +%zu held, ", backing,
 		block / KIB, c.start / KIB, above(c.peak, c.start) / KIB);
-	fprintf(stderr, "+%zu put, +%zu after ticks, +%zu after a trim; %zu readings\n",
-		above(c.put, c.start) / KIB, above(c.ticked, c.start) / KIB,
+	fprintf(stderr,
+		"+%zu put (%zu of it tables), +%zu after ticks, +%zu after a trim; %zu readings\n",
+		above(c.put, c.start) / KIB, c.tables_put / KIB, above(c.ticked, c.start) / KIB,
 		above(c.trimmed, c.start) / KIB, crowd.readings);
 	cr_assert_geq(c.peak, c.start + THREADS * HELD, "all pages were touched");
 	cr_assert_leq(above(c.put, c.start), RETAIN + c.tables_put + NEAR);
