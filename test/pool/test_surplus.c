@@ -385,11 +385,17 @@ Test(surplus, what_is_used_once_in_each_period_stays)
 	cycle(pool, SIZE, 10);
 	cycle(pool, 100 * KIB, 3);
 	before = at_rest(pool);
-	for (unsigned tick = 0; tick < 6; tick++) {
+	for (unsigned ticks = 0; ticks < 6;) {
+		uint64_t last = ticks_of(pool);
+
 		/* One buffer notices that the next tick is due; then all of them are used. */
 		calls_until(pool, 0, SIZE_MAX, 1);
 		cycle(pool, SIZE, 10);
 		cycle(pool, 100 * KIB, 3);
+		/* If the machine did not let us run for a period, all begins again here. */
+		ticks = ticks_of(pool) == last + 1 ? ticks + 1 : 0;
+		if (!ticks)
+			before = at_rest(pool);
 	}
 	after = at_rest(pool);
 	cr_assert_geq(after.ticks, before.ticks + 6);
@@ -420,7 +426,8 @@ Test(surplus, a_pool_that_nobody_touches_keeps_all_until_there_is_a_reaper)
 	after = at_rest(pool);
 	cr_assert(after.idle == before.idle && after.ticks == before.ticks);
 	cr_assert_eq(tierpool_reaper_start(), 0);
-	while (stats_of(pool).idle)
+	/* Not until none is idle: a sum misses those that are being moved. */
+	while (stats_of(pool).drops_decay - before.drops_decay < before.idle)
 		sleep_through(MS);
 	tierpool_reaper_stop();
 	after = at_rest(pool);
