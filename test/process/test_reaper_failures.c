@@ -256,6 +256,14 @@ Test(reaper, after_a_start_that_failed_it_leaves_the_program_s_files_alone)
 /* ---- two at a time ---- */
 
 static sem_t old_may_poll;
+static bool raised; /* an event was, while event_is_raised was the hook */
+
+static void event_is_raised(long number, const long argument[6])
+{
+	(void)argument;
+	if (number == SYS_write)
+		tp_store_relaxed(&raised, true);
+}
 
 static void *stop(void *unused)
 {
@@ -273,8 +281,10 @@ Test(reaper, one_that_is_started_does_not_take_the_wake_of_one_that_ends)
 	tp_store_relaxed(&kernel.hold, &old_may_poll);
 	reaper_start();
 	cr_assert(comes_true(!tp_load_relaxed(&kernel.hold)));
+	tp_store_release(&syscall_before, event_is_raised);
 	pthread_create(&stopper, NULL, stop, NULL);
-	usleep(20000);
+	cr_assert(comes_true(tp_load_relaxed(&raised)));
+	tp_store_release(&syscall_before, NULL);
 	reaper_start();
 	/* The new one is woken for what is kept. */
 	objects_give(cache, 100);
