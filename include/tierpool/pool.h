@@ -7,9 +7,9 @@
  * block goes back to the backing. The reasons are a bound, above all that of retain; decay, if it
  * lay idle for some time; or a call that asks for it.
  *
- * The bounds count what an idle buffer takes: its block, with its share of the pages that it lies in,
- * and its header of 64 bytes. So do the calls that return bytes. On libc and on jemalloc that is 1,105
- * bytes for a buffer of 1 KiB.
+ * The bounds count what an idle buffer takes: its block, with its share of the pages that it lies
+ * in, and its header of 64 bytes. So do the calls that return bytes. On libc and on jemalloc that is
+ * 1,105 bytes for a buffer of 1 KiB.
  *
  * What is freed goes back to the system: most of it at once, if there is more than 1 MiB of it, the
  * rest with the next decay step or tierpool_trim. A page goes back when every block in it is free.
@@ -40,15 +40,15 @@ typedef struct tierpool_budget tierpool_budget;
 /* ---- options ---- */
 
 /*
- * Where blocks and a pool's own tables come from, if not from jemalloc or libc. Headers of buffers, and
- * what each CPU has, are pages from the system in any case.
+ * Where blocks and a pool's own tables come from, if not from jemalloc or libc. Headers of buffers,
+ * and what each CPU has, are pages from the system in any case.
  *
  * Both functions are called from any thread, and without a lock of the library that another thread
- * waits for. They must be
- * callable until the last buffer of the last pool that uses them is put and that pool is destroyed.
- * They may use other pools, but neither the pool that they serve nor one that shares a budget with
- * it, since a put there may free blocks here. They must not fork: see also "your own functions" in
- * tierpool.h. A block is one allocation; whether its pages go back to the system is the backing's.
+ * waits for. They must be callable until the last buffer of the last pool that uses them is put and
+ * that pool is destroyed. They may use other pools, but neither the pool that they serve nor one
+ * that shares a budget with it, since a put there may free blocks here. They must not fork: see also
+ * "your own functions" in tierpool.h. A block is one allocation; whether its pages go back to the
+ * system is the backing's.
  */
 struct tierpool_backing {
 	size_t size; /* sizeof(struct tierpool_backing) */
@@ -324,9 +324,9 @@ TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
 TIERPOOL_API size_t tierpool_tick(tierpool *pool);
 
 /*
- * Brings the idle bytes down to at most keep, and gives all free pages back to the system (not those
- * of a backing of the program's own). What lay idle through a decay step goes first, and of that the largest
- * first. What lies on a CPU that cannot be stopped stays.
+ * Brings the idle bytes down to at most keep, and gives all free pages back to the system (not
+ * those of a backing of the program's own). What lay idle through a decay step goes first, and of
+ * that the largest first. What lies on a CPU that cannot be stopped stays.
  *
  * pool:    NULL: every pool, each down to keep, but no cache.
  * Blocks:  if too much is idle, all CPUs are stopped for a moment; else each CPU that holds nothing

@@ -235,7 +235,7 @@ static char *tiers_slabs_map(struct tp_tiers *tiers)
 	if (slabs)
 		return slabs;
 	slabs = tp_pages_map(bytes);
-	/* Acquire and release, as above: another thread may be first, and found is its mapping. */
+	/* Acquire and release: another thread may be first, and then found is its mapping. */
 	if (slabs && !tp_cas_strong_acq_rel(&tiers->slabs, &found, slabs)) {
 		tp_pages_end(slabs, bytes);
 		slabs = found;
@@ -388,10 +388,9 @@ bool tp_tiers_cpu_has(const struct tp_tiers *tiers, unsigned cpu_id)
 
 bool tp_tiers_have(const struct tp_tiers *tiers)
 {
-	for (unsigned tier = 0; tier < tiers->count; tier++) {
+	for (unsigned tier = 0; tier < tiers->count; tier++)
 		if (tp_depot_count(&tiers->tier[tier].depot))
 			return true;
-	}
 	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
 		if (tp_tiers_cpu_has(tiers, cpu_id))
 			return true;

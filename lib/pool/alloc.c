@@ -70,6 +70,8 @@ tierpool_buf *tp_pool_find(const void *address)
 {
 	tierpool_buf *b = tp_block_owner(address);
 
+	if (b)
+		return b;
 	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
 		if (!b && entry->kind->id == TP_KIND_POOL && !tp_pool_of(entry)->blocks.class)
 			b = tp_bufheads_find(&tp_pool_of(entry)->heads, address);
