@@ -62,10 +62,10 @@ typedef struct tierpool_buf {
 	};
 	uint16_t tp_error;        /* 48: the errno that sticks, if the state says so */
 	uint8_t tp_tier;          /* 50: which tier the block belongs to */
-	uint8_t tp_reserved;      /* 51: 0 */
-	uint32_t tp_high_water;   /* 52: reserved for the largest len of this borrow */
+	uint8_t tp_growths;       /* 51: if the state says recorded: growths, and 128 if sampled */
+	uint32_t tp_high_water;   /* 52: the same: the largest len before a reset */
 	uint32_t tp_stack_offset; /* 56: where each CPU keeps idle buffers of this tier */
-	uint32_t tp_site_number;  /* 60: reserved for the number of the site that borrowed it */
+	uint32_t tp_site_word;    /* 60: of the site that learns from this borrow; 0: none */
 #ifdef __cplusplus
 	tierpool_buf(const tierpool_buf &) = delete;
 	tierpool_buf &operator=(const tierpool_buf &) = delete;

@@ -90,7 +90,11 @@ struct tierpool_options {
 	 * Default 10000; TIERPOOL_DECAY_NEVER: none by itself. See tierpool_tick.
 	 */
 	unsigned decay_ms;
-	unsigned calibrate_every; /* puts between calibrations; no effect in this version */
+	/*
+	 * Puts between calibrations of a site; default 2048, at most 1048576, TIERPOOL_CALIBRATE_OFF:
+	 * nothing is learned, tierpool_get lends 1 KiB, and every tier is kept. See tierpool_get.
+	 */
+	unsigned calibrate_every;
 	/*
 	 * Of data: a power of two up to a page of the system, which O_DIRECT wants; less than 64, the
 	 * default, is taken as 64. No larger than needed: blocks that all begin a page compete for the
@@ -111,6 +115,9 @@ struct tierpool_options {
 
 /* As a retain: nothing is kept, and every put frees its buffer. */
 #define TIERPOOL_RETAIN_NONE ((size_t)1)
+
+/* As a calibrate_every. */
+#define TIERPOOL_CALIBRATE_OFF UINT_MAX
 
 /* ---- create and destroy ---- */
 
@@ -177,12 +184,11 @@ TIERPOOL_API tierpool *tierpool_default(void);
 typedef struct tierpool_site {
 	const char *tp_file;
 	const char *tp_label;
-	uint64_t tp_state; /* the pool that it last borrowed from; 0: none */
+	uint64_t tp_word; /* what its gets have to know, of the pool that borrowed there last */
 	unsigned tp_line;
-	/* All 0: for what the pool knows of the place, so that a get need not look it up. */
-	uint32_t tp_reserved;
-	void *tp_reserved_site;
-	uint64_t tp_reserved_word;
+	uint32_t tp_number;  /* unique in the process, if not 0 */
+	void *tp_reserved_1; /* both 0 */
+	uint64_t tp_reserved_2;
 } tierpool_site;
 
 /* A site made by hand: static tierpool_site parse = TIERPOOL_SITE_INIT("parse"); */
@@ -229,10 +235,13 @@ TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
 TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_sized(tierpool *pool, size_t n);
 
 /*
- * Private: tierpool_get_at with a site that is not NULL. The inline function calls it.
+ * Private: tierpool_get_at with a site that is not NULL, and the same with n 0. The inline function
+ * calls them.
  */
 TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_at_site(
 	tierpool *pool, size_t n, tierpool_site *site);
+TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_calibrated(
+	tierpool *pool, tierpool_site *site);
 
 /*
  * Borrows as tierpool_get_sized, or as tierpool_get if n is 0, from a site made by hand. site NULL:
@@ -247,11 +256,16 @@ TIERPOOL_NODISCARD TIERPOOL_API TIERPOOL_INLINE tierpool_buf *tierpool_get_at(
 	tierpool *pool, size_t n, tierpool_site *site)
 {
 	/* The compiler knows of most sites that they are not NULL, and drops the test. */
-	return site ? tierpool_get_at_site(pool, n, site) : tierpool_get_sized(pool, n);
+	if (!site)
+		return tierpool_get_sized(pool, n);
+	/* So a get whose n is not known to be 0 has no second way inline. */
+	if (__builtin_constant_p(n) && !n)
+		return tierpool_get_calibrated(pool, site);
+	return tierpool_get_at_site(pool, n, site);
 }
 
 /* tierpool_get and tierpool_get_sized with a site of the place where they stand, C and C++. */
-#define TIERPOOL_GET(pool) tierpool_get_at((pool), 0, TIERPOOL_SITE_HERE)
+#define TIERPOOL_GET(pool) tierpool_get_calibrated((pool), TIERPOOL_SITE_HERE)
 #define TIERPOOL_GET_SIZED(pool, n) tierpool_get_at((pool), (n), TIERPOOL_SITE_HERE)
 
 #ifndef __cplusplus

@@ -15,6 +15,7 @@
 
 #include "base/colour.h"
 #include "base/options.h"
+#include "idle/countdown.h"
 #include "idle/idle.h"
 #include "process/registry.h"
 
@@ -75,7 +76,7 @@ static tp_cold void *cache_get_slow(tierpool_cache *cache)
 static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 {
 	cache_maintain(cache);
-	tp_idle_arm(&cache->idle, OBJECTS, false);
+	tp_idle_arm(&cache->idle, OBJECTS, tp_idle_is_due(&cache->idle));
 	return object;
 }
 

@@ -227,15 +227,6 @@ void tp_idle_maintain(struct tp_tiers *tiers)
 	tp_spinlock_unlock(&tiers->decay.maintaining);
 }
 
-void tp_idle_arm(struct tp_tiers *tiers, unsigned tier, bool more)
-{
-	unsigned gap = tp_decay_gap(&tiers->decay);
-
-	if (more || tp_idle_is_due(tiers))
-		gap = 1;
-	tp_stack_arm(&tiers->cpus, tiers->stack_index[tier], gap);
-}
-
 void tp_idle_slabs_purge(struct tp_tiers *tiers)
 {
 	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++) {

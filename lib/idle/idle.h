@@ -86,10 +86,4 @@ bool tp_idle_is_due(const struct tp_tiers *tiers);
  */
 void tp_idle_maintain(struct tp_tiers *tiers);
 
-/*
- * Arms the countdown of a stack of the caller's CPU. If work is left, the next get does it. more: the
- * caller has some left too.
- */
-void tp_idle_arm(struct tp_tiers *tiers, unsigned tier, bool more);
-
 #endif

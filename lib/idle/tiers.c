@@ -164,8 +164,10 @@ static void tiers_stacks_place(struct tp_tiers *tiers)
 			words += LINE_WORDS;
 	}
 	tiers->no_stack = (uint16_t)words;
-	tiers->slab_bytes = tp_round_up(
-		words * sizeof(uint64_t) + TP_LINE, tp_max(tp_pages_size, TP_COLOUR_PAGE));
+	tiers->countdowns = (uint16_t)(words + LINE_WORDS);
+	tiers->slab_bytes =
+		tp_round_up(words * sizeof(uint64_t) + TP_LINE + tiers->count * sizeof(uint32_t),
+			tp_max(tp_pages_size, TP_COLOUR_PAGE));
 }
 
 /* Of the tiers, and the places of their stacks. */
@@ -183,6 +185,7 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 	tiers->aged_slots = !options->blocks;
 	tiers->shared = options->shared;
 	tiers->max_idle = options->max_idle;
+	tiers->sampled = options->sampled;
 	tp_budget_init(&tiers->retain, options->retain);
 	pthread_mutex_init(&tiers->setting, NULL);
 	if (tp_cpus_init(&tiers->cpus, cpu_memory, tp_cpu_count()))
@@ -212,7 +215,8 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 
 /* ---- slabs ---- */
 
-_Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE) + (SKIPS + 1) * TP_LINE <=
+_Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE + sizeof(uint32_t)) +
+			       (SKIPS + 1) * TP_LINE <=
 		       TP_SLAB_BYTES_MAX,
 	"the empty slab is as large as any");
 _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");

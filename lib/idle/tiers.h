@@ -77,7 +77,9 @@ struct tp_tiers {
 	uint16_t *stack_index; /* of each tier's word in the slab; behind the tiers */
 	unsigned count;
 	uint16_t no_stack;        /* as stack_index, of a word that is always 0 */
+	uint16_t countdowns;      /* where those of countdown.c begin in the slab, as stack_index */
 	bool aged_slots;          /* ages stand beside the slots, as in a cache */
+	bool sampled;             /* one get in TP_SAMPLE is */
 	struct tp_budget *shared; /* NULL: none */
 	size_t max_idle;          /* SIZE_MAX: no bound */
 	size_t slab_bytes;        /* of one slab: whole pages */
@@ -99,6 +101,7 @@ struct tp_tiers_options {
 	size_t retain, max_idle;          /* as the options of a pool; SIZE_MAX: no bound */
 	struct tp_budget *shared;
 	unsigned decay_ms;
+	bool sampled;
 	tp_release *release;
 	uint64_t hot; /* the colours (tp_colour) of what else each get and put reads */
 };

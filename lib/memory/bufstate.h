@@ -4,7 +4,8 @@
  * state means, and which transitions there are.
  *
  *     borrowed   the borrower's. More bits may be set: secret, stream and failed (tp_error
- *                sticks) send append and put the slow way, careful only put
+ *                sticks) send append and put the slow way, careful and recorded (its put is
+ *                counted for its site) only put
  *     idle       the pool's, with its block. In a stack, age is the ticks that it has lain there
  *     released   the pool's, without a block: a spare header
  *
@@ -32,6 +33,7 @@ enum tp_state {
 	TP_STATE_BORROWED = 0x01,
 	TP_STATE_SECRET = 0x02,
 	TP_STATE_STREAM = 0x04,
+	TP_STATE_RECORDED = 0x08,
 	TP_STATE_FAILED = 0x10,
 	TP_STATE_CAREFUL = 0x20,
 	TP_STATE_IDLE = 0x40,
@@ -49,10 +51,11 @@ static inline uint32_t tp_bufstate(unsigned state)
 /* The same if there is no fast path. */
 #define TP_BUFSTATE_CAREFUL tp_bufstate(TP_STATE_BORROWED | TP_STATE_CAREFUL)
 
-/* Plain: borrowed, and perhaps careful, but nothing that the borrower has made it. */
+/* Plain: borrowed, perhaps careful or recorded, but nothing that the borrower has made it. */
 static inline bool tp_bufstate_is_plain(uint32_t bufstate)
 {
-	return (bufstate & ~((uint32_t)TP_STATE_CAREFUL << 8)) == TP_BUFSTATE_FAST;
+	return (bufstate & ~((uint32_t)(TP_STATE_CAREFUL | TP_STATE_RECORDED) << 8)) ==
+	       TP_BUFSTATE_FAST;
 }
 
 /*
@@ -122,6 +125,35 @@ static inline void tp_bufstate_add(tierpool_buf *b, enum tp_state state)
 static inline void tp_bufstate_remove(tierpool_buf *b, enum tp_state state)
 {
 	tp_bufstate_set(b, b->tp_state & ~((uint32_t)state << 8));
+}
+
+/* ---- what a recorded buffer tells its site ---- */
+
+#define TP_GROWTHS_SAMPLED 0x80
+#define TP_GROWTHS_MOST 0x7f
+
+/* Has the put of a borrowed buffer recorded. */
+static inline void tp_bufstate_record(tierpool_buf *b, bool sampled)
+{
+	b->tp_growths = sampled ? TP_GROWTHS_SAMPLED : 0;
+	b->tp_high_water = 0;
+	tp_bufstate_add(b, TP_STATE_RECORDED);
+}
+
+/* Notes a growth of a buffer that has a site. */
+static inline void tp_bufstate_record_growth(tierpool_buf *b)
+{
+	if (!tp_bufstate_has(b, TP_STATE_RECORDED))
+		tp_bufstate_record(b, false);
+	if ((b->tp_growths & TP_GROWTHS_MOST) < TP_GROWTHS_MOST)
+		b->tp_growths++;
+}
+
+/* Notes the content before it goes. */
+static inline void tp_bufstate_record_len(tierpool_buf *b)
+{
+	if (tp_bufstate_has(b, TP_STATE_RECORDED) && b->len > b->tp_high_water)
+		b->tp_high_water = b->len < UINT32_MAX ? (uint32_t)b->len : UINT32_MAX;
 }
 
 static inline unsigned tp_bufstate_age(const tierpool_buf *b)

@@ -21,10 +21,7 @@
 struct tp_sizeclass {
 	size_t *size; /* ascending. The caller's, who sets it first: TP_TIERS_MAX of them */
 	unsigned count;
-	/*
-	 * By tp_size_index: the tier of the smallest n of that index. That of n = 0 is tier 0; the
-	 * pool sets it to its default tier.
-	 */
+	/* By tp_size_index: the tier of the smallest n of that index. That of n = 0 is tier 0. */
 	uint8_t first[TP_SIZE_INDICES];
 };
 

@@ -222,21 +222,8 @@ static struct tp_word_change stack_careless_arm(
 }
 #endif
 
-static unsigned stack_gap_draw(struct tp_cpu *cpu, unsigned mean)
+bool tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned gap)
 {
-	/*
-	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: the order in
-	 * which two threads draw from one CPU's numbers does not matter.
-	 */
-	uint64_t random = tp_add_relaxed(&cpu->random, UINT64_C(0x9e3779b97f4a7c15));
-
-	random += UINT64_C(0x9e3779b97f4a7c15);
-	return (unsigned)((random * UINT64_C(0xd1342543de82ef95)) >> 32) % (2 * mean - 1) + 1;
-}
-
-unsigned tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned mean)
-{
-	unsigned gap = stack_gap_draw(&cpus->cpu[tp_cpu_current(cpus->count)], mean);
 	struct tp_word_change change;
 
 #if tp_fault(TP_FAULT_CARELESS_ARM)
@@ -244,7 +231,7 @@ unsigned tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned
 #else
 	change = tp_stack_change(cpus, stack_index, stack_arm_decide, &gap, NULL, NULL);
 #endif
-	return change.before != change.after ? gap : 0;
+	return change.before != change.after;
 }
 
 /* ---- on a stopped CPU ---- */

@@ -188,14 +188,13 @@ void tp_stack_room_set(const struct tp_cpu *cpu, unsigned stack_index, unsigned 
 void tp_stack_forget(struct tp_cpu *cpu, const uint16_t *stack_index, unsigned stacks);
 
 /*
- * Arms the countdown of a stack of the caller's CPU, if it has expired: it expires again after a
- * random gap of 1 to 2 * mean - 1 pops. Random, because a fixed gap falls into step with loops. If
- * the thread has migrated since its pop, then this is the stack of its new CPU, and the countdown
- * on the old one stays expired: the next pop there sees it.
+ * Arms the countdown of a stack of the caller's CPU, if it has expired: it expires again after gap
+ * pops. If the thread has migrated since its pop, then this is the stack of its new CPU, and the
+ * countdown on the old one stays expired: the next pop there sees it.
  *
- * Returns: the gap; 0: nothing was armed.
+ * Returns: whether it was armed.
  */
-unsigned tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned mean);
+bool tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned gap);
 
 struct tp_stack_counts {
 	int64_t pops, pushes;

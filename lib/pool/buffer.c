@@ -159,6 +159,7 @@ void tierpool_buf_reset(tierpool_buf *b)
 {
 	if (!b || (!tp_bufstate_is_plain(b->tp_state) && !tp_misuse_check(b, false)))
 		return;
+	tp_bufstate_record_len(b);
 	b->len = 0;
 	tp_bufstate_remove(b, TP_STATE_FAILED);
 }

@@ -11,6 +11,7 @@
 #include "base/options.h"
 #include "idle/idle.h"
 #include "memory/pages.h"
+#include "pool/fastpath.h"
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
 
@@ -18,7 +19,10 @@
 #define DEFAULT_MIN_SIZE ((size_t)64)
 #define DEFAULT_MAX_SIZE ((size_t)16 << 20)
 #define DEFAULT_RETAIN ((size_t)64 << 20)
-#define DEFAULT_SIZE ((size_t)1 << 10) /* of a get without a size */
+#define DEFAULT_SIZE ((size_t)1 << 10) /* of a get without a size, until its site has learned */
+
+/* The id that no pool has. */
+#define NO_ID UINT32_MAX
 
 static void pool_free(struct tp_registered *entry)
 {
@@ -28,7 +32,7 @@ static void pool_free(struct tp_registered *entry)
 	tp_tiers_fini(&pool->tiers);
 	tp_blocks_fini(&pool->blocks);
 	tp_bufheads_fini(&pool->heads);
-	tp_sites_fini(&pool->sites, &backing);
+	tp_sites_fini(&pool->sites);
 	tierpool_budget_destroy(pool->budget);
 	tp_backing_free(&backing, pool, pool->bytes);
 }
@@ -76,6 +80,8 @@ static int pool_options_read(const struct tierpool_options *options,
 		chosen->max_idle = SIZE_MAX;
 	if (!chosen->decay_ms)
 		chosen->decay_ms = TP_DECAY_MS;
+	if (!chosen->calibrate_every)
+		chosen->calibrate_every = TP_CALIBRATE_EVERY;
 	if (!chosen->alignment)
 		chosen->alignment = TP_LINE;
 	if (chosen->alignment & (chosen->alignment - 1) || chosen->alignment > tp_pages_size)
@@ -95,23 +101,61 @@ static const struct tp_kind pool_kind = {.id = TP_KIND_POOL,
 static void pool_quick_fill(tierpool *pool)
 {
 	for (unsigned index = 0; index < TP_SIZE_INDICES; index++) {
-		unsigned tier = pool->sizes.first[index];
+		/* n 0, if the compiler did not know: a get for which get_seldom finds the tier. */
+		unsigned tier = index == tp_size_index(0) ? TP_TIER_NONE : pool->sizes.first[index];
 
 		pool->quick_size[index] = tier == TP_TIER_NONE ? SIZE_MAX : pool->sizes.size[tier];
 		pool->quick_offset[index] = tp_tiers_stack_offset(&pool->tiers, tier);
 	}
 }
 
+/* The parts that need memory of their own. Returns: 0 or -ENOMEM, and then nothing is left of them. */
+static int pool_parts_init(tierpool *pool, const struct tierpool_options *chosen)
+{
+	static uint64_t last_id; /* relaxed: it only has to be unique */
+	bool learns = chosen->calibrate_every != TIERPOOL_CALIBRATE_OFF;
+	uint64_t id = tp_add_relaxed(&last_id, 1u) + 1;
+	struct tp_sites_options sites = {
+		.backing = &pool->backing, .pool_id = id < NO_ID ? (uint32_t)id : 0};
+	unsigned large = tp_sizeclass_of(&pool->sizes, TP_LARGE);
+
+	if (tp_tiers_init(&pool->tiers, pool->cpu_memory,
+		    &(struct tp_tiers_options){.backing = &pool->backing,
+			    .blocks = &pool->blocks,
+			    .retain = chosen->retain,
+			    .max_idle = chosen->max_idle,
+			    .shared = chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
+			    .decay_ms = chosen->decay_ms,
+			    .sampled = learns,
+			    .release = tp_pool_release,
+			    .hot = tp_pool_colours(pool)}))
+		return -ENOMEM;
+	tp_classes_init(&sites.classes, &pool->sizes, chosen->calibrate_every);
+	sites.tier = tp_sizeclass_of(
+		&pool->sizes, tp_min(DEFAULT_SIZE, pool->sizes.size[pool->sizes.count - 1]));
+	sites.stack_offset =
+		tp_tiers_stack_offset(&pool->tiers, learns ? TP_TIER_NONE : sites.tier);
+	if (tp_sites_init(&pool->sites, &sites)) {
+		tp_tiers_fini(&pool->tiers);
+		return -ENOMEM;
+	}
+	pool->fast_id = tp_pool_fast.rseq && sites.pool_id ? sites.pool_id : NO_ID;
+	pool->maximum.tiers = &pool->tiers;
+	pool->maximum.first =
+		learns ? (unsigned)tp_min(large, pool->sizes.count) : pool->sizes.count;
+	return 0;
+}
+
 static tierpool *pool_make(const struct tierpool_options *chosen, const struct tp_sizeclass *sizes,
 	const struct tp_backing *backing)
 {
-	static uint64_t last_id; /* relaxed: it only has to be unique */
 	unsigned cpus = tp_cpu_count();
 	size_t length = strlen(chosen->name) + 1;
 	size_t counters = tp_decay_cpu_bytes(cpus);
 	size_t blocks = counters + cpus * sizeof(struct tp_counters);
 	size_t size = blocks + tp_blocks_bytes(sizes->count);
-	size_t name = size + sizes->count * sizeof *sizes->size;
+	size_t asked = size + sizes->count * sizeof *sizes->size;
+	size_t name = asked + sizes->count * sizeof(struct tp_asked);
 	size_t bytes = sizeof(tierpool) + name + length;
 	tierpool *pool = tp_backing_alloc(backing, bytes);
 
@@ -123,22 +167,11 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	pool->counters = (struct tp_counters *)(void *)(pool->cpu_memory + counters);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
-	pool->sizes.size = memcpy(pool->cpu_memory + size, sizes->size, name - size);
+	pool->sizes.size = memcpy(pool->cpu_memory + size, sizes->size, asked - size);
+	pool->maximum.asked = (struct tp_asked *)(void *)(pool->cpu_memory + asked);
 	tp_blocks_init(&pool->blocks, pool->cpu_memory + blocks, &pool->backing, pool->sizes.size,
 		sizes->count, chosen->alignment);
-	pool->default_tier =
-		tp_sizeclass_of(sizes, tp_min(DEFAULT_SIZE, sizes->size[sizes->count - 1]));
-	/* A get of 0 bytes is a get without a size. */
-	pool->sizes.first[tp_size_index(0)] = (uint8_t)pool->default_tier;
-	if (tp_tiers_init(&pool->tiers, pool->cpu_memory,
-		    &(struct tp_tiers_options){.backing = &pool->backing,
-			    .blocks = &pool->blocks,
-			    .retain = chosen->retain,
-			    .max_idle = chosen->max_idle,
-			    .shared = chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
-			    .decay_ms = chosen->decay_ms,
-			    .release = tp_pool_release,
-			    .hot = tp_pool_colours(pool)})) {
+	if (pool_parts_init(pool, chosen)) {
 		tierpool_budget_destroy(chosen->budget);
 		tp_backing_free(backing, pool, bytes);
 		return NULL;
@@ -147,8 +180,6 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	pool->budget = chosen->budget;
 	pool->registered.group = pool->budget ? &pool->budget->pools : NULL;
 	tp_bufheads_init(&pool->heads);
-	tp_sites_init(&pool->sites);
-	pool->id = tp_add_relaxed(&last_id, 1u) + 1;
 	pool->registered.kind = &pool_kind;
 	return pool;
 }

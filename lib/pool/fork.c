@@ -69,6 +69,7 @@ static void pool_fork_recount(struct tp_registered *entry)
 	tp_tiers_recount(&tp_pool_of(entry)->tiers);
 	tp_decay_forked(&tp_pool_of(entry)->tiers.decay);
 	tp_pool_of(entry)->unpurged = 1; /* a thread may have been about to begin a pass */
+	tp_sites_forked(&tp_pool_of(entry)->sites);
 	pool_fork_count_lost(tp_pool_of(entry));
 }
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Get: a pop from the caller's CPU, and what follows if that finds nothing. Three ways, in order:
+ * Get: a pop from the caller's CPU, and what follows if that finds nothing. Ways, in order:
  *
- *     get_fast       one try of the restartable sequence; in rseq mode only
- *     get_any_mode   the same pop, tried again after an abort, or in locked mode
- *     get_slow       the slow call: an idle buffer from elsewhere, or a new block
- *
- * If the pop leaves the countdown expired, the get also does a piece of the pool's decay.
+ *     get_from_stack   one try of the restartable sequence; get_any_mode if there is no fast path
+ *     get_seldom       the same pop, tried again after an abort; and what an expired countdown
+ *                      stands for: a piece of the pool's decay, or a sample
+ *     get_slow         the slow call: an idle buffer from elsewhere, or a new block
  */
 #include <errno.h>
 #include <pthread.h>
 
 #include "base/colour.h"
+#include "idle/countdown.h"
 #include "idle/idle.h"
 #include "pool/fastpath.h"
 #include "pool/pool.h"
@@ -37,8 +37,8 @@ uint64_t tp_pool_colours(const tierpool *pool)
 {
 	size_t one = tp_size_index(pool->sizes.size[0]);
 	size_t other = tp_size_index(pool->sizes.size[pool->sizes.count - 1]);
-	uint64_t colours = tp_colour((uintptr_t)&tp_pool_fast) | tp_colour((uintptr_t)&pool->id) |
-			   tp_cpu_rseq_colour();
+	uint64_t colours = tp_colour((uintptr_t)&tp_pool_fast) |
+			   tp_colour((uintptr_t)&pool->fast_id) | tp_cpu_rseq_colour();
 
 	for (size_t i = tp_min(one, other); i <= tp_max(one, other); i++)
 		colours |= tp_colour((uintptr_t)&pool->quick_size[i]) |
@@ -46,33 +46,61 @@ uint64_t tp_pool_colours(const tierpool *pool)
 	return colours;
 }
 
-static inline tierpool_buf *get_lend(tierpool_buf *b)
+/* ---- the slow ways ---- */
+
+/* What the slow ways know of a get. */
+struct get_request {
+	size_t n; /* 0: the site's default */
+	unsigned tier;
+	struct tp_site *site;
+};
+
+static struct get_request get_request_make(tierpool *pool, size_t n, tierpool_site *stub)
 {
-	b->len = 0;
-	tp_bufstate_lend(b);
-	return b;
+	struct tp_site *site = tp_site_of_stub(&pool->sites, stub);
+	unsigned tier = n ? tp_sizeclass_of(&pool->sizes, n)
+			  : tp_calibration_tier(&pool->sites.options.classes, &site->sizes);
+
+	return (struct get_request){n, tier, site};
 }
 
-/* As get_lend, in either mode, and for a tool that watches idle blocks. */
-static tierpool_buf *get_lend_any_mode(tierpool_buf *b)
+/* Lends in either mode, and for a tool that watches idle blocks. */
+static tierpool_buf *get_lend_any_mode(tierpool_buf *b, uint32_t site_word)
 {
 	tp_unpoison(b->data, b->cap);
 	b->len = 0;
+	b->tp_site_word = site_word;
 	tp_bufstate_set(b, tp_pool_fast.rseq ? TP_BUFSTATE_FAST : TP_BUFSTATE_CAREFUL);
 	return b;
 }
 
-static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
+/* The same; if it is sampled, or the site is new, its put is recorded. */
+static tierpool_buf *get_lend_noted(
+	tierpool_buf *b, const struct get_request *request, bool sampled)
 {
-	unsigned tier = n ? tp_sizeclass_of(&pool->sizes, n) : pool->default_tier;
+	struct tp_site *site = request->site;
+	bool learns = !request->n && tp_calibration_is_new(&site->sizes);
+
+	get_lend_any_mode(b, request->n ? 0 : tp_site_word_half(tp_load_relaxed(&site->word)));
+	if (sampled || learns)
+		tp_add_relaxed(&site->gets, learns ? 1u : (uint64_t)TP_SAMPLE);
+	if (!request->n && (sampled || learns))
+		tp_bufstate_record(b, sampled);
+	return b;
+}
+
+static tierpool_buf *get_slow(tierpool *pool, const struct get_request *request)
+{
 	tierpool_buf *b = NULL;
 
 	/* First: what comes to this CPU later is not aged for a tick that was due before. */
 	tp_pool_maintain(pool);
-	if (tier != TP_TIER_NONE)
-		b = tp_idle_take(&pool->tiers, tier);
+	if (request->tier != TP_TIER_NONE) {
+		tp_maximum_ask(&pool->maximum, request->tier);
+		b = tp_idle_take(&pool->tiers, request->tier);
+	}
 	if (!b) {
-		b = tp_pool_alloc_hard(pool, tier, n);
+		b = tp_pool_alloc_hard(pool, request->tier, request->n);
 		if (!b) {
 			errno = ENOMEM;
 			return NULL;
@@ -81,107 +109,163 @@ static tp_cold tierpool_buf *get_slow(tierpool *pool, size_t n)
 	}
 	/* Release: a reader of this get sees its miss. Partner: the acquire in tp_pool_counted. */
 	tp_add_release(&tp_pool_counts(pool)[TP_SLOW_GETS], 1u);
-	return get_lend_any_mode(b);
+	return get_lend_noted(b, request, tp_idle_samples(&pool->tiers));
 }
 
-tp_cold void tp_pool_expired(tierpool *pool, unsigned tier)
+tp_cold bool tp_pool_expired(tierpool *pool, unsigned tier)
 {
-	tp_pool_maintain(pool);
-	tp_idle_arm(&pool->tiers, tier, tp_load_relaxed(&pool->blocks.passing));
+	struct tp_expiry expiry = tp_idle_expiry(&pool->tiers, tier);
+	bool more = false;
+
+	if (expiry.look) {
+		tp_pool_maintain(pool);
+		more = tp_idle_is_due(&pool->tiers) || tp_load_relaxed(&pool->blocks.passing);
+	}
+	tp_idle_arm(&pool->tiers, tier, more);
+	return expiry.sampled;
 }
 
-static tp_cold tierpool_buf *get_lend_expired(tierpool *pool, tierpool_buf *b)
+/* A get whose pop has left the countdown expired, and took b; or took nothing, and b is NULL. */
+static tp_cold tierpool_buf *get_seldom(
+	tierpool *pool, tierpool_buf *b, size_t n, tierpool_site *stub)
 {
-	tp_pool_expired(pool, b->tp_tier);
-	return get_lend_any_mode(b);
+	struct get_request request = get_request_make(pool, n, stub);
+	bool expired = b, sampled = false;
+
+	/* Again: it may have been aborted, or have looked into the empty stack of a new site. */
+	if (!b)
+		b = tp_stack_pop(&pool->tiers.cpus,
+			tp_tiers_stack_offset(&pool->tiers, request.tier) / sizeof(uint64_t),
+			&expired);
+	if (!b)
+		return get_slow(pool, &request);
+	if (expired)
+		sampled = tp_pool_expired(pool, b->tp_tier);
+	/* So the stub is with the pool that uses it most. */
+	if (sampled)
+		tp_site_claim(&pool->sites, request.site, stub);
+	return get_lend_noted(b, &request, sampled);
 }
 
-/* As get_fast, but in locked mode too, and with more tries after an abort. */
-static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n)
+/* Where the stack of a size lies. */
+static inline size_t get_sized_offset(const tierpool *pool, size_t n)
 {
 	size_t size_index = tp_size_index(n);
-	uint32_t stack_offset = pool->quick_offset[size_index];
-	bool expired;
-	tierpool_buf *b;
 
-	if (tp_unlikely(pool->quick_size[size_index] < n))
-		stack_offset =
-			tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n));
-	b = tp_stack_pop(&pool->tiers.cpus, stack_offset / sizeof(uint64_t), &expired);
-	if (tp_unlikely(!b))
-		return get_slow(pool, n);
-	return tp_unlikely(expired) ? get_lend_expired(pool, b) : get_lend_any_mode(b);
+	if (tp_likely(pool->quick_size[size_index] >= n))
+		return pool->quick_offset[size_index];
+	return tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n));
 }
 
-static tp_cold tierpool_buf *get_expired_or_none(tierpool *pool, size_t n, tierpool_buf *b)
+/* Without a fast path. */
+static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n, tierpool_site *stub)
 {
-	return b ? get_lend_expired(pool, b) : get_any_mode(pool, n);
+	uint32_t half = tp_site_half(&pool->sites, stub);
+	tierpool_buf *b = NULL;
+	size_t stack_offset;
+	bool expired;
+
+	if (tp_likely(half)) {
+		stack_offset = n ? get_sized_offset(pool, n) : tp_site_word_offset(half);
+		b = tp_stack_pop(
+			&pool->tiers.cpus, (unsigned)(stack_offset / sizeof(uint64_t)), &expired);
+	}
+	if (tp_unlikely(!b || expired))
+		return get_seldom(pool, b, n, stub);
+	return get_lend_any_mode(b, n ? 0 : half);
 }
+
+/* ---- the fast path ---- */
 
 /*
  * Every way out of the fast path ends in a call that needs nothing of what was found so far. So the
  * fast path saves no register.
  */
-static inline tierpool_buf *get_from_stack(tierpool *pool, size_t stack_offset, size_t n)
+static inline tierpool_buf *get_from_stack(
+	tierpool *pool, size_t stack_offset, uint32_t site_word, size_t n, tierpool_site *stub)
 {
 	bool slow;
 	tierpool_buf *b = tp_stack_pop_fast(&tp_pool_fast, pool, stack_offset, &slow);
 
-	return tp_unlikely(slow) ? get_expired_or_none(pool, n, b) : get_lend(b);
+	if (tp_unlikely(slow))
+		return get_seldom(pool, b, n, stub);
+	b->len = 0;
+	b->tp_site_word = site_word;
+	tp_bufstate_lend(b);
+	return b;
 }
 
 /* If a doubling has several tiers; or no tier is large enough: its word is always 0. */
-static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n)
+static tp_outline tierpool_buf *get_searched(tierpool *pool, size_t n, tierpool_site *stub)
 {
-	return get_from_stack(
-		pool, tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n)), n);
+	return get_from_stack(pool,
+		tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n)), 0, n,
+		stub);
 }
 
-static inline tierpool_buf *get_fast(tierpool *pool, size_t n)
+/* n 0: its stack is the one that is always empty. */
+static inline tierpool_buf *get_sized_fast(tierpool *pool, size_t n, tierpool_site *stub)
 {
 	size_t size_index = tp_size_index(n);
 
 	if (tp_unlikely(pool->quick_size[size_index] < n))
-		return get_searched(pool, n);
-	return get_from_stack(pool, pool->quick_offset[size_index], n);
+		return get_searched(pool, n, stub);
+	return get_from_stack(pool, pool->quick_offset[size_index], 0, n, stub);
 }
 
-static tierpool_buf *get_without_site(tierpool *pool, size_t n)
+static inline tierpool_buf *get_calibrated_fast(tierpool *pool, uint32_t half, tierpool_site *stub)
 {
-	if (!pool) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return tp_likely(tp_pool_fast.rseq) ? get_fast(pool, n) : get_any_mode(pool, n);
+	return get_from_stack(pool, tp_site_word_offset(half), half, 0, stub);
 }
 
-/* A get whose site does not have the pool's id. */
-static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *site)
+static tp_cold tierpool_buf *get_refused(void)
 {
-	uint64_t id;
+	errno = EINVAL;
+	return NULL;
+}
+
+/* A get whose stub does not have the word of this pool. */
+static tp_outline tierpool_buf *get_aside(tierpool *pool, size_t n, tierpool_site *stub)
+{
+	uint32_t half;
 
 	if (tp_unlikely(!pool))
-		return get_without_site(pool, n);
-	/* Without a fast path another number than the id, so that tierpool_get_at_site comes here. */
-	id = tp_pool_fast.rseq ? pool->id : ~pool->id;
-	if (tp_unlikely(!tp_site_is_known(site, id)))
-		tp_site_enter(&pool->sites, &pool->backing, site, id);
-	return get_any_mode(pool, n);
+		return get_refused();
+	if (tp_unlikely(!tp_pool_fast.rseq))
+		return get_any_mode(pool, n, stub);
+	half = tp_site_recall(&pool->sites, stub);
+	if (tp_unlikely(!half))
+		return get_seldom(pool, NULL, n, stub);
+	return n ? get_sized_fast(pool, n, stub) : get_calibrated_fast(pool, half, stub);
 }
 
-tp_fastpath tierpool_buf *tierpool_get_at_site(tierpool *pool, size_t n, tierpool_site *site)
+static inline bool get_is_known(const tierpool *pool, uint64_t word)
 {
-	if (tp_likely(pool && tp_site_is_known(site, pool->id)))
-		return get_fast(pool, n);
-	return get_aside(pool, n, site);
+	return tp_likely(pool && tp_site_word_pool(word) == pool->fast_id);
+}
+
+tp_fastpath tierpool_buf *tierpool_get_calibrated(tierpool *pool, tierpool_site *stub)
+{
+	uint64_t word = tp_site_stub_word(stub);
+
+	if (get_is_known(pool, word))
+		return get_calibrated_fast(pool, tp_site_word_half(word), stub);
+	return get_aside(pool, 0, stub);
+}
+
+tp_fastpath tierpool_buf *tierpool_get_at_site(tierpool *pool, size_t n, tierpool_site *stub)
+{
+	if (get_is_known(pool, tp_site_stub_word(stub)))
+		return get_sized_fast(pool, n, stub);
+	return get_aside(pool, n, stub);
 }
 
 tierpool_buf *(tierpool_get)(tierpool *pool)
 {
-	return get_without_site(pool, 0);
+	return pool ? tierpool_get_calibrated(pool, &pool->sites.own_stub) : get_refused();
 }
 
 tierpool_buf *(tierpool_get_sized)(tierpool *pool, size_t n)
 {
-	return get_without_site(pool, n);
+	return pool ? tierpool_get_at_site(pool, n, &pool->sites.own_stub) : get_refused();
 }

@@ -30,6 +30,14 @@ static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 	SWAP(a->tp_tier, b->tp_tier);
 }
 
+/* A buffer has grown: its put is recorded, if it has a site. */
+static void grow_note(tierpool_buf *b)
+{
+	if (b->tp_site_word && b->tp_pool->sites.options.classes.every)
+		tp_bufstate_record_growth(b);
+	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
+}
+
 /*
  * Above the tiers: makes the block itself larger, if it has pages of its own, whose content then need
  * not be copied. Returns: false: not possible, and nothing happened.
@@ -49,7 +57,7 @@ static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, si
 	b->tp_tier = TP_TIER_NONE;
 	b->tp_stack_offset = tp_tiers_stack_offset(&pool->tiers, TP_TIER_NONE);
 	tp_bufstate_lend_note(b);
-	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
+	grow_note(b);
 	/* If src lies in the block it has moved along. */
 	if (src)
 		memmove(block + keep, inside ? block + offset : src, n);
@@ -57,14 +65,23 @@ static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, si
 	return true;
 }
 
-/* At least double, so that appending n bytes one by one copies fewer than 3 n. */
-static size_t grow_size(const tierpool *pool, size_t cap, size_t need)
+/*
+ * At least double, so that appending n bytes one by one copies fewer than 3 n; and what the site has
+ * learned.
+ */
+static size_t grow_size(const tierpool_buf *b, size_t need)
 {
+	const tierpool *pool = b->tp_pool;
 	size_t largest = pool->sizes.size[pool->sizes.count - 1];
-	size_t doubled = cap > SIZE_MAX / 2 ? need : 2 * cap;
+	size_t size = tp_max(need, b->cap > SIZE_MAX / 2 ? need : 2 * b->cap);
+	uint32_t number = tp_site_word_number(b->tp_site_word);
 
+	if (number)
+		size = tp_max(size,
+			tp_calibration_step(&pool->sites.options.classes,
+				&tp_site_of_number(&pool->sites, number)->sizes, b->cap, need));
 	/* A double size may be above the largest tier though the need is not. */
-	return need <= largest && doubled > largest ? largest : tp_max(need, doubled);
+	return need <= largest ? tp_min(size, largest) : size;
 }
 
 /*
@@ -77,8 +94,10 @@ static tierpool_buf *grow_obtain(tierpool *pool, size_t n, bool hard)
 	enum tp_count count = TP_GROWS_TAKEN;
 	tierpool_buf *b = NULL;
 
-	if (tier != TP_TIER_NONE)
+	if (tier != TP_TIER_NONE) {
+		tp_maximum_ask(&pool->maximum, tier);
 		b = tp_idle_take(&pool->tiers, tier);
+	}
 	if (!b) {
 		b = hard ? tp_pool_alloc_hard(pool, tier, n) : tp_pool_alloc(pool, tier, n);
 		count = TP_GROWS_MISSED;
@@ -142,7 +161,7 @@ static inline void grow_retire(tierpool *pool, tierpool_buf *b, bool popped, uin
 bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
 {
 	tierpool *pool = b->tp_pool;
-	size_t size = grow_size(pool, b->cap, need);
+	size_t size = grow_size(b, need);
 	unsigned tier = tp_sizeclass_of(&pool->sizes, size);
 	uint64_t *counts = tp_pool_counts(pool);
 	tierpool_buf *other;
@@ -164,7 +183,7 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 	grow_swap_blocks(b, other);
 	tp_block_owner_set(&pool->blocks, b->data, b);
 	tp_block_owner_set(&pool->blocks, other->data, other);
-	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
+	grow_note(b);
 	if (tp_unlikely(tp_bufstate_has(b, TP_STATE_SECRET)))
 		explicit_bzero(other->data, other->cap);
 	/* Age 0: the block that it has now was in use until now. */

@@ -14,6 +14,7 @@
 #include "memory/blocks.h"
 #include "memory/bufhead.h"
 #include "memory/sizeclass.h"
+#include "pool/maximum.h"
 #include "pool/site.h"
 #include "process/registry.h"
 
@@ -56,13 +57,15 @@ struct tierpool {
 			struct tp_registered
 				registered; /* first: a pool is found as one of these */
 			uint32_t closing;   /* set once, by destroy; read by retain_set and puts */
-			unsigned default_tier;   /* of a get without a size */
 			tierpool_budget *budget; /* NULL: none */
 			size_t bytes;            /* of this struct and what lies behind it */
 			/* Of maintain.c, by anyone: after which tick pages were last given back. */
 			uint64_t purged_tick;
-			/* Unique, never 0. Each get reads it: not on the line of the references. */
-			uint64_t id __attribute__((aligned(TP_LINE)));
+			/*
+			 * The pool's id, if stubs may have it and there is a fast path; else what no
+			 * stub has. Each get reads it: not on the line of the references.
+			 */
+			uint32_t fast_id __attribute__((aligned(TP_LINE)));
 			struct tp_counters *counters; /* tiers.cpus.count of them */
 			struct tp_backing backing;
 			struct tp_sizeclass sizes;
@@ -77,6 +80,7 @@ struct tierpool {
 			struct tp_blocks blocks;
 			struct tp_bufheads heads;
 			struct tp_sites sites;
+			struct tp_maximum maximum;
 		};
 		char padding[TP_VISIBLE_OFFSET]; /* puts cpu_memory where the sequences look */
 	};
@@ -133,8 +137,11 @@ void tp_pool_start(void);
 /* Colours of what each get and put reads, apart from the tables of the tiers. */
 uint64_t tp_pool_colours(const tierpool *pool);
 
-/* Does what is due, after a pop that left the countdown expired, and arms it again. */
-void tp_pool_expired(tierpool *pool, unsigned tier);
+/*
+ * Does what is due, after a pop that left the countdown expired, and arms it again. Returns: whether
+ * the get is sampled.
+ */
+bool tp_pool_expired(tierpool *pool, unsigned tier);
 
 /* ---- put.c ---- */
 

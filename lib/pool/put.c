@@ -39,7 +39,7 @@ void tp_pool_keep(tierpool *pool, tierpool_buf *b)
 	bool stays;
 	void *item = b;
 
-	if (tier == TP_TIER_NONE) {
+	if (tier == TP_TIER_NONE || !tp_maximum_keeps(&pool->maximum, tier)) {
 		tp_pool_free(pool, b, TP_DROP_OVERSIZE, false);
 		tp_pool_wake_reaper(pool, false);
 		return;
@@ -85,6 +85,30 @@ static bool put_special(tierpool_buf *b)
 	return true;
 }
 
+/* Counts the put for its site, and judges what the site has learned, if that is due. */
+static tp_cold void put_record(tierpool_buf *b)
+{
+	tierpool *pool = b->tp_pool;
+	const struct tp_classes *classes = &pool->sites.options.classes;
+	struct tp_site *site =
+		tp_site_of_number(&pool->sites, tp_site_word_number(b->tp_site_word));
+	unsigned growths = b->tp_growths & TP_GROWTHS_MOST;
+	enum tp_due due;
+
+	tp_bufstate_record_len(b);
+	tp_add_relaxed(&site->growths, growths);
+	due = tp_calibration_count(classes, &site->sizes,
+		(struct tp_use){tp_max(b->len, b->tp_high_water), growths,
+			b->tp_growths & TP_GROWTHS_SAMPLED});
+	if (due == TP_DUE_NOTHING)
+		return;
+	tp_calibration_judge(classes, &site->sizes, due,
+		(uint32_t)tp_pool_counted(pool, TP_DROPPED + TP_DROP_RETAIN));
+	if (!tp_calibration_is_new(&site->sizes))
+		tp_site_begin_with(site, tp_tiers_stack_offset(&pool->tiers,
+						 tp_calibration_tier(classes, &site->sizes)));
+}
+
 static bool put_push(tierpool_buf *b)
 {
 	return tp_stack_push(
@@ -98,6 +122,8 @@ static tp_outline void put_any_mode(tierpool_buf *b)
 
 	if (tp_unlikely(!plain && !put_special(b)))
 		return;
+	if (tp_bufstate_has(b, TP_STATE_RECORDED))
+		put_record(b);
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
 	tp_poison(b->data, b->cap);
 	if (!plain || !put_push(b))

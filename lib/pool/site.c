@@ -1,25 +1,93 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/site.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/compiler.h"
 
-void tp_sites_init(struct tp_sites *sites)
+/* The highest number of a stub that a pool's table has: a program that loads plugins for ever. */
+#define STUBS_MAX (1u << 16)
+
+/* ---- tables that grow ---- */
+
+/*
+ * An array of entries that are 0 until they are set. A larger one takes its place; the old one stays
+ * until the end, since others may be reading it.
+ */
+struct tp_site_table {
+	struct tp_site_table *older;
+	size_t bytes;
+	uint32_t count;
+	union site_entry {
+		struct tp_site *site;
+		uint64_t word;
+	} entry[];
+};
+
+#define TABLE_FIRST 8
+
+static struct tp_site_table *site_table_create(
+	struct tp_sites *sites, struct tp_site_table *older, uint32_t count)
 {
-	memset(sites, 0, sizeof *sites);
-	pthread_mutex_init(&sites->lock, NULL);
+	size_t bytes = sizeof *older + count * sizeof *older->entry;
+	struct tp_site_table *table = tp_backing_alloc(sites->options.backing, bytes);
+
+	if (!table)
+		return NULL;
+	memset(table, 0, bytes);
+	table->older = older;
+	table->bytes = bytes;
+	table->count = count;
+	if (older)
+		memcpy(table->entry, older->entry, older->count * sizeof *older->entry);
+	tp_add_relaxed(&sites->bytes, bytes);
+	return table;
 }
 
-void tp_sites_fini(struct tp_sites *sites, const struct tp_backing *backing)
+/* In the lock: makes room for an entry of this index. False: no memory. */
+static bool site_table_reserve(struct tp_sites *sites, struct tp_site_table **table, uint32_t index)
 {
-	for (unsigned i = 0; i < TP_SITE_BUCKETS; i++)
-		for (struct tp_site *site = sites->bucket[i], *next; site; site = next) {
-			next = site->next;
-			tp_backing_free(backing, site, site->bytes);
-		}
-	pthread_mutex_destroy(&sites->lock);
+	struct tp_site_table *old = *table, *larger;
+	uint32_t count = old ? old->count : TABLE_FIRST;
+
+	if (old && index < old->count)
+		return true;
+	while (count <= index)
+		count *= 2;
+	larger = site_table_create(sites, old, count);
+	if (larger)
+		/* Release: a table that is seen is seen whole. Partners: the acquires below. */
+		tp_store_release(table, larger);
+	return larger;
 }
+
+static void site_table_free(const struct tp_sites *sites, struct tp_site_table *table)
+{
+	while (table) {
+		struct tp_site_table *older = table->older;
+
+		tp_backing_free(sites->options.backing, table, table->bytes);
+		table = older;
+	}
+}
+
+struct tp_site *tp_site_of_number(const struct tp_sites *sites, uint32_t number)
+{
+	return tp_load_acquire(&sites->numbered)->entry[number].site;
+}
+
+uint32_t tp_site_recall(const struct tp_sites *sites, const tierpool_site *stub)
+{
+	const struct tp_site_table *words = tp_load_acquire(&sites->words);
+	uint32_t number = tp_load_relaxed(&stub->tp_number);
+
+	if (!words || number >= words->count)
+		return 0;
+	return (uint32_t)tp_load_relaxed(&words->entry[number].word);
+}
+
+/* ---- nodes ---- */
 
 /* A stub that was made by hand may lack a string. */
 static const char *site_file(const tierpool_site *stub)
@@ -54,11 +122,11 @@ static struct tp_site *site_find(struct tp_sites *sites, const tierpool_site *st
 	return site;
 }
 
-static struct tp_site *site_create(const tierpool_site *stub, const struct tp_backing *backing)
+static struct tp_site *site_create(struct tp_sites *sites, const tierpool_site *stub)
 {
 	size_t file = strlen(site_file(stub)) + 1, label = strlen(site_label(stub)) + 1;
 	size_t bytes = sizeof(struct tp_site) + file + label;
-	struct tp_site *site = tp_backing_alloc(backing, bytes);
+	struct tp_site *site = tp_backing_alloc(sites->options.backing, bytes);
 
 	if (site) {
 		char *strings = (char *)(site + 1);
@@ -67,38 +135,163 @@ static struct tp_site *site_create(const tierpool_site *stub, const struct tp_ba
 			.line = stub->tp_line,
 			.file = memcpy(strings, site_file(stub), file),
 			.label = memcpy(strings + file, site_label(stub), label)};
+		tp_calibration_init(&sites->options.classes, &site->sizes, sites->options.tier);
 	}
 	return site;
 }
 
-/* Enters a node. False: another thread entered one for the same place before. */
-static bool site_add(struct tp_sites *sites, struct tp_site *site, const tierpool_site *stub)
+static bool site_numbers_are_used_up(const struct tp_sites *sites)
 {
-	struct tp_site **bucket = site_bucket(sites, stub);
-	bool added;
+	return tp_load_relaxed(&sites->count) + TP_SITE_OWN + 1 >= TP_SITES_MAX;
+}
+
+/* Enters a node, unless there is one for the same place. Returns: that of the place, or NULL. */
+static struct tp_site *site_add(
+	struct tp_sites *sites, struct tp_site *site, const tierpool_site *stub)
+{
+	struct tp_site **bucket = site_bucket(sites, stub), *found;
+
+	uint32_t number;
 
 	pthread_mutex_lock(&sites->lock);
-	added = !site_find(sites, stub);
-	if (added) {
+	found = site_find(sites, stub);
+	number = (uint32_t)sites->count + TP_SITE_OWN + 1;
+	if (!found && !site_numbers_are_used_up(sites) &&
+		site_table_reserve(sites, &sites->numbered, number)) {
+		site->word =
+			tp_site_word(sites->options.pool_id, number, sites->options.stack_offset);
+		sites->numbered->entry[number].site = site;
 		site->next = *bucket;
 		tp_store_release(bucket, site);
 		tp_add_relaxed(&sites->count, 1u);
 		tp_add_relaxed(&sites->bytes, site->bytes);
+		found = site;
 	}
 	pthread_mutex_unlock(&sites->lock);
-	return added;
+	return found;
 }
 
-tp_cold void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing,
-	tierpool_site *stub, uint64_t pool_id)
+static tp_cold struct tp_site *site_enter(struct tp_sites *sites, const tierpool_site *stub)
 {
-	if (!site_find(sites, stub)) {
-		struct tp_site *made = site_create(stub, backing);
+	struct tp_site *site = site_find(sites, stub), *made;
 
-		if (!made)
-			return;
-		if (!site_add(sites, made, stub))
-			tp_backing_free(backing, made, made->bytes);
+	if (site)
+		return site;
+	made = site_numbers_are_used_up(sites) ? NULL : site_create(sites, stub);
+	if (!made)
+		return &sites->own;
+	site = site_add(sites, made, stub);
+	if (site != made)
+		tp_backing_free(sites->options.backing, made, made->bytes);
+	return site ? site : &sites->own;
+}
+
+void tp_site_begin_with(struct tp_site *site, uint32_t stack_offset)
+{
+	uint64_t word = tp_load_relaxed(&site->word);
+
+	tp_store_relaxed(
+		&site->word, tp_site_word(tp_site_word_pool(word),
+				     tp_site_word_number(tp_site_word_half(word)), stack_offset));
+}
+
+/* ---- stubs ---- */
+
+/* Numbers a stub, if it has none. 0: there are no numbers left. */
+static uint32_t site_stub_number(tierpool_site *stub)
+{
+	static uint32_t last; /* relaxed: a number only has to be unique */
+	uint32_t number = tp_load_relaxed(&stub->tp_number), next = tp_load_relaxed(&last);
+
+	while (!number && next < STUBS_MAX && !tp_cas_relaxed(&last, &next, next + 1))
+		;
+	/* If another thread numbers it too, the later number stays, and the table learns it. */
+	if (!number && next < STUBS_MAX) {
+		number = next + 1;
+		tp_store_relaxed(&stub->tp_number, number);
 	}
-	tp_store_relaxed(&stub->tp_state, pool_id);
+	return number;
+}
+
+static tp_cold void site_note(struct tp_sites *sites, uint32_t number, uint32_t half)
+{
+	pthread_mutex_lock(&sites->lock);
+	if (number && site_table_reserve(sites, &sites->words, number))
+		tp_store_relaxed(&sites->words->entry[number].word, (uint64_t)half);
+	pthread_mutex_unlock(&sites->lock);
+}
+
+/* Whether it is the pool's own in place of one for which there was no memory: that is not noted. */
+static bool site_stands_in(
+	const struct tp_sites *sites, const struct tp_site *site, const tierpool_site *stub)
+{
+	return site == &sites->own && stub != &sites->own_stub && !site_numbers_are_used_up(sites);
+}
+
+/* Writes a word into the table, and into a stub that no other pool has. */
+static tp_cold void site_renew(
+	struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub)
+{
+	if (site_stands_in(sites, site, stub))
+		return;
+	site_note(sites, site_stub_number(stub), tp_site_word_half(tp_load_relaxed(&site->word)));
+	if (!tp_site_stub_word(stub) ||
+		tp_site_word_pool(tp_site_stub_word(stub)) == sites->options.pool_id)
+		tp_site_claim(sites, site, stub);
+}
+
+void tp_site_claim(const struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub)
+{
+	if (sites->options.pool_id && !site_stands_in(sites, site, stub))
+		tp_store_relaxed(&stub->tp_word, tp_load_relaxed(&site->word));
+}
+
+struct tp_site *tp_site_of_stub(struct tp_sites *sites, tierpool_site *stub)
+{
+	uint32_t half = tp_site_half(sites, stub);
+	struct tp_site *site;
+
+	if (tp_likely(tp_site_word_number(half)))
+		site = tp_site_of_number(sites, tp_site_word_number(half));
+	else
+		site = stub == &sites->own_stub ? &sites->own : site_enter(sites, stub);
+	if (tp_unlikely(tp_site_word_half(tp_load_relaxed(&site->word)) != half))
+		site_renew(sites, site, stub);
+	return site;
+}
+
+/* ---- all of a pool's ---- */
+
+int tp_sites_init(struct tp_sites *sites, const struct tp_sites_options *options)
+{
+	memset(sites, 0, sizeof *sites);
+	sites->options = *options;
+	if (!site_table_reserve(sites, &sites->numbered, TP_SITE_OWN))
+		return -ENOMEM;
+	sites->own.file = sites->own.label = "";
+	sites->own.word = tp_site_word(sites->options.pool_id, TP_SITE_OWN, options->stack_offset);
+	tp_calibration_init(&sites->options.classes, &sites->own.sizes, options->tier);
+	sites->numbered->entry[TP_SITE_OWN].site = &sites->own;
+	pthread_mutex_init(&sites->lock, NULL);
+	return 0;
+}
+
+void tp_sites_fini(struct tp_sites *sites)
+{
+	for (unsigned i = 0; i < TP_SITE_BUCKETS; i++)
+		for (struct tp_site *site = sites->bucket[i], *next; site; site = next) {
+			next = site->next;
+			tp_backing_free(sites->options.backing, site, site->bytes);
+		}
+	site_table_free(sites, sites->numbered);
+	site_table_free(sites, sites->words);
+	pthread_mutex_destroy(&sites->lock);
+}
+
+void tp_sites_forked(struct tp_sites *sites)
+{
+	tp_calibration_forked(&sites->own.sizes);
+	for (unsigned i = 0; i < TP_SITE_BUCKETS; i++)
+		for (struct tp_site *site = sites->bucket[i]; site; site = site->next)
+			tp_calibration_forked(&site->sizes);
 }

@@ -1,12 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The places in a program that borrow from a pool. Owns one node for each place and pool, found by
- * file, line and label. A node has copies of the strings, because a plugin that is unloaded takes
- * its own with it.
+ * file, line and label, with what was learned there. A node has copies of the strings, because a
+ * plugin that is unloaded takes its own with it.
  *
- * The program's static tierpool_site is a stub. Its tp_state is the id of the pool that it last
- * borrowed from; only a call that is given the stub writes it. A get whose stub has the id of
- * another pool enters the place here first.
+ * The program's static tierpool_site is a stub. What a get has to know of its place is a word:
+ *
+ *      63            50 49                       32 31                           0
+ *     +----------------+---------------------------+-------------------------------+
+ *     |     number     |  offset of a stack (8 n)  |           pool's id           |
+ *     +----------------+---------------------------+-------------------------------+
+ *
+ *     number   of the node in its pool; from 1 on, 0: none
+ *     offset   of the stack of the tier that the place begins with (tp_tiers_stack_offset)
+ *
+ * The word stands in the node; in the stub, for one of the pools that borrow there; and in a table of
+ * each pool, by which another pool of the stub finds its own. The copies are renewed by slow gets,
+ * and those that are sampled. While a place is new its stack is the one that is always empty, so that
+ * each of its gets comes the slow way, and is recorded.
+ *
+ * Ids are never used again: from UINT32_MAX pools on, no stub has that of a pool. Stubs are
+ * numbered in the process, and a number is not used again either; those beyond the table are found
+ * by their strings, each time.
  */
 #ifndef TP_SITE_H
 #define TP_SITE_H
@@ -19,38 +34,115 @@
 
 #include "base/atomic.h"
 #include "memory/backing.h"
+#include "pool/calibrate.h"
 
 struct tp_site {
 	struct tp_site *next;
 	size_t bytes;
 	unsigned line;
 	const char *file, *label; /* they lie behind this struct */
+	uint64_t word;            /* written by anyone */
+	/* Of reports: gets as the samples say; growths of buffers that were borrowed here. */
+	uint64_t gets, growths;
+	struct tp_calibration sizes;
 };
 
 #define TP_SITE_BUCKETS 64
 
-struct tp_sites {
-	pthread_mutex_t lock;
-	struct tp_site
-		*bucket[TP_SITE_BUCKETS]; /* written in the lock, read by anyone; nodes stay */
-	size_t count, bytes;              /* written in the lock, read by anyone */
+/* Numbers are below; later places are the pool's own. */
+#define TP_SITES_MAX (1u << 14)
+
+/* The number of the pool's own site, of calls without one. */
+#define TP_SITE_OWN 1
+
+struct tp_site_table;
+
+struct tp_sites_options {
+	const struct tp_backing *backing;
+	uint32_t pool_id; /* 0: no stub can have it */
+	struct tp_classes classes;
+	unsigned tier;         /* that a new place begins with */
+	uint32_t stack_offset; /* of its word */
 };
 
-void tp_sites_init(struct tp_sites *sites);
-void tp_sites_fini(struct tp_sites *sites, const struct tp_backing *backing);
+struct tp_sites {
+	pthread_mutex_t lock;
+	struct tp_sites_options options;
+	/* These are written in the lock, read by anyone; nodes stay. */
+	struct tp_site *bucket[TP_SITE_BUCKETS];
+	struct tp_site_table *numbered; /* the nodes, by number */
+	struct tp_site_table *words;    /* halves of words, by the number of the stub */
+	size_t count, bytes;
+	struct tp_site own;
+	tierpool_site own_stub;
+};
 
-/* Whether the stub last borrowed from the pool of this id. */
-static inline bool tp_site_is_known(const tierpool_site *stub, uint64_t pool_id)
+/* Returns: 0 or -ENOMEM. */
+int tp_sites_init(struct tp_sites *sites, const struct tp_sites_options *options);
+void tp_sites_fini(struct tp_sites *sites);
+
+static inline uint64_t tp_site_word(uint32_t pool_id, uint32_t number, uint32_t stack_offset)
 {
-	/* Relaxed: a stale answer costs a look-up at most, and the id leads to no memory. */
-	return tp_load_relaxed(&stub->tp_state) == pool_id;
+	return (uint64_t)(number << 18 | stack_offset) << 32 | pool_id;
+}
+
+static inline uint32_t tp_site_word_pool(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
+/* The half of a word that says all but the pool. */
+static inline uint32_t tp_site_word_half(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static inline uint32_t tp_site_word_number(uint32_t half)
+{
+	return half >> 18;
+}
+
+static inline size_t tp_site_word_offset(uint32_t half)
+{
+	return half & ((1u << 18) - 1);
+}
+
+/* The word that a stub has. */
+static inline uint64_t tp_site_stub_word(const tierpool_site *stub)
+{
+	/* Relaxed: a stale answer costs a look-up at most, and the word leads to no memory. */
+	return tp_load_relaxed(&stub->tp_word);
+}
+
+/* The half of a word that the pool's table has for a stub; 0: none. */
+uint32_t tp_site_recall(const struct tp_sites *sites, const tierpool_site *stub);
+
+/* The same from the stub, or else from the table. */
+static inline uint32_t tp_site_half(const struct tp_sites *sites, const tierpool_site *stub)
+{
+	uint64_t word = tp_site_stub_word(stub);
+
+	return tp_likely(word && tp_site_word_pool(word) == sites->options.pool_id)
+		       ? tp_site_word_half(word)
+		       : tp_site_recall(sites, stub);
 }
 
 /*
- * Enters the place that a stub stands for, if it is new, and writes the pool's id into the stub. If
- * there is no memory, it writes nothing and the next get tries again.
+ * The node of a stub's place, which is entered if it is new; what stub and table have is renewed. If
+ * there is no memory for it, or no number, the pool's own.
  */
-void tp_site_enter(struct tp_sites *sites, const struct tp_backing *backing, tierpool_site *stub,
-	uint64_t pool_id);
+struct tp_site *tp_site_of_stub(struct tp_sites *sites, tierpool_site *stub);
+
+/* Gives the stub to this pool: its gets find the word there. */
+void tp_site_claim(const struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub);
+
+/* The node of this number, which there is. */
+struct tp_site *tp_site_of_number(const struct tp_sites *sites, uint32_t number);
+
+/* Sets the stack that gets of the place find. */
+void tp_site_begin_with(struct tp_site *site, uint32_t stack_offset);
+
+/* In the child of a fork. */
+void tp_sites_forked(struct tp_sites *sites);
 
 #endif

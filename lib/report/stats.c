@@ -76,8 +76,9 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 		tp_load_relaxed(&pool->blocks.spare) + tp_load_relaxed(&pool->sites.bytes);
 	/* The header of a buffer with a block counts with the buffer, not as overhead. */
 	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
-	s->default_size = pool->sizes.size[pool->default_tier];
-	s->max_size = pool->sizes.size[pool->sizes.count - 1];
+	s->default_size = pool->sizes.size[tp_calibration_tier(
+		&pool->sites.options.classes, &pool->sites.own.sizes)];
+	s->max_size = pool->sizes.size[tp_maximum_tier(&pool->maximum)];
 }
 
 int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)

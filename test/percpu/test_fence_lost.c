@@ -54,7 +54,7 @@ static bool may_be_on(unsigned cpu_id)
 static void start(void)
 {
 	counting_backing_init(&counting);
-	pool = pool_on(&counting, .retain = RETAIN);
+	pool = pool_on(&counting, .retain = RETAIN, .calibrate_every = TIERPOOL_CALIBRATE_OFF);
 	if (!tp_cpu_rseq)
 		skip("only rseq mode has fences to lose");
 	if (!pin(1))

@@ -96,7 +96,7 @@ Test(abi, each_inline_function_is_a_symbol_that_does_the_same)
 		tierpool_buf *got = get_at(pool, 3000, has_site ? &site : NULL);
 
 		cr_assert(got && got->cap >= 3000);
-		cr_assert_eq(site.tp_state != 0, has_site);
+		cr_assert_eq(site.tp_word != 0, has_site);
 		tierpool_put(got);
 		errno = 0;
 		cr_assert_null(get_at(NULL, 3000, has_site ? &site : NULL));
@@ -124,13 +124,13 @@ Test(abi, a_site_is_initialised_with_its_place_and_zeros)
 	cr_assert_eq(sizeof(tierpool_site), 48);
 	cr_assert_eq(offsetof(tierpool_site, tp_file), 0);
 	cr_assert_eq(offsetof(tierpool_site, tp_label), 8);
-	cr_assert_eq(offsetof(tierpool_site, tp_state), 16);
+	cr_assert_eq(offsetof(tierpool_site, tp_word), 16);
 	cr_assert_eq(offsetof(tierpool_site, tp_line), 24);
 	cr_assert_str_eq(site.tp_file, __FILE__);
 	cr_assert_str_eq(site.tp_label, "label");
 	cr_assert_eq(site.tp_line, line);
-	cr_assert_eq(sizeof site.tp_state, 8);
-	cr_assert_eq(site.tp_state, 0);
+	cr_assert_eq(sizeof site.tp_word, 8);
+	cr_assert_eq(site.tp_word, 0);
 	/* What the library may use later. */
 	cr_assert_eq(memcmp((char *)&site + 28, zeros, sizeof site - 28), 0);
 }

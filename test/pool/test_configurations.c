@@ -284,7 +284,7 @@ Test(configurations, json_and_fmt_drop_what_grew_beyond_64_kib)
 {
 	struct tierpool_stats s;
 	tierpool_buf *b;
-	tierpool *pool = LASTING(.max_size = 64 * KIB);
+	tierpool *pool = LASTING(.max_size = 64 * KIB, .calibrate_every = TIERPOOL_CALIBRATE_OFF);
 
 	stay_on_this_cpu();
 	b = tierpool_get_sized(pool, 32 * KIB);
@@ -308,7 +308,7 @@ Test(configurations, json_and_fmt_do_not_pin_the_large_by_many_small)
 {
 	tierpool_buf *large[10];
 	struct tierpool_stats s;
-	tierpool *pool = LASTING(.max_size = 64 * KIB);
+	tierpool *pool = LASTING(.max_size = 64 * KIB, .calibrate_every = TIERPOOL_CALIBRATE_OFF);
 
 	stay_on_this_cpu();
 	for (unsigned i = 0; i < 10; i++)

@@ -105,8 +105,8 @@ Test(cpu_count, threads_that_come_and_go_leave_what_one_that_stays_leaves, .time
 
 	counting_backing_init(&counting);
 	counting_backing_init(&other);
-	pool = pool_on(&counting, .decay_ms = UINT_MAX);
-	like = pool_on(&other, .decay_ms = UINT_MAX);
+	pool = pool_on(&counting, .decay_ms = UINT_MAX, .calibrate_every = TIERPOOL_CALIBRATE_OFF);
+	like = pool_on(&other, .decay_ms = UINT_MAX, .calibrate_every = TIERPOOL_CALIBRATE_OFF);
 	pin(0); /* which finds out what CPUs there are, also for the threads that follow */
 	gone = receive_all(pool, cpu_count, true);
 	stayed = receive_all(like, cpu_count, false);

@@ -142,7 +142,7 @@ Test(create, defaults_are_those_of_the_contract)
 	cr_assert_eq(tierpool_create(&pool, NULL), 0);
 	s = at_rest(pool);
 	cr_assert_eq(s.retain, 64 * MIB);
-	cr_assert_eq(s.max_size, 16 * MIB);
+	cr_assert_eq(s.max_size, 32 * KIB, "none larger was asked for twice");
 	cr_assert_eq(s.default_size, KIB);
 	b = tierpool_get_sized(pool, 1);
 	cr_assert_eq(b->cap, 64);

@@ -176,7 +176,8 @@ static tierpool *gated_pool(void)
 	sem_init(&gate.leave[0], 0, 0);
 	sem_init(&gate.leave[1], 0, 0);
 	tp_store_relaxed(&gate.holds, true);
-	return pool_new(.backing = &calls, .retain = 32 * MIB);
+	return pool_new(.backing = &calls, .retain = 32 * MIB,
+		.calibrate_every = TIERPOOL_CALIBRATE_OFF);
 }
 
 Test(retain_set, two_at_once_do_not_empty_the_pool, .timeout = 60)

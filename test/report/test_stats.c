@@ -213,7 +213,7 @@ Test(stats, drops_of_a_destroyed_pool_are_counted_while_a_buffer_is_borrowed)
 
 Test(stats, idle_bytes_are_what_blocks_spend_and_the_headers)
 {
-	tierpool *pool = pool_new(.name = "cost");
+	tierpool *pool = pool_new(.name = "cost", .calibrate_every = TIERPOOL_CALIBRATE_OFF);
 	size_t sum = 0;
 
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++) {

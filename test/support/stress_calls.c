@@ -7,11 +7,13 @@
 
 #include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/random.h"
 #include "stress_finding.h"
 #include "stress_threads.h"
 
 #define BATCH 4 /* items that a change moves at the most */
 #define EXPIRE_MEAN 1000
+static uint64_t random_gaps;
 
 const uint16_t at[TIERS] = {0, WORDS, 2 * WORDS, 3 * WORDS};
 bool aged;
@@ -47,7 +49,7 @@ bool call_pop(struct thread *me, unsigned tier)
 	}
 	hand_take(&me->hand, item, "popped");
 	if (tp_unlikely(slow))
-		tp_stack_arm(&cpus, at[tier], EXPIRE_MEAN);
+		tp_stack_arm(&cpus, at[tier], tp_random_gap(&random_gaps, EXPIRE_MEAN));
 	return true;
 }
 

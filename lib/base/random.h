@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Random numbers: good enough to fall into step with nothing. The same sequence in every run. */
+#ifndef TP_RANDOM_H
+#define TP_RANDOM_H
+
+#include <stdint.h>
+
+#include "base/atomic.h"
+
+/* The next of 32 bits. *state may begin with anything; drawn from by anyone. */
+static inline uint32_t tp_random(uint64_t *state)
+{
+	/*
+	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: the order in
+	 * which two threads draw does not matter.
+	 */
+	uint64_t random = tp_add_relaxed(state, UINT64_C(0x9e3779b97f4a7c15));
+
+	random += UINT64_C(0x9e3779b97f4a7c15);
+	return (uint32_t)((random * UINT64_C(0xd1342543de82ef95)) >> 32);
+}
+
+/* A gap of 1 to 2 * mean - 1. */
+static inline unsigned tp_random_gap(uint64_t *state, unsigned mean)
+{
+	return tp_random(state) % (2 * mean - 1) + 1;
+}
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sizes that one place learns: with how many bytes a buffer begins there, and to how many one
+ * grows that does not suffice. Owns the counts of what was used, and the rule by which they are
+ * judged: the sizes of least expected cost, where capacity, growths and copies each have a price.
+ * Knows no pool and no site. DESIGN.md has the cost model; the rule was chosen by simulation.
+ *
+ * Sizes are counted by class: a tier, or a group of neighbours where a pool has more than 19 tiers.
+ * A put that grew is counted 1, since each of them is seen; one that did not, but was sampled, stands
+ * for TP_SAMPLE puts.
+ *
+ * Counts are added to by anyone; of two threads that would judge at once one does. So nobody waits.
+ */
+#ifndef TP_CALIBRATE_H
+#define TP_CALIBRATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "idle/countdown.h"
+#include "memory/sizeclass.h"
+
+/* The first puts of a place; each is counted as a sample. */
+#define TP_LEARN 64
+
+/* Puts between calibrations, by default. */
+#define TP_CALIBRATE_EVERY 2048
+
+/* Classes at most: the tiers of a pool with all defaults. One more is what no tier holds. */
+#define TP_CLASSES 19
+
+/* What is the same for all places of a pool; set once. */
+struct tp_classes {
+	const struct tp_sizeclass *sizes;
+	unsigned count;
+	unsigned tiers; /* of each class; the last one may have fewer */
+	uint32_t every; /* puts between calibrations; 0: nothing is learned */
+};
+
+/* Of one place. Written and read by anyone, relaxed; fields of "judging" by its holder. */
+struct tp_calibration {
+	uint32_t count[TP_CLASSES + 1]; /* puts, by the class of what was used */
+	uint32_t since;                 /* puts since the last calibration */
+	uint32_t grown;   /* and those of them that grew, since the steps were judged */
+	uint32_t seen;    /* puts while the place is new */
+	uint32_t judging; /* a lock that is only tried */
+	uint64_t beyond;  /* what is used typically above the largest tier; 0: unknown */
+	uint32_t calibrations, changes; /* how often all was judged; and the default changed */
+	uint32_t refresh;               /* judging: grown at which the steps are judged anew */
+	uint32_t drops;                 /* judging: of the pool, at the last calibration */
+	uint8_t dear, quiet;      /* judging: how dear capacity is; calibrations without drops */
+	uint8_t first;            /* the class that a buffer begins with */
+	uint8_t step[TP_CLASSES]; /* the class that one of each class grows to */
+};
+
+void tp_classes_init(
+	struct tp_classes *classes, const struct tp_sizeclass *sizes, unsigned calibrate_every);
+
+/* tier: that a new place begins with. */
+void tp_calibration_init(const struct tp_classes *classes, struct tp_calibration *c, unsigned tier);
+
+/* What a put says of its buffer. */
+struct tp_use {
+	size_t used; /* the largest len */
+	bool grown, sampled;
+};
+
+/* What is due after a put. */
+enum tp_due { TP_DUE_NOTHING, TP_DUE_STEPS, TP_DUE_ALL };
+
+/* Counts a put. Returns: what tp_calibration_judge is to be called for. */
+enum tp_due tp_calibration_count(
+	const struct tp_classes *classes, struct tp_calibration *c, struct tp_use use);
+
+/*
+ * Judges what was counted: the steps, and if all is due the default. drops: of the whole pool so
+ * far, buffers that were freed for want of room; many of them make capacity dearer. Does nothing if
+ * another thread is at it.
+ */
+void tp_calibration_judge(const struct tp_classes *classes, struct tp_calibration *c,
+	enum tp_due due, uint32_t drops);
+
+/* Whether the place is new: then each of its puts is to be counted. */
+bool tp_calibration_is_new(const struct tp_calibration *c);
+
+/* The tier that a buffer begins with. */
+unsigned tp_calibration_tier(const struct tp_classes *classes, const struct tp_calibration *c);
+
+/* The size that a buffer of this capacity should grow to, for at least need bytes; 0: no advice. */
+size_t tp_calibration_step(
+	const struct tp_classes *classes, const struct tp_calibration *c, size_t cap, size_t need);
+
+/* The size of a class: of the largest tier in it. */
+size_t tp_class_size(const struct tp_classes *classes, unsigned class);
+
+/* In the child of a fork: another thread may have been judging when it began. */
+void tp_calibration_forked(struct tp_calibration *c);
+
+#endif
