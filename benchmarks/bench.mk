@@ -45,15 +45,17 @@ $(FLOOR): $(FLOOR_OBJECT)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -ftls-model=initial-exec -shared -Wl,-soname,libfloor.so $(LDFLAGS) $< -o $@
 
-# The other side of cache_latency. Built for a run only, as tests do without Go; with nothing but
-# what is here: no module, no network.
-SYNC_POOL := $(BUILD)/benchmarks/cache_latency_go
-$(SYNC_POOL): benchmarks/cache_latency/cache_latency.go
+# The other sides in Go: a peer.go. Built for a run only, as tests do without Go; with nothing but
+# what is here and Debian's Go packages: no module, no network.
+GO_PEERS := $(patsubst benchmarks/%/peer.go,$(BUILD)/benchmarks/%_go,$(wildcard benchmarks/*/peer.go))
+$(GO_PEERS): $(BUILD)/benchmarks/%_go: benchmarks/%/peer.go benchmarks/support/partner/partner.go
 	$(call say,GO,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)if ! command -v go >/dev/null; then echo 'No Go: cache_latency will be skipped.'; else \
-		GO111MODULE=off GOFLAGS= GOTOOLCHAIN=local CGO_ENABLED=0 GOPATH='$(CURDIR)/build/go' \
-		GOCACHE='$(CURDIR)/build/go-cache' go build -o $@ $<; fi
+	$(Q)export GO111MODULE=off GOFLAGS= GOTOOLCHAIN=local CGO_ENABLED=0 GOCACHE='$(CURDIR)/build/go-cache' \
+		GOPATH='$(CURDIR)/build/go:/usr/share/gocode'; \
+	if ! command -v go >/dev/null || ! go list -deps $< >/dev/null; then \
+		echo 'No Go, or not all packages of $<: that comparison will be skipped.'; else \
+		go build -o $@ $<; fi
 
 demo:
 	@.ci/deps demo
@@ -67,7 +69,7 @@ bench:
 	@.ci/deps bench
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: $(BENCH) $(SYNC_POOL)
+bench-run: $(BENCH) $(GO_PEERS)
 	$(Q)for b in $(BENCH); do $$b || [ $$? = 77 ] || exit 1; done
 
 # The instructions of a get and a put are no more than they were.

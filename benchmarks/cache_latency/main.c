@@ -185,9 +185,8 @@ int main(int argc, char **argv)
 		return status < 0 ? 0 : status;
 	error = partner_path(partner);
 	if (error) {
-		printf("cache_latency: skipped: no " PARTNER_NAME
-		       " beside it; `make bench` builds one "
-		       "where there is Go\n");
+		puts("cache_latency: skipped: no cache_latency_go beside it; `make bench` builds "
+		     "one where there is Go");
 		return SKIPPED;
 	}
 	error = bench_run(partner, seconds, csv);

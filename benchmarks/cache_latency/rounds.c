@@ -81,8 +81,8 @@ int round_run(struct bench *b, struct cell *cell)
 		if (turn == (int)(k % 2))
 			cell->ns[CACHE][k] = batch_run(b, cell, CACHE);
 		else
-			error = partner_run(
-				&b->partner[cell->threads - 1], BATCH_PAIRS, &cell->ns[GO][k]);
+			error = partner_run(&b->partner[cell->threads - 1], &cell->ns[GO][k], "%d",
+				BATCH_PAIRS);
 		if (error)
 			return error;
 		floor[1 + turn] = batch_run(b, cell, FLOOR);

@@ -8,8 +8,8 @@
 
 #include <tierpool.h>
 
-#include "partner.h"
 #include "support/measure.h"
+#include "support/partner.h"
 #include "support/team.h"
 
 #define ROUNDS_MOST DISTURBED_MOST /* of a number of threads */

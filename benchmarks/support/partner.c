@@ -2,10 +2,11 @@
 /*
  * How the Go program is started, asked and ended: partner.h.
  */
-#include "partner.h"
+#include "support/partner.h"
 
 #include <errno.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +16,12 @@
 
 int partner_path(char path[PATH_MAX])
 {
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	char *name;
+	static const char suffix[] = "_go";
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof suffix);
 
 	if (n < 0)
 		return -errno;
-	path[n] = '\0';
-	name = strrchr(path, '/') + 1;
-	if (name + sizeof PARTNER_NAME > path + PATH_MAX)
-		return -ENAMETOOLONG;
-	memcpy(name, PARTNER_NAME, sizeof PARTNER_NAME);
+	memcpy(path + n, suffix, sizeof suffix);
 	return access(path, X_OK) ? -errno : 0;
 }
 
@@ -52,7 +49,8 @@ static int partner_read(const struct partner *p, char *line, size_t size)
 static _Noreturn void partner_become(
 	const char *path, int socket, const unsigned *cpus, unsigned threads)
 {
-	char number[2][16], *argv[4] = {(char[]){PARTNER_NAME}};
+	char number[2][16];
+	const char *argv[4] = {path};
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
@@ -63,7 +61,7 @@ static _Noreturn void partner_become(
 	}
 	if (sched_setaffinity(0, sizeof set, &set) || dup2(socket, 0) < 0 || dup2(socket, 1) < 0)
 		_exit(2);
-	execv(path, argv);
+	execv(path, (char *const *)argv);
 	_exit(2);
 }
 
@@ -86,11 +84,16 @@ int partner_begin(struct partner *p, const char *path, const unsigned *cpus, uns
 	return error;
 }
 
-int partner_run(const struct partner *p, uint64_t pairs, double *ns)
+int partner_run(const struct partner *p, double *ns, const char *request, ...)
 {
 	char line[64];
-	int n = snprintf(line, sizeof line, "%llu\n", (unsigned long long)pairs), error;
+	va_list args;
+	int n, error;
 
+	va_start(args, request);
+	n = vsnprintf(line, sizeof line - 1, request, args);
+	va_end(args);
+	line[n++] = '\n';
 	if (send(p->socket, line, (size_t)n, MSG_NOSIGNAL) != n)
 		return -errno;
 	error = partner_read(p, line, sizeof line);
