@@ -11,8 +11,6 @@
 
 #include "support/program.h"
 
-#define FIRST ((size_t)1 << 10) /* what realloc begins with; tierpool_get lends the same */
-
 static const char piece[PIECE];
 
 static _Noreturn void encode_fail(void)
@@ -23,10 +21,10 @@ static _Noreturn void encode_fail(void)
 
 /* ---- by the pool ---- */
 
-void encode_by_pool(tierpool *pool, size_t size, unsigned count)
+void encode_by_pool(tierpool *pool, size_t first, tierpool_site *site, size_t size, unsigned count)
 {
 	while (count--) {
-		tierpool_buf *b = tierpool_get(pool);
+		tierpool_buf *b = tierpool_get_at(pool, first, site);
 
 		for (size_t n = 0; n < size; n += PIECE)
 			tierpool_buf_append(b, piece, PIECE);
@@ -69,10 +67,10 @@ static inline void text_append(struct text *t, const struct allocator *a, const 
 	t->len += n;
 }
 
-void encode_by_realloc(const struct allocator *a, size_t size, unsigned count)
+void encode_by_realloc(const struct allocator *a, size_t first, size_t size, unsigned count)
 {
 	while (count--) {
-		struct text t = {.data = a->alloc(FIRST), .cap = FIRST};
+		struct text t = {.data = a->alloc(first), .cap = first};
 
 		if (!t.data)
 			encode_fail();

@@ -5,12 +5,12 @@
  * A growth alone: a buffer of 1 KiB with nothing in it becomes one of 2 KiB, net of the get and the
  * put; and the same by hand, with a get of the larger and a put of the smaller.
  *
- * A filling: a buffer is borrowed, filled by appends of 64 bytes, and put back. Against it the same
- * encoder on the realloc of each allocator: it begins with 1 KiB, doubles, and frees at the end.
- * encoders.h has both.
+ * A filling: a buffer of 1 KiB is borrowed, filled by appends of 64 bytes, and put back. Against it
+ * the same encoder on the realloc of each allocator: it begins with 1 KiB too, doubles, and frees
+ * at the end. encoders.h has both.
  *
- * Large buffers against malloc and realloc (large.h), and appends below and above max_size
- * (appends.h).
+ * Fillings at places that have learned their size (learned.h). Large buffers against malloc and
+ * realloc (large.h), and appends below and above max_size (appends.h).
  *
  * Exit status: 0, whatever the figures; 2: wrong usage, or something failed.
  */
@@ -23,14 +23,18 @@
 #include "appends.h"
 #include "encoders.h"
 #include "large.h"
+#include "learned.h"
 #include "support/allocators.h"
 #include "support/measure.h"
 #include "support/program.h"
 #include "support/turns.h"
 
 #define SECONDS_DEFAULT 20
-#define LARGE_PART 0.55 /* of the time */
-#define FILLING_PART 0.4
+#define LARGE_PART 0.45 /* of the time */
+#define FILLING_PART 0.25
+#define LEARNED_PART 0.25
+#define APPENDS_PART 0.05
+#define FIRST ((size_t)1 << 10) /* what a filling begins with */
 #define LEAST ((size_t)2 << 10)
 #define SIZES 10
 #define BATCH_BYTES ((size_t)1 << 20) /* that a turn of a filling writes */
@@ -110,9 +114,9 @@ static double filling_turn(void *context, unsigned side)
 	double start = now_ns();
 
 	if (side == POOL)
-		encode_by_pool(b->pool, b->size, count);
+		encode_by_pool(b->pool, FIRST, NULL, b->size, count);
 	else if (!*allocators[side - 1].absent)
-		encode_by_realloc(&allocators[side - 1], b->size, count);
+		encode_by_realloc(&allocators[side - 1], FIRST, b->size, count);
 	return (now_ns() - start) / count;
 }
 
@@ -170,9 +174,9 @@ static void report_print(struct bench *b)
 	double worst = 0;
 
 	growth_print(&b->growth);
-	printf("\nGet, appends of %zu bytes and put, against realloc from 1 KiB, in ns (lower "
-	       "quartile), how\nmuch longer the pool's median is, times the best allocator; %u "
-	       "rounds\n",
+	printf("\nA get of 1 KiB, appends of %zu bytes and put, against realloc from 1 KiB, in ns "
+	       "(lower\nquartile), how much longer the pool's median is, times the best allocator; "
+	       "%u rounds\n",
 		PIECE, b->growth.rounds);
 	printf("%6s | %9s %11s |", "bytes", "tierpool", "x best");
 	for (unsigned i = 0; i < ALLOCATORS; i++) {
@@ -220,8 +224,10 @@ int main(int argc, char **argv)
 	if (!error) {
 		bench_run(&b, seconds * FILLING_PART);
 		report_print(&b);
-		error = appends_measure(seconds * (1 - LARGE_PART - FILLING_PART));
+		error = learned_measure(seconds * LEARNED_PART, cpus[0]);
 	}
+	if (!error)
+		error = appends_measure(seconds * APPENDS_PART);
 	tierpool_destroy(b.pool);
 	if (!error && fflush(stdout))
 		error = -errno;
