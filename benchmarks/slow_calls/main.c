@@ -7,6 +7,7 @@
  *                        of the backing's free, which is also measured alone
  *   tierpool_tick        of one pool in which nothing is idle, alone in the process, and among a
  *                        thousand pools, as the first one made and as the last
+ *   pools in turn        two that are used through one place: in_turn.h
  *
  * Exit status: 0, whatever the figures; 2: wrong usage, or something failed.
  */
@@ -17,17 +18,19 @@
 
 #include <tierpool.h>
 
+#include "in_turn.h"
 #include "misses.h"
 #include "support/allocators.h"
 #include "support/measure.h"
 #include "support/program.h"
 #include "support/turns.h"
 
-#define SECONDS_DEFAULT 14
-#define MISSES_PART 0.4 /* of the time */
-#define COLD_PART 0.3
-#define BOUND_PART 0.15
-#define TICK_PART 0.15
+#define SECONDS_DEFAULT 15
+#define MISSES_PART 0.38 /* of the time */
+#define COLD_PART 0.28
+#define BOUND_PART 0.14
+#define TICK_PART 0.14
+#define IN_TURN_PART 0.06
 #define SIZE ((size_t)1024)
 #define RETAIN ((size_t)64 << 10) /* of the pool at its bound */
 #define KEPT 256                  /* buffers: they fill it */
@@ -231,10 +234,10 @@ static void tick_measure(double seconds)
 
 static const char usage[] =
 	"Usage: slow_calls [option]...\n"
-	"Measures gets that find nothing idle, a put at the bound, and ticks of\n"
-	"one pool beside many.\n"
+	"Measures gets that find nothing idle, a put at the bound, ticks of one pool\n"
+	"beside many, and pools in turn through one place.\n"
 	"\n"
-	"  -s, --seconds S  how long to measure, 1 to 3600; by default 14\n"
+	"  -s, --seconds S  how long to measure, 1 to 3600; by default 15\n"
 	"  -h, --help       show this\n";
 
 int main(int argc, char **argv)
@@ -261,6 +264,9 @@ int main(int argc, char **argv)
 		calls_fail(error);
 	bound_measure(seconds * BOUND_PART);
 	tick_measure(seconds * TICK_PART);
+	error = in_turn_measure(seconds * IN_TURN_PART);
+	if (error)
+		calls_fail(error);
 	if (fflush(stdout))
 		calls_fail(-errno);
 	return 0;
