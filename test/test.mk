@@ -29,6 +29,10 @@ ENCODE_TEST := $(BUILD)/test/benchmarks/test_encode_control
 $(ENCODE_TEST): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(ENCODE_TEST): $(BUILD)/benchmarks/encode_control
 
+REPLAY_TESTS := $(addprefix $(BUILD)/test/benchmarks/test_replay_,trace peers verdicts)
+$(REPLAY_TESTS): CPPFLAGS += -DREPLAY_TRACE='"$(BUILD)/benchmarks/replay_trace"'
+$(REPLAY_TESTS): $(BUILD)/benchmarks/replay_trace
+
 $(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS)): $(BUILD)/test/%.o: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)

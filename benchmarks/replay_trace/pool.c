@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replays a trace on real pools: pool.h. What a call did is what the statistics of its pool say
+ * after it and did not before: nothing else runs, so they are exact.
+ */
+#include "pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tierpool.h>
+
+#include "cost.h"
+#include "storage.h"
+#include "support/measure.h"
+#include "support/program.h"
+
+/* Of the content of a buffer that grows at most this much is really copied: it is never read. */
+#define COPIED_MOST ((size_t)64 << 10)
+
+struct pool {
+	tierpool *pool;
+	struct tierpool_stats stats; /* after the last call */
+};
+
+struct pool_state {
+	const struct trace *trace;
+	struct pool *pools;
+	tierpool_site *sites; /* NULL: no call has a site */
+	tierpool_buf **out;   /* by slot; NULL: nothing */
+	struct map written;   /* by the address of a block: up to where its pages were written */
+	size_t idle;          /* bytes, of all pools */
+	struct site_figures *figures;
+	uint64_t first;
+};
+
+static _Noreturn void pool_fail(const char *what, int error)
+{
+	fprintf(stderr, "replay_trace: %s: %s\n", what, strerror(error));
+	exit(FAILED);
+}
+
+/* ---- what a call did ---- */
+
+static uint64_t pool_drops(const struct tierpool_stats *s)
+{
+	return s->drops_oversize + s->drops_retain + s->drops_idle_count + s->drops_decay;
+}
+
+/* Counts what a call did, but for growths. Returns: the statistics before it. */
+static struct tierpool_stats pool_count(struct pool_state *s, struct pool *p, struct figures *f)
+{
+	struct tierpool_stats before = p->stats;
+	int error = tierpool_stats_read(p->pool, &p->stats);
+
+	if (error)
+		pool_fail("tierpool_stats_read", -error);
+	figures_freed(f, p->stats.frees - before.frees);
+	f->drops += pool_drops(&p->stats) - pool_drops(&before);
+	f->calibrations += p->stats.calibrations - before.calibrations;
+	s->idle += p->stats.idle_bytes - before.idle_bytes;
+	figures_idle(f, s->idle);
+	return before;
+}
+
+/* A new block has no page that was written. */
+static void pool_count_block(struct pool_state *s, struct figures *f, const tierpool_buf *b)
+{
+	figures_block(f, b->cap);
+	map_remove(&s->written, (uintptr_t)b->data, 0);
+}
+
+static void pool_count_written(
+	struct pool_state *s, struct figures *f, const tierpool_buf *b, size_t len)
+{
+	size_t *known = map_find(&s->written, (uintptr_t)b->data, 0), written = known ? *known : 0;
+
+	if (b->cap < FAULT_LEAST || len <= written)
+		return;
+	figures_written(f, b->cap, &written, len);
+	map_set(&s->written, (uintptr_t)b->data, 0, written);
+}
+
+/* The block that was at data has become larger, and its pages have moved along. */
+static void pool_count_moved(struct pool_state *s, const char *data, const tierpool_buf *b)
+{
+	const size_t *written = map_find(&s->written, (uintptr_t)data, 0);
+
+	if (written)
+		map_set(&s->written, (uintptr_t)b->data, 0, *written);
+}
+
+/* ---- as a contender ---- */
+
+static struct pool *pool_of(const struct pool_state *s, const struct borrow *b)
+{
+	return &s->pools[s->trace->sites[b->site].pool];
+}
+
+static size_t pool_get(void *state, struct figures *f, const struct borrow *b)
+{
+	struct pool_state *s = state;
+	struct pool *p = pool_of(s, b);
+	bool own = !s->sites || s->trace->sites[b->site].number == SITE_OWN;
+	tierpool_buf *buf = tierpool_get_at(p->pool, b->n, own ? NULL : &s->sites[b->site]);
+	struct tierpool_stats before;
+
+	if (!buf)
+		pool_fail("tierpool_get_at", errno);
+	s->out[b->slot] = buf;
+	before = pool_count(s, p, f);
+	if (p->stats.allocs != before.allocs)
+		pool_count_block(s, f, buf);
+	s->figures[b->site].gets++;
+	if (!b->n)
+		site_lent(&s->figures[b->site], buf->cap, s->first);
+	return buf->cap;
+}
+
+static size_t pool_grow(
+	void *state, struct figures *f, const struct borrow *b, const struct growth *growth)
+{
+	struct pool_state *s = state;
+	struct pool *p = pool_of(s, b);
+	tierpool_buf *buf = s->out[b->slot];
+	const char *data = buf->data;
+	struct tierpool_stats before;
+	bool fresh, exchanged;
+	int error;
+
+	pool_count_written(s, f, buf, growth->len);
+	buf->len = growth->len < COPIED_MOST ? growth->len : COPIED_MOST;
+	error = tierpool_buf_reserve(buf, growth->need - buf->len);
+	if (error)
+		pool_fail("tierpool_buf_reserve", -error);
+	before = pool_count(s, p, f);
+	fresh = p->stats.allocs != before.allocs;
+	exchanged = fresh || p->stats.grows_pooled != before.grows_pooled;
+	for (uint64_t i = before.grows; i < p->stats.grows; i++)
+		figures_growth(f, exchanged ? growth->len : 0, COST_EXCHANGE);
+	if (fresh)
+		pool_count_block(s, f, buf);
+	if (exchanged)
+		pool_count_written(s, f, buf, growth->len);
+	else
+		pool_count_moved(s, data, buf);
+	s->figures[b->site].growths++;
+	return buf->cap;
+}
+
+static void pool_put(void *state, struct figures *f, const struct borrow *b)
+{
+	struct pool_state *s = state;
+	tierpool_buf *buf = s->out[b->slot];
+
+	pool_count_written(s, f, buf, b->len);
+	buf->len = b->len;
+	s->out[b->slot] = NULL;
+	tierpool_put(buf);
+	pool_count(s, pool_of(s, b), f);
+}
+
+static void pool_tick(void *state, struct figures *f, size_t pool)
+{
+	struct pool_state *s = state;
+
+	tierpool_tick(s->pools[pool].pool);
+	pool_count(s, &s->pools[pool], f);
+}
+
+/* ---- a replay ---- */
+
+static void pool_begin(struct pool *p, const struct traced_pool *traced)
+{
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+	int error;
+
+	options.name = traced->name;
+	options.min_size = traced->min_size;
+	options.max_size = traced->max_size;
+	options.steps = traced->steps;
+	options.tiers = traced->tiers;
+	options.tier_count = traced->tier_count;
+	options.retain = traced->retain;
+	options.max_idle = traced->max_idle;
+	options.decay_ms = TIERPOOL_DECAY_NEVER;
+	options.calibrate_every = traced->calibrate_every;
+	options.alignment = traced->alignment;
+	p->stats.size = sizeof p->stats;
+	error = tierpool_create(&p->pool, &options);
+	if (!error)
+		error = tierpool_stats_read(p->pool, &p->stats);
+	if (error)
+		pool_fail("a pool with these options", -error);
+}
+
+static void pool_sites_begin(struct pool_state *s)
+{
+	s->sites = array_new(s->trace->site_count, sizeof *s->sites);
+	for (size_t i = 0; i < s->trace->site_count; i++) {
+		const struct traced_site *traced = &s->trace->sites[i];
+
+		/* Private fields, which macros of pool.h fill for calls that stand in a source. */
+		s->sites[i].tp_file = traced->file;
+		s->sites[i].tp_label = traced->label;
+		s->sites[i].tp_line = traced->line;
+	}
+}
+
+static void pool_end(struct pool_state *s)
+{
+	for (size_t i = 0; i < s->trace->slot_count; i++)
+		tierpool_put(s->out[i]);
+	for (size_t i = 0; i < s->trace->pool_count; i++)
+		tierpool_destroy(s->pools[i].pool);
+	free(s->pools);
+	free(s->sites);
+	free(s->out);
+	map_end(&s->written);
+}
+
+void pool_replay(const struct trace *t, bool one_site, uint64_t first, struct result *result,
+	struct site_figures *sites)
+{
+	static const struct contender contender = {
+		"tierpool", pool_get, pool_grow, pool_put, pool_tick};
+	struct pool_state s = {.trace = t, .figures = sites, .first = first};
+	unsigned cpus[2];
+
+	/* On one CPU, or what lies idle on the others would be out of reach by chance. */
+	if (!cpus_choose(cpus, false) || pin(cpus[0]))
+		pool_fail("no CPU to run on", EINVAL);
+	s.pools = array_new(t->pool_count, sizeof *s.pools);
+	s.out = array_new(t->slot_count, sizeof(tierpool_buf *));
+	for (size_t i = 0; i < t->pool_count; i++)
+		pool_begin(&s.pools[i], &t->pools[i]);
+	if (!one_site)
+		pool_sites_begin(&s);
+	replay(t, &contender, &s, result);
+	pool_end(&s);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What replay_trace prints: tables to read, or comma-separated values.
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "replay.h"
+#include "sites.h"
+
+/* What was played; records 0: it was generated. */
+void report_title(const char *what, size_t records, const struct trace *t, bool one_site);
+
+void report_print(const struct trace *t, const struct result *results, size_t count,
+	const struct site_figures *sites, uint64_t first, bool csv);
+
+#endif
