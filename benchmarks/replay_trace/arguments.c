@@ -15,10 +15,6 @@
 
 #include "support/program.h"
 
-#ifndef TIERPOOL_CALIBRATE_OFF
-#define TIERPOOL_CALIBRATE_OFF UINT_MAX /* TODO: goes when pool.h has it */
-#endif
-
 #define GETS_MOST 100000000
 #define OUT_MOST 1000000
 

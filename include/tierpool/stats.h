@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <tierpool/pool.h>
 #include <tierpool/version.h>
@@ -56,8 +57,9 @@ struct tierpool_stats {
 	size_t retain;         /* the bound that holds now, in bytes */
 
 	/* How the pool works. */
-	size_t default_size, max_size; /* capacity of a get without a size; of the largest tier */
-	uint64_t calibrations;         /* 0 in this version */
+	size_t default_size;   /* what tierpool_get lends where it has no site, as calibrated now */
+	size_t max_size;       /* the largest tier that is kept: see tierpool_put */
+	uint64_t calibrations; /* of all sites */
 	uint64_t ticks;      /* decay steps of any cause: by itself, tierpool_tick, the reaper, a */
 			     /* shared budget (also at TIERPOOL_DECAY_NEVER) */
 	uint64_t fences;     /* stops of other CPUs by membarrier(2), of one or of all at once */
@@ -79,6 +81,25 @@ struct tierpool_stats {
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);
+
+/*
+ * Prints what each site of a pool has learned, a line a site, in the order in which they first
+ * borrowed:
+ *
+ *   gets      as samples say: one in 256 counts for all of them, those of a new site count one each
+ *   default   what tierpool_get lends there now; K, M: KiB, MiB
+ *   changes   how often that changed
+ *   growths   of a get
+ *   p50, p95  so many percent of the buffers that were put lately fitted into this size
+ *   site      file, line and label; and to which sizes a buffer of the default grows, one after the
+ *             other
+ *
+ * A site that borrows only by size learns nothing: it has a - in place of these numbers.
+ *
+ * Errors:  -EINVAL: pool or out is NULL; -ENOENT: the pool is gone; -EIO: out reports an error.
+ * Returns: 0, or a negative errno.
+ */
+TIERPOOL_API int tierpool_sites_print(tierpool *pool, FILE *out);
 
 #ifdef __cplusplus
 }

@@ -22,7 +22,7 @@
 #define WORTH 8
 
 /* Growths after which the steps are judged, twice as many each time. */
-#define REFRESH 8
+#define REFRESH 4
 
 /* The most that calibrate_every is taken for: so no sum overflows. */
 #define EVERY_MAX (1u << 20)
@@ -252,13 +252,13 @@ static void calibrate_forget(const struct tp_classes *classes, struct tp_calibra
 	}
 }
 
-void tp_calibration_judge(
+bool tp_calibration_judge(
 	const struct tp_classes *classes, struct tp_calibration *c, enum tp_due due, uint32_t drops)
 {
 	struct calibrate_view view;
 
 	if (tp_exchange_acquire(&c->judging, 1u))
-		return;
+		return false;
 	if (due == TP_DUE_ALL)
 		calibrate_judge_price(c, classes->every, drops);
 	calibrate_view_make(classes, c, &view);
@@ -270,11 +270,11 @@ void tp_calibration_judge(
 	} else {
 		calibrate_judge_default(&view, c);
 		calibrate_forget(classes, c);
-		tp_store_relaxed(&c->calibrations, c->calibrations + 1);
 		tp_store_relaxed(&c->since, 0u);
 		tp_store_relaxed(&c->refresh, (uint32_t)REFRESH);
 	}
 	tp_store_release(&c->judging, 0u);
+	return true;
 }
 
 void tp_calibration_forked(struct tp_calibration *c)

@@ -42,13 +42,13 @@ struct tp_classes {
 struct tp_calibration {
 	uint32_t count[TP_CLASSES + 1]; /* puts, by the class of what was used */
 	uint32_t since;                 /* puts since the last calibration */
-	uint32_t grown;   /* and those of them that grew, since the steps were judged */
-	uint32_t seen;    /* puts while the place is new */
-	uint32_t judging; /* a lock that is only tried */
-	uint64_t beyond;  /* what is used typically above the largest tier; 0: unknown */
-	uint32_t calibrations, changes; /* how often all was judged; and the default changed */
-	uint32_t refresh;               /* judging: grown at which the steps are judged anew */
-	uint32_t drops;                 /* judging: of the pool, at the last calibration */
+	uint32_t grown;           /* and those of them that grew, since the steps were judged */
+	uint32_t seen;            /* puts while the place is new */
+	uint32_t judging;         /* a lock that is only tried */
+	uint64_t beyond;          /* what is used typically above the largest tier; 0: unknown */
+	uint32_t changes;         /* of the default */
+	uint32_t refresh;         /* judging: grown at which the steps are judged anew */
+	uint32_t drops;           /* judging: of the pool, at the last calibration */
 	uint8_t dear, quiet;      /* judging: how dear capacity is; calibrations without drops */
 	uint8_t first;            /* the class that a buffer begins with */
 	uint8_t step[TP_CLASSES]; /* the class that one of each class grows to */
@@ -75,10 +75,11 @@ enum tp_due tp_calibration_count(
 
 /*
  * Judges what was counted: the steps, and if all is due the default. drops: of the whole pool so
- * far, buffers that were freed for want of room; many of them make capacity dearer. Does nothing if
- * another thread is at it.
+ * far, buffers that were freed for want of room; many of them make capacity dearer.
+ *
+ * Returns: false: another thread is at it, and nothing was done.
  */
-void tp_calibration_judge(const struct tp_classes *classes, struct tp_calibration *c,
+bool tp_calibration_judge(const struct tp_classes *classes, struct tp_calibration *c,
 	enum tp_due due, uint32_t drops);
 
 /* Whether the place is new: then each of its puts is to be counted. */

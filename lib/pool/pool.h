@@ -42,6 +42,7 @@ enum tp_count {
 	TP_ALLOCS,
 	TP_GROWS_TAKEN,
 	TP_GROWS_MISSED,
+	TP_CALIBRATIONS,
 	TP_DROPPED, /* and TP_DROPS - 1 more, by enum tp_drop */
 	TP_COUNTS = TP_DROPPED + TP_DROPS,
 };

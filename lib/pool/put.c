@@ -100,10 +100,12 @@ static tp_cold void put_record(tierpool_buf *b)
 	due = tp_calibration_count(classes, &site->sizes,
 		(struct tp_use){tp_max(b->len, b->tp_high_water), growths,
 			b->tp_growths & TP_GROWTHS_SAMPLED});
-	if (due == TP_DUE_NOTHING)
+	if (due == TP_DUE_NOTHING ||
+		!tp_calibration_judge(classes, &site->sizes, due,
+			(uint32_t)tp_pool_counted(pool, TP_DROPPED + TP_DROP_RETAIN)))
 		return;
-	tp_calibration_judge(classes, &site->sizes, due,
-		(uint32_t)tp_pool_counted(pool, TP_DROPPED + TP_DROP_RETAIN));
+	if (due == TP_DUE_ALL)
+		tp_pool_count(pool, TP_CALIBRATIONS);
 	if (!tp_calibration_is_new(&site->sizes))
 		tp_site_begin_with(site, tp_tiers_stack_offset(&pool->tiers,
 						 tp_calibration_tier(classes, &site->sizes)));

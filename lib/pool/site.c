@@ -163,7 +163,8 @@ static struct tp_site *site_add(
 		sites->numbered->entry[number].site = site;
 		site->next = *bucket;
 		tp_store_release(bucket, site);
-		tp_add_relaxed(&sites->count, 1u);
+		/* Release: who counts a node finds it by its number. Partner: report/sites.c. */
+		tp_add_release(&sites->count, 1u);
 		tp_add_relaxed(&sites->bytes, site->bytes);
 		found = site;
 	}

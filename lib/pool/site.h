@@ -42,7 +42,7 @@ struct tp_site {
 	unsigned line;
 	const char *file, *label; /* they lie behind this struct */
 	uint64_t word;            /* written by anyone */
-	/* Of reports: gets as the samples say; growths of buffers that were borrowed here. */
+	/* For reports: gets as the samples say; growths of buffers that were borrowed here. */
 	uint64_t gets, growths;
 	struct tp_calibration sizes;
 };

@@ -45,6 +45,7 @@ static void stats_read_counts(tierpool *pool, struct tierpool_stats *s)
 	s->drops_destroy = tp_pool_counted(pool, TP_DROPPED + TP_DROP_DESTROY);
 	s->frees = s->drops_oversize + s->drops_retain + s->drops_idle_count + s->drops_decay +
 		   s->drops_trim + s->drops_destroy;
+	s->calibrations = tp_pool_counted(pool, TP_CALIBRATIONS);
 	s->ticks = tp_load_relaxed(&pool->tiers.decay.ticks);
 	s->fences = tp_load_relaxed(&pool->tiers.cpus.fences);
 	s->fence_lost = tp_load_relaxed(&pool->tiers.cpus.fence_lost);
