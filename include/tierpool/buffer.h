@@ -56,16 +56,16 @@ typedef struct tierpool_buf {
 	uint32_t tp_state;        /* 32: magic 16, state 8, age 8, from the top */
 	uint32_t tp_limit;        /* 36: up to this len append need not ask further, at most */
 				  /* cap; 0: append always takes the slow way */
-	__extension__ union {     /* 40 */
+	uint32_t tp_site_word;    /* 40: of the site that learns from this borrow; 0: none */
+	uint32_t tp_high_water;   /* 44: the largest len before a reset, if the put is recorded */
+	__extension__ union {     /* 48 */
 		void *tp_link;    /* without a block: the next one in a list of the pool */
 		uint64_t tp_lend; /* with a block: state and limit as each get sets them */
 	};
-	uint16_t tp_error;        /* 48: the errno that sticks, if the state says so */
-	uint8_t tp_tier;          /* 50: which tier the block belongs to */
-	uint8_t tp_growths;       /* 51: if the state says recorded: growths, and 128 if sampled */
-	uint32_t tp_high_water;   /* 52: the same: the largest len before a reset */
-	uint32_t tp_stack_offset; /* 56: where each CPU keeps idle buffers of this tier */
-	uint32_t tp_site_word;    /* 60: of the site that learns from this borrow; 0: none */
+	uint16_t tp_error;        /* 56: the errno that sticks, if the state says so */
+	uint8_t tp_tier;          /* 58: which tier the block belongs to */
+	uint8_t tp_growths;       /* 59: if the put is recorded: growths, and 128 if sampled */
+	uint32_t tp_stack_offset; /* 60: where each CPU keeps idle buffers of this tier */
 #ifdef __cplusplus
 	tierpool_buf(const tierpool_buf &) = delete;
 	tierpool_buf &operator=(const tierpool_buf &) = delete;

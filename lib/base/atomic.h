@@ -25,6 +25,12 @@
 #define tp_sub_relaxed(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
 #define tp_sub_acq_rel(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 
+/*
+ * Adds without a locked instruction: of two threads that add at once one may be lost. For numbers
+ * that are estimates anyway.
+ */
+#define tp_add_lossy(p, v) tp_store_relaxed((p), tp_load_relaxed(p) + (v))
+
 /* Compare and swap; on failure *expected is the value found. May fail spuriously: use in a loop. */
 #define tp_cas_relaxed(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)

@@ -11,12 +11,12 @@
 static inline uint32_t tp_random(uint64_t *state)
 {
 	/*
-	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Relaxed: the order in
-	 * which two threads draw does not matter.
+	 * Weyl sequence through a multiplicative hash: Knuth, TAOCP 3, 6.4. Two threads that draw at
+	 * once may draw the same.
 	 */
-	uint64_t random = tp_add_relaxed(state, UINT64_C(0x9e3779b97f4a7c15));
+	uint64_t random = tp_load_relaxed(state) + UINT64_C(0x9e3779b97f4a7c15);
 
-	random += UINT64_C(0x9e3779b97f4a7c15);
+	tp_store_relaxed(state, random);
 	return (uint32_t)((random * UINT64_C(0xd1342543de82ef95)) >> 32);
 }
 

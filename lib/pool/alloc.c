@@ -56,6 +56,9 @@ void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased
 	tp_unpoison(b->data, b->cap);
 	tp_block_free(&pool->blocks, tier, b->data, b->cap);
 	tp_pool_count(pool, TP_DROPPED + why);
+	/* One for all CPUs, for a reader who does not want to look at each. */
+	if (why == TP_DROP_RETAIN)
+		tp_add_relaxed(&pool->crowded, 1u);
 	tp_bufhead_free(&pool->heads, b);
 	/* Before the lease ends: the reaper takes "no leases and nothing to purge" for empty. */
 	if (!tp_load_relaxed(&pool->unpurged))

@@ -129,10 +129,9 @@ enum tp_due tp_calibration_count(
 {
 	unsigned class = calibrate_class(classes, use.used);
 	bool is_new = tp_calibration_is_new(c);
-	uint32_t since = 0, grown = 0;
 
 	if (use.used)
-		tp_add_relaxed(&c->count[class], use.grown && !is_new ? 1u : (uint32_t)TP_SAMPLE);
+		tp_add_lossy(&c->count[class], use.grown && !is_new ? 1u : (uint32_t)TP_SAMPLE);
 	if (class == classes->count)
 		calibrate_count_beyond(c, use.used);
 	if (is_new)
@@ -140,12 +139,13 @@ enum tp_due tp_calibration_count(
 	if (!use.used)
 		return TP_DUE_NOTHING;
 	if (use.sampled)
-		since = tp_add_relaxed(&c->since, (uint32_t)TP_SAMPLE) + TP_SAMPLE;
+		tp_add_lossy(&c->since, (uint32_t)TP_SAMPLE);
 	if (use.grown)
-		grown = tp_add_relaxed(&c->grown, 1u) + 1;
-	if (since >= classes->every)
+		tp_add_lossy(&c->grown, 1u);
+	if (tp_load_relaxed(&c->since) >= classes->every)
 		return TP_DUE_ALL;
-	return grown >= tp_load_relaxed(&c->refresh) ? TP_DUE_STEPS : TP_DUE_NOTHING;
+	return tp_load_relaxed(&c->grown) >= tp_load_relaxed(&c->refresh) ? TP_DUE_STEPS
+									  : TP_DUE_NOTHING;
 }
 
 /* ---- judging ---- */
@@ -156,35 +156,40 @@ struct calibrate_view {
 	uint64_t size[TP_CLASSES]; /* of the classes */
 	uint64_t rest[TP_CLASSES]; /* what the puts that outgrow a class cost from there on */
 	uint64_t puts;
-	unsigned last;
+	unsigned classes;
+	unsigned top; /* the largest class that any put needs */
 	unsigned dear;
 };
 
+/* The best class for those that outgrow this one, which are above; from the top down. */
+static unsigned calibrate_judge_step(const struct calibrate_view *v, unsigned class, uint64_t above)
+{
+	unsigned best = class + 1;
+
+	for (unsigned step = best + 1; step <= v->top; step++)
+		if (above * v->size[step] + v->rest[step] < above * v->size[best] + v->rest[best])
+			best = step;
+	return best;
+}
+
 /*
- * From the largest class down: what it costs to begin in a class and to outgrow it, if each growth
- * goes to the best class above. Sets the steps.
+ * From the largest class down: what it costs to outgrow a class, if each growth goes to the best
+ * class above. Sets the steps. No buffer that fits is outgrown: above the top nothing is to judge.
  */
 static void calibrate_judge_steps(struct calibrate_view *v, struct tp_calibration *c)
 {
-	uint64_t above = v->count[v->last + 1]; /* puts that outgrow a class */
+	uint64_t above = v->count[v->classes]; /* puts that outgrow a class */
 
-	v->rest[v->last] = 0;
-	for (unsigned i = v->last; i-- > 0;) {
-		uint64_t best = UINT64_MAX;
-		unsigned step = i + 1;
+	for (unsigned class = v->top; class < v->classes; class ++)
+		v->rest[class] = 0;
+	for (unsigned class = v->top; class -- > 0;) {
+		unsigned step;
 
-		above += v->count[i + 1];
-		for (unsigned j = i + 1; j <= v->last; j++) {
-			uint64_t cost = above * v->size[j] + v->rest[j];
-
-			if (cost < best) {
-				best = cost;
-				step = j;
-			}
-		}
-		v->rest[i] = above * ((GROWTH + COPY * v->size[i]) >> v->dear) + best;
-		if (above)
-			tp_store_relaxed(&c->step[i], (uint8_t)step);
+		above += v->count[class + 1];
+		step = calibrate_judge_step(v, class, above);
+		v->rest[class] = above * ((GROWTH + COPY * v->size[class]) >> v->dear) +
+				 above * v->size[step] + v->rest[step];
+		tp_store_relaxed(&c->step[class], (uint8_t)step);
 	}
 	v->puts = above + v->count[0];
 }
@@ -199,7 +204,7 @@ static void calibrate_judge_default(const struct calibrate_view *v, struct tp_ca
 	unsigned now = c->first, best = 0;
 	uint64_t cost = calibrate_cost(v, now);
 
-	for (unsigned class = 1; class <= v->last; class ++)
+	for (unsigned class = 1; class <= v->top; class ++)
 		if (calibrate_cost(v, class) < calibrate_cost(v, best))
 			best = class;
 	if (best == now ||
@@ -226,15 +231,18 @@ static void calibrate_judge_price(struct tp_calibration *c, uint32_t every, uint
 static void calibrate_view_make(
 	const struct tp_classes *classes, const struct tp_calibration *c, struct calibrate_view *v)
 {
-	v->last = classes->count - 1;
+	v->classes = classes->count;
 	v->dear = c->dear;
-	for (unsigned class = 0; class <= v->last; class ++) {
+	v->top = 0;
+	for (unsigned class = 0; class <= v->classes; class ++) {
 		v->count[class] = tp_load_relaxed(&c->count[class]);
-		v->size[class] = tp_min(tp_class_size(classes, class), SIZE_MOST);
+		if (class == c->first && !tp_calibration_is_new(c))
+			v->count[class] += PRIOR;
+		if (v->count[class])
+			v->top = (unsigned)tp_min(class, v->classes - 1);
 	}
-	v->count[v->last + 1] = tp_load_relaxed(&c->count[classes->count]);
-	if (!tp_calibration_is_new(c))
-		v->count[c->first] += PRIOR;
+	for (unsigned class = 0; class < v->classes; class ++)
+		v->size[class] = tp_min(tp_class_size(classes, class), SIZE_MOST);
 }
 
 /* The past counts less and less. */
@@ -245,11 +253,8 @@ static void calibrate_forget(const struct tp_classes *classes, struct tp_calibra
 	for (unsigned class = 0; class <= classes->count; class ++)
 		sum += tp_load_relaxed(&c->count[class]);
 	for (unsigned class = 0; class <= classes->count && sum >= WINDOW * classes->every;
-		class ++) {
-		uint32_t count = tp_load_relaxed(&c->count[class]);
-
-		tp_sub_relaxed(&c->count[class], count - count / 2);
-	}
+		class ++)
+		tp_store_relaxed(&c->count[class], tp_load_relaxed(&c->count[class]) / 2);
 }
 
 bool tp_calibration_judge(

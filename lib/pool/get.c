@@ -83,7 +83,7 @@ static tierpool_buf *get_lend_noted(
 
 	get_lend_any_mode(b, request->n ? 0 : tp_site_word_half(tp_load_relaxed(&site->word)));
 	if (sampled || learns)
-		tp_add_relaxed(&site->gets, learns ? 1u : (uint64_t)TP_SAMPLE);
+		tp_add_lossy(&site->gets, learns ? 1u : (uint64_t)TP_SAMPLE);
 	if (!request->n && (sampled || learns))
 		tp_bufstate_record(b, sampled);
 	return b;
@@ -163,7 +163,7 @@ static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n, tierpool_
 	uint32_t half = tp_site_half(&pool->sites, stub);
 	tierpool_buf *b = NULL;
 	size_t stack_offset;
-	bool expired;
+	bool expired = false;
 
 	if (tp_likely(half)) {
 		stack_offset = n ? get_sized_offset(pool, n) : tp_site_word_offset(half);
@@ -190,8 +190,7 @@ static inline tierpool_buf *get_from_stack(
 	if (tp_unlikely(slow))
 		return get_seldom(pool, b, n, stub);
 	b->len = 0;
-	b->tp_site_word = site_word;
-	tp_bufstate_lend(b);
+	tp_bufstate_lend(b, site_word);
 	return b;
 }
 

@@ -75,6 +75,8 @@ struct tierpool {
 			uint32_t quick_offset[TP_SIZE_INDICES];
 			/* Of stats.c: the highest sums reported; the next report is not below. */
 			uint64_t reported_gets, reported_puts, reported_hits;
+			/* Buffers that were freed for want of room; it wraps. By anyone. */
+			uint32_t crowded;
 			/* Buffers were freed since the last pass over the blocks began; by anyone. */
 			uint32_t unpurged;
 			struct tp_tiers tiers;

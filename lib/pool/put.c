@@ -96,13 +96,13 @@ static tp_cold void put_record(tierpool_buf *b)
 	enum tp_due due;
 
 	tp_bufstate_record_len(b);
-	tp_add_relaxed(&site->growths, growths);
+	if (growths)
+		tp_add_relaxed(&site->growths, growths);
 	due = tp_calibration_count(classes, &site->sizes,
 		(struct tp_use){tp_max(b->len, b->tp_high_water), growths,
 			b->tp_growths & TP_GROWTHS_SAMPLED});
 	if (due == TP_DUE_NOTHING ||
-		!tp_calibration_judge(classes, &site->sizes, due,
-			(uint32_t)tp_pool_counted(pool, TP_DROPPED + TP_DROP_RETAIN)))
+		!tp_calibration_judge(classes, &site->sizes, due, tp_load_relaxed(&pool->crowded)))
 		return;
 	if (due == TP_DUE_ALL)
 		tp_pool_count(pool, TP_CALIBRATIONS);
