@@ -14,6 +14,7 @@
 #include "pool/fastpath.h"
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
+#include "pool/trace.h"
 
 #define DEFAULT_NAME "tierpool"
 #define DEFAULT_MIN_SIZE ((size_t)64)
@@ -202,6 +203,8 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	*out = pool_make(&chosen, &sizes, &backing);
 	if (!*out)
 		return -ENOMEM;
+	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
+		tp_trace_pool(*out, &chosen);
 	tp_registry_add(&(*out)->registered);
 	return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
+#include "pool/trace.h"
 
 static void pool_fork_lock(struct tp_registered *entry)
 {
@@ -73,16 +74,17 @@ static void pool_fork_recount(struct tp_registered *entry)
 	pool_fork_count_lost(tp_pool_of(entry));
 }
 
-/* What lookups of blocks are under way is the process's, not a pool's. */
-static void pool_fork_lookups(enum tp_fork phase)
+/* What is the process's, not a pool's: lookups of blocks that are under way, and the trace. */
+static void pool_fork_process(enum tp_fork phase)
 {
+	tp_trace_fork(phase);
 	if (phase == TP_FORK_CHILD)
 		tp_pagemap_forked();
 }
 
 TP_ATFORK_ADD_REGISTRY static void pool_fork_add(void)
 {
-	static struct tp_atfork_handler handler = {.handle = pool_fork_lookups};
+	static struct tp_atfork_handler handler = {.handle = pool_fork_process};
 
 	tp_atfork_add(&handler);
 }

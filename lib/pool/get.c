@@ -15,6 +15,7 @@
 #include "idle/idle.h"
 #include "pool/fastpath.h"
 #include "pool/pool.h"
+#include "pool/trace.h"
 
 struct tp_fast tp_pool_fast;
 
@@ -23,7 +24,9 @@ static void get_fast_settle(void)
 	tp_cpu_init();
 	tp_poison_init();
 	/* Never changes: the state of a borrowed buffer says which way its put goes. */
-	tp_pool_fast = (struct tp_fast){tp_poison_watched ? 0 : tp_cpu_rseq, tp_cpu_count()};
+	tp_trace_start();
+	tp_pool_fast = (struct tp_fast){
+		tp_poison_watched || tp_trace_on ? 0 : tp_cpu_rseq, tp_cpu_count()};
 }
 
 void tp_pool_start(void)
@@ -171,8 +174,12 @@ static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n, tierpool_
 			&pool->tiers.cpus, (unsigned)(stack_offset / sizeof(uint64_t)), &expired);
 	}
 	if (tp_unlikely(!b || expired))
-		return get_seldom(pool, b, n, stub);
-	return get_lend_any_mode(b, n ? 0 : half);
+		b = get_seldom(pool, b, n, stub);
+	else
+		get_lend_any_mode(b, n ? 0 : half);
+	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)) && b)
+		tp_trace_get(pool, b, tp_site_of_stub(&pool->sites, stub), n);
+	return b;
 }
 
 /* ---- the fast path ---- */

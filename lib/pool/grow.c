@@ -6,6 +6,7 @@
 #include "idle/idle.h"
 #include "pool/fastpath.h"
 #include "pool/pool.h"
+#include "pool/trace.h"
 
 #define SWAP(a, b)                       \
 	do {                             \
@@ -167,8 +168,11 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 	tierpool_buf *other;
 	bool popped;
 
-	if (tp_unlikely(tier == TP_TIER_NONE && grow_block(b, keep, src, n, size)))
+	if (tp_unlikely(tier == TP_TIER_NONE && grow_block(b, keep, src, n, size))) {
+		if (tp_load_relaxed(&tp_trace_on))
+			tp_trace_grow(b, need, keep);
 		return true;
+	}
 	other = grow_pop(pool, tier, counts);
 	popped = other;
 	if (tp_unlikely(!popped))
@@ -188,6 +192,8 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 		explicit_bzero(other->data, other->cap);
 	/* Age 0: the block that it has now was in use until now. */
 	tp_bufstate_idle(other);
+	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
+		tp_trace_grow(b, need, keep);
 	grow_retire(pool, other, popped, counts);
 	return true;
 }

@@ -9,6 +9,7 @@
 #include "pool/misuse.h"
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
+#include "pool/trace.h"
 
 static bool put_evict(tierpool *pool, unsigned tier)
 {
@@ -126,6 +127,8 @@ static tp_outline void put_any_mode(tierpool_buf *b)
 		return;
 	if (tp_bufstate_has(b, TP_STATE_RECORDED))
 		put_record(b);
+	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
+		tp_trace_put(b);
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
 	tp_poison(b->data, b->cap);
 	if (!plain || !put_push(b))

@@ -44,6 +44,7 @@ struct tp_site {
 	uint64_t word;            /* written by anyone */
 	/* For reports: gets as the samples say; growths of buffers that were borrowed here. */
 	uint64_t gets, growths;
+	bool traced; /* of trace.c */
 	struct tp_calibration sizes;
 };
 

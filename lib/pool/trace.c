@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+
+bool tp_trace_on;
+
+static struct {
+	pthread_mutex_t lock;
+	int file;
+	uint64_t id, ns; /* of the last records that have them */
+	size_t len;
+	unsigned char bytes[1 << 16]; /* that are not written yet */
+} trace = {.lock = PTHREAD_MUTEX_INITIALIZER, .file = -1};
+
+/* ---- the file; in the lock ---- */
+
+static void trace_flush(void)
+{
+	size_t done = 0;
+
+	while (done < trace.len) {
+		ssize_t n = write(trace.file, trace.bytes + done, trace.len - done);
+
+		if (n > 0) {
+			done += (size_t)n;
+		} else if (errno != EINTR) {
+			fprintf(stderr, "tierpool: TIERPOOL_TRACE: %s; the trace ends here\n",
+				strerror(errno));
+			tp_store_relaxed(&tp_trace_on, false);
+			break;
+		}
+	}
+	trace.len = 0;
+}
+
+static void trace_bytes(const void *bytes, size_t n)
+{
+	while (n) {
+		size_t part = tp_min(n, sizeof trace.bytes - trace.len);
+
+		memcpy(trace.bytes + trace.len, bytes, part);
+		trace.len += part;
+		bytes = (const char *)bytes + part;
+		n -= part;
+		if (trace.len == sizeof trace.bytes)
+			trace_flush();
+	}
+}
+
+/* LEB128, unsigned. */
+static void trace_number(uint64_t n)
+{
+	unsigned char bytes[10];
+	size_t count = 0;
+
+	for (; n > 0x7f; n >>= 7)
+		bytes[count++] = (unsigned char)(n | 0x80);
+	bytes[count++] = (unsigned char)n;
+	trace_bytes(bytes, count);
+}
+
+static void trace_string(const char *s)
+{
+	trace_number(strlen(s));
+	trace_bytes(s, strlen(s));
+}
+
+static void trace_kind(char kind)
+{
+	trace_bytes(&kind, 1);
+}
+
+/* The id of a buffer is the place of its header. Zigzag: small differences of either sign are short. */
+static void trace_id(const tierpool_buf *b)
+{
+	uint64_t id = (uintptr_t)b / sizeof *b, difference = id - trace.id;
+
+	trace_number(difference << 1 ^ (difference >> 63 ? UINT64_MAX : 0));
+	trace.id = id;
+}
+
+static void trace_time(void)
+{
+	struct timespec now;
+	uint64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	trace_number(trace.ns ? ns - trace.ns : 0);
+	trace.ns = ns;
+}
+
+static void trace_site(const tierpool *pool, const struct tp_site *site, uint32_t number)
+{
+	trace_kind('S');
+	trace_number(pool->sites.options.pool_id);
+	trace_number(number);
+	trace_number(site->line);
+	trace_string(site->file);
+	trace_string(site->label);
+}
+
+/* ---- records ---- */
+
+/* Begins a record. Returns: the caller's errno, which trace_end restores: a put leaves it alone. */
+static int trace_begin(void)
+{
+	int error = errno;
+
+	pthread_mutex_lock(&trace.lock);
+	return error;
+}
+
+static void trace_end(int error)
+{
+	pthread_mutex_unlock(&trace.lock);
+	errno = error;
+}
+
+void tp_trace_pool(const tierpool *pool, const struct tierpool_options *options)
+{
+	int error = trace_begin();
+
+	trace_kind('P');
+	trace_number(pool->sites.options.pool_id);
+	trace_number(options->retain);
+	trace_number(options->max_idle == SIZE_MAX ? 0 : options->max_idle);
+	trace_number(options->decay_ms == TIERPOOL_DECAY_NEVER ? 0 : options->decay_ms);
+	trace_number(options->alignment);
+	trace_number(pool->sizes.count);
+	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
+		trace_number(pool->sizes.size[tier]);
+	trace_string(pool->registered.name);
+	trace_end(error);
+}
+
+void tp_trace_get(const tierpool *pool, const tierpool_buf *b, struct tp_site *site, size_t n)
+{
+	uint32_t number = tp_site_word_number(tp_site_word_half(tp_load_relaxed(&site->word)));
+	int error = trace_begin();
+
+	if (!site->traced)
+		trace_site(pool, site, number);
+	site->traced = true;
+	trace_kind('G');
+	trace_id(b);
+	trace_number(pool->sites.options.pool_id);
+	trace_number(number);
+	trace_number(tp_cpu_id());
+	trace_time();
+	trace_number(n);
+	trace_number(b->cap);
+	trace_end(error);
+}
+
+void tp_trace_grow(const tierpool_buf *b, size_t need, size_t kept)
+{
+	int error = trace_begin();
+
+	trace_kind('R');
+	trace_id(b);
+	trace_number(need);
+	trace_number(kept);
+	trace_end(error);
+}
+
+void tp_trace_put(const tierpool_buf *b)
+{
+	int error = trace_begin();
+
+	trace_kind('T');
+	trace_id(b);
+	trace_number(tp_cpu_id());
+	trace_time();
+	trace_number(b->len);
+	trace_number(b->cap);
+	trace_end(error);
+}
+
+/* ---- start and end ---- */
+
+/* The name with %p replaced by the process id. False: it is too long. */
+static bool trace_path(char *path, size_t size, const char *name)
+{
+	const char *p = strstr(name, "%p");
+	int length =
+		p ? snprintf(path, size, "%.*s%ld%s", (int)(p - name), name, (long)getpid(), p + 2)
+		  : snprintf(path, size, "%s", name);
+
+	return length >= 0 && (size_t)length < size;
+}
+
+void tp_trace_start(void)
+{
+	const char *name = secure_getenv("TIERPOOL_TRACE");
+	char path[PATH_MAX];
+
+	if (!name || !*name)
+		return;
+	errno = ENAMETOOLONG;
+	if (trace_path(path, sizeof path, name))
+		trace.file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (trace.file < 0) {
+		fprintf(stderr, "tierpool: TIERPOOL_TRACE=%s: %s; no trace\n", name,
+			strerror(errno));
+		return;
+	}
+	trace_bytes("tptrace\1", 8);
+	tp_store_relaxed(&tp_trace_on, true);
+}
+
+/* What other threads do while the process ends is not in the file. */
+__attribute__((destructor)) static void trace_finish(void)
+{
+	int error = trace_begin();
+
+	if (tp_load_relaxed(&tp_trace_on))
+		trace_flush();
+	tp_store_relaxed(&tp_trace_on, false);
+	trace_end(error);
+}
+
+void tp_trace_fork(enum tp_fork phase)
+{
+	if (phase == TP_FORK_PREPARE)
+		pthread_mutex_lock(&trace.lock);
+	if (phase == TP_FORK_CHILD && trace.file >= 0) {
+		tp_store_relaxed(&tp_trace_on, false);
+		close(trace.file);
+	}
+	if (phase == TP_FORK_PARENT || phase == TP_FORK_CHILD)
+		pthread_mutex_unlock(&trace.lock);
+}
