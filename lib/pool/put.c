@@ -112,7 +112,7 @@ static tp_cold void put_record(tierpool_buf *b)
 						 tp_calibration_tier(classes, &site->sizes)));
 }
 
-static bool put_push(tierpool_buf *b)
+static inline bool put_push(tierpool_buf *b)
 {
 	return tp_stack_push(
 		&b->tp_pool->tiers.cpus, b->tp_stack_offset / (unsigned)sizeof(uint64_t), b);
