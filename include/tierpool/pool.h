@@ -130,6 +130,10 @@ struct tierpool_options {
  *                                    for each CPU
  *   TIERPOOL_BACKING=jemalloc|libc   default: jemalloc if the process has it, but not under ASan or
  *                                    Valgrind. Read by the first call without a backing of its own
+ *   TIERPOOL_TRACE=file              writes each get, growth and put to a file, of which
+ *                                    benchmarks/replay_trace tells what other options would do. %p
+ *                                    in the name is the process id. No pool has a fast path then;
+ *                                    the child of a fork writes no more
  * A value that is neither of the two, or that cannot be had, is ignored with a line on stderr.
  *
  * After:   *out is the caller's, until tierpool_destroy; NULL on failure.
@@ -205,9 +209,19 @@ typedef struct tierpool_site {
 	}))
 
 /*
- * Borrows a buffer whose capacity is at least that of the smallest tier of at least 1 KiB, or of
- * the largest tier if none is. A later version is to calibrate it for each site instead, by what
- * was used there.
+ * Borrows a buffer of the size that is calibrated for this site, by what its buffers held when they
+ * were put. Until then, it is the smallest tier of at least 1 KiB, or the largest tier if none is.
+ *
+ * What is calibrated: where a buffer begins, and to which size it grows if that does not suffice; by
+ * the sizes that are expected to cost least, if capacity, a growth and a copied byte each have a
+ * price (lib/DESIGN.md). So messages of 200 bytes with a few of 100 KB among them begin with 256
+ * bytes, and the large ones grow once. A site calibrates after 1, 2, 4 … 64 puts, and then about
+ * each calibrate_every puts. It learns from its first 64 puts, from each buffer that has grown, and
+ * from one get in 256. A put with len 0 teaches nothing (but what a tierpool_buf_reset took away
+ * counts), nor does a buffer of tierpool_get_sized. The same calls on one CPU calibrate alike in
+ * every run. tierpool_sites_print says what was learned.
+ *
+ * A pool tells apart 16,382 sites; later ones learn together, with the calls without a site.
  *
  * In C write tierpool_get and tierpool_get_sized, in C++ TIERPOOL_GET and TIERPOOL_GET_SIZED: they
  * are macros, and each use is a site. A wrapper would be one site for all its callers: let it take
@@ -280,8 +294,11 @@ TIERPOOL_API void tierpool_put_buf(tierpool_buf *b);
 
 /*
  * Gives a buffer back to its pool, from any thread. NULL: nothing. The pool keeps it for a later
- * get. It is freed instead if it is larger than max_size, if the bounds leave no room for it, or if
- * there is no memory for the pool's own tables.
+ * get. It is freed instead
+ *   - if it is larger than max_size;
+ *   - if it has 64 KiB or more, finds no room on its CPU, and its tier was not asked for twice in
+ *     this or the last decay step: so one giant does not stay (golang issue 23199);
+ *   - if the bounds leave no room for it, or there is no memory for the pool's own tables.
  *
  * A second put of the same buffer is misuse. It is certain to be found while nobody has borrowed
  * the buffer in between, its pool exists, and the two puts do not race.

@@ -25,11 +25,7 @@
 /* The default of decay_ms. */
 #define TP_DECAY_MS 10000
 
-/*
- * The most that the gap may be: mean gets between two expiries of a stack's countdown, after which a
- * get looks at the clock. If each 1,024th get did, the 99.9th percentile would see it (tick_tail:
- * 70 ns).
- */
+/* The most that the gap may be: mean gets of a stack between two that look at the clock. */
 #define TP_DECAY_GAP 4096
 
 /* What is known of a CPU, on a line that gets and puts do not need; written and read by anyone. */

@@ -50,11 +50,11 @@ struct tp_cpu {
 	uint32_t closed; /* for ever: the pool is being destroyed. By the holder of lock */
 	/* The counters of stack.h. Added to by the thread that changes a word; read by anyone. */
 	uint64_t armed, moved_in, moved_out;
-	/* Of base/random.h: what is drawn for the CPU, and for its samples alone; by anyone. */
-	uint64_t random, sample_random;
+	uint64_t random; /* of base/random.h; drawn from by anyone */
 	uint64_t forgotten;
 	/* Not of stack.h: the pages of the slab may be spent; by anyone. */
 	uint32_t spent __attribute__((aligned(TP_LINE)));
+	uint64_t sample_random; /* as random, of idle/countdown.h */
 } __attribute__((aligned(TP_LINE)));
 
 struct tp_cpus {

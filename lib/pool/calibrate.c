@@ -231,9 +231,7 @@ static void calibrate_judge_price(struct tp_calibration *c, uint32_t every, uint
 static void calibrate_view_make(
 	const struct tp_classes *classes, const struct tp_calibration *c, struct calibrate_view *v)
 {
-	v->classes = classes->count;
-	v->dear = c->dear;
-	v->top = 0;
+	*v = (struct calibrate_view){.classes = classes->count, .dear = c->dear};
 	for (unsigned class = 0; class <= v->classes; class ++) {
 		v->count[class] = tp_load_relaxed(&c->count[class]);
 		if (class == c->first && !tp_calibration_is_new(c))

@@ -58,10 +58,14 @@ struct tierpool {
 			struct tp_registered
 				registered; /* first: a pool is found as one of these */
 			uint32_t closing;   /* set once, by destroy; read by retain_set and puts */
+			/* Buffers that were freed for want of room; it wraps. By anyone. */
+			uint32_t crowded;
 			tierpool_budget *budget; /* NULL: none */
 			size_t bytes;            /* of this struct and what lies behind it */
 			/* Of maintain.c, by anyone: after which tick pages were last given back. */
 			uint64_t purged_tick;
+			/* Buffers were freed since the last pass over the blocks began; by anyone. */
+			uint32_t unpurged;
 			/*
 			 * The pool's id, if stubs may have it and there is a fast path; else what no
 			 * stub has. Each get reads it: not on the line of the references.
@@ -75,10 +79,6 @@ struct tierpool {
 			uint32_t quick_offset[TP_SIZE_INDICES];
 			/* Of stats.c: the highest sums reported; the next report is not below. */
 			uint64_t reported_gets, reported_puts, reported_hits;
-			/* Buffers that were freed for want of room; it wraps. By anyone. */
-			uint32_t crowded;
-			/* Buffers were freed since the last pass over the blocks began; by anyone. */
-			uint32_t unpurged;
 			struct tp_tiers tiers;
 			struct tp_blocks blocks;
 			struct tp_bufheads heads;

@@ -122,17 +122,21 @@ static struct tp_site *site_find(struct tp_sites *sites, const tierpool_site *st
 	return site;
 }
 
+static size_t site_bytes(const struct tp_site *site)
+{
+	return sizeof *site + strlen(site->file) + 1 + strlen(site->label) + 1;
+}
+
 static struct tp_site *site_create(struct tp_sites *sites, const tierpool_site *stub)
 {
 	size_t file = strlen(site_file(stub)) + 1, label = strlen(site_label(stub)) + 1;
-	size_t bytes = sizeof(struct tp_site) + file + label;
-	struct tp_site *site = tp_backing_alloc(sites->options.backing, bytes);
+	struct tp_site *site =
+		tp_backing_alloc(sites->options.backing, sizeof *site + file + label);
 
 	if (site) {
 		char *strings = (char *)(site + 1);
 
-		*site = (struct tp_site){.bytes = bytes,
-			.line = stub->tp_line,
+		*site = (struct tp_site){.line = stub->tp_line,
 			.file = memcpy(strings, site_file(stub), file),
 			.label = memcpy(strings + file, site_label(stub), label)};
 		tp_calibration_init(&sites->options.classes, &site->sizes, sites->options.tier);
@@ -165,7 +169,7 @@ static struct tp_site *site_add(
 		tp_store_release(bucket, site);
 		/* Release: who counts a node finds it by its number. Partner: report/sites.c. */
 		tp_add_release(&sites->count, 1u);
-		tp_add_relaxed(&sites->bytes, site->bytes);
+		tp_add_relaxed(&sites->bytes, site_bytes(site));
 		found = site;
 	}
 	pthread_mutex_unlock(&sites->lock);
@@ -183,7 +187,7 @@ static tp_cold struct tp_site *site_enter(struct tp_sites *sites, const tierpool
 		return &sites->own;
 	site = site_add(sites, made, stub);
 	if (site != made)
-		tp_backing_free(sites->options.backing, made, made->bytes);
+		tp_backing_free(sites->options.backing, made, site_bytes(made));
 	return site ? site : &sites->own;
 }
 
@@ -282,7 +286,7 @@ void tp_sites_fini(struct tp_sites *sites)
 	for (unsigned i = 0; i < TP_SITE_BUCKETS; i++)
 		for (struct tp_site *site = sites->bucket[i], *next; site; site = next) {
 			next = site->next;
-			tp_backing_free(sites->options.backing, site, site->bytes);
+			tp_backing_free(sites->options.backing, site, site_bytes(site));
 		}
 	site_table_free(sites, sites->numbered);
 	site_table_free(sites, sites->words);

@@ -38,13 +38,12 @@
 
 struct tp_site {
 	struct tp_site *next;
-	size_t bytes;
-	unsigned line;
 	const char *file, *label; /* they lie behind this struct */
-	uint64_t word;            /* written by anyone */
+	unsigned line;
+	bool traced;   /* of trace.c */
+	uint64_t word; /* written by anyone */
 	/* For reports: gets as the samples say; growths of buffers that were borrowed here. */
 	uint64_t gets, growths;
-	bool traced; /* of trace.c */
 	struct tp_calibration sizes;
 };
 
