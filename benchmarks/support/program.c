@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BY_NAME 256u /* beyond each letter: the option was given by its name */
+
 static bool choice_read(const char *program, const struct choice *c, const char *value)
 {
 	char *end;
 
+	if (c->flag)
+		return *c->flag = true;
 	if (c->text) {
 		*c->text = value;
 		return true;
@@ -27,6 +31,22 @@ static bool choice_read(const char *program, const struct choice *c, const char 
 	return false;
 }
 
+/* The options as getopt_long wants them: by number, and by letter. */
+static void choices_list(
+	const struct choice *choices, unsigned n, struct option *known, char *letters)
+{
+	*known++ = (struct option){"help", no_argument, NULL, 'h'};
+	*letters++ = 'h';
+	for (unsigned i = 0; i < n; i++) {
+		bool value = !choices[i].flag;
+
+		*known++ = (struct option){choices[i].name, value, NULL, (int)(BY_NAME + i)};
+		*letters++ = choices[i].name[0];
+		if (value)
+			*letters++ = ':';
+	}
+}
+
 static int usage_fail(const char *program)
 {
 	fprintf(stderr, "Try %s --help.\n", program);
@@ -36,22 +56,17 @@ static int usage_fail(const char *program)
 int options_read(const char *program, const char *usage, const struct choice *choices, unsigned n,
 	const char **file, int argc, char **argv)
 {
-	struct option known[CHOICES_MOST + 2] = {{"help", no_argument, NULL, 'h'}};
-	char letters[2 * CHOICES_MOST + 2] = "h";
+	struct option known[CHOICES_MOST + 2] = {{0}};
+	char letters[2 * CHOICES_MOST + 2] = "";
 	int option;
 
-	for (unsigned i = 0; i < n; i++) {
-		known[1 + i] = (struct option){
-			choices[i].name, required_argument, NULL, choices[i].name[0]};
-		letters[1 + 2 * i] = choices[i].name[0];
-		letters[2 + 2 * i] = ':';
-	}
+	choices_list(choices, n, known, letters);
 	while ((option = getopt_long(argc, argv, letters, known, NULL)) != -1) {
 		unsigned i = 0;
 
 		if (option == 'h')
 			return fputs(usage, stdout) < 0 || fflush(stdout) ? FAILED : -1;
-		while (i < n && option != choices[i].name[0])
+		while (i < n && option != (int)(BY_NAME + i) && option != choices[i].name[0])
 			i++;
 		if (i == n || !choice_read(program, &choices[i], optarg))
 			return usage_fail(program);

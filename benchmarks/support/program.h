@@ -15,12 +15,16 @@
 #define FAILED 2   /* wrong usage, or something failed */
 #define SKIPPED 77 /* this machine lacks what the program needs */
 
-/* An option with a value: --name VALUE, or its first letter. */
+/*
+ * An option: --name VALUE, or --name if it is a flag. Its first letter does as well, for the first
+ * option that has it.
+ */
 struct choice {
 	const char *name;
 	double *number, least, most; /* of a number */
 	bool whole;                  /* the number has digits only */
 	const char **text;           /* where there is no number */
+	bool *flag;                  /* where there is no value */
 };
 
 #define CHOICES_MOST 8
