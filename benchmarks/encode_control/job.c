@@ -28,9 +28,11 @@ struct chunk {
 };
 
 /* One record: borrow, encode, append to out, put. */
-static int record_encode(tierpool *pool, const struct field *fields, size_t n, tierpool_buf *out)
+static int record_encode(
+	const struct job *job, const struct field *fields, size_t n, tierpool_buf *out)
 {
-	tierpool_buf *scratch = tierpool_get_sized(pool, json_size(fields, n));
+	tierpool_buf *scratch = job->guess ? tierpool_get_sized(job->pool, json_size(fields, n))
+					   : tierpool_get(job->pool);
 	int error;
 
 	json_stanza(scratch, fields, n);
@@ -42,18 +44,18 @@ static int record_encode(tierpool *pool, const struct field *fields, size_t n, t
 }
 
 /* json and control.faults are the writer's to put. */
-static void chunk_encode(struct chunk *c, tierpool *pool)
+static void chunk_encode(struct chunk *c, const struct job *job)
 {
 	const struct stanza *s;
 
-	c->json = tierpool_get(pool);
-	control_borrow(&c->control, pool);
+	c->json = tierpool_get(job->pool);
+	control_borrow(&c->control, job->pool);
 	c->error = control_parse(&c->control, c->text);
 	c->records = control_count(&c->control);
 	s = control_stanzas(&c->control);
 	for (size_t i = 0; i < c->records && !c->error; i++)
-		c->error = record_encode(
-			pool, control_fields(&c->control, &s[i]), s[i].count, c->json);
+		c->error =
+			record_encode(job, control_fields(&c->control, &s[i]), s[i].count, c->json);
 	if (!c->error)
 		c->error = tierpool_buf_error(c->json);
 	tierpool_put(c->control.fields);
@@ -112,7 +114,7 @@ static void *worker_run(void *argument)
 	uint64_t number;
 
 	while (chunk_claim(job, &chunk, &number)) {
-		chunk_encode(&chunk, job->pool);
+		chunk_encode(&chunk, job);
 		chunk_hand_over(job, &chunk, number);
 	}
 	return NULL;

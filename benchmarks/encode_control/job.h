@@ -2,7 +2,8 @@
 /*
  * The job: the input cut into pieces, which workers encode and the caller writes in their order.
  *
- * record_encode borrows a scratch buffer for each record. chunk_encode collects the records of a
+ * record_encode borrows a scratch buffer for each record: of a size that its place in the source
+ * learns, or, to compare, of one that is guessed (ways.h). chunk_encode collects the records of a
  * piece in another buffer, which the writer, a different thread, writes and puts. At most WINDOW
  * pieces for each thread are in flight, so memory is bounded however large the input is (an input
  * that cannot be mapped is kept whole).
@@ -22,6 +23,7 @@ struct job {
 	struct input input;
 	struct output output;
 	unsigned threads;
+	bool guess;      /* the size of each scratch buffer */
 	double passes;   /* how often the input is encoded, at most */
 	double deadline; /* no pass begins after it; by now_ns */
 	bool progress;   /* print to stderr, a terminal, how far it is */

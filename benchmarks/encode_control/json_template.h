@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A template: the encoder over one kind of buffer. ways.c includes it four times, with
+ * A template: the encoder over one kind of buffer. ways.c includes it five times, with
  *
  *   JSON_NAME(function)         the name of a function in this copy
  *   JSON_BUF                    the type of the buffer

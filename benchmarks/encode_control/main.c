@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * encode_control: a Debian control file in; one JSON object a stanza and line out, in the order of
- * the input, by as many threads as there are CPUs. At the end one screen says what the pool did, and
- * what the same encoding costs with malloc and with one reused buffer in each thread.
+ * the input, by as many threads as there are CPUs. At the end one screen says what the pool did, what
+ * the same encoding costs with malloc and with one reused buffer in each thread, and which sizes the
+ * pool has learned.
  *
  * This is the main job of the library, as a program would use it: job.h. parse.h says what is read,
  * json_template.h what is written for it, race.h how the comparison is made. Malformed stanzas are
@@ -17,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "job.h"
@@ -27,15 +29,17 @@
 #define THREADS_MOST 1024
 #define REPEAT_MOST 1000000
 #define SECONDS_MOST 3600
-#define DEMO_SECONDS 1.0 /* how long the job repeats without --output and --repeat */
-#define DEMO_COMPARE 2.0 /* how long the comparison takes without --output and --seconds */
+#define DEMO_SECONDS 1.0 /* how long the job repeats without --output, --trace, --repeat */
+#define DEMO_COMPARE 2.0 /* how long the comparison takes without --output, --trace, --seconds */
 
 struct options {
 	const char *input;  /* NULL: not given */
 	const char *output; /* NULL: not given */
-	double threads;     /* 0: not given */
-	double repeat;      /* 0: not given */
-	double seconds;     /* below 0: not given */
+	const char *trace;  /* NULL: not given */
+	bool guess;
+	double threads; /* 0: not given */
+	double repeat;  /* 0: not given */
+	double seconds; /* below 0: not given */
 };
 
 static const char usage[] =
@@ -49,9 +53,16 @@ static const char usage[] =
 	"                     goes to standard error; by default it is only counted\n"
 	"  -t, --threads N    threads that encode, 1 to 1024; by default one for each CPU\n"
 	"  -r, --repeat N     encode the input N times, 1 to 1000000; by default once with\n"
-	"                     --output, else for a second\n"
+	"                     --output or --trace, else for a second\n"
 	"  -s, --seconds S    compare the pool with malloc and with reused buffers for S\n"
-	"                     seconds, 0 to 3600; by default 0 with --output, else 2\n"
+	"                     seconds, 0 to 3600; by default 0 with --output or --trace,\n"
+	"                     else 2\n"
+	"  -g, --guess        guess the size of each record; by default its buffer has the\n"
+	"                     size that the pool has learned\n"
+	"      --trace FILE   encode once, and write to FILE each get, growth and put of\n"
+	"                     its pools, for replay_trace, which tells what pools with other\n"
+	"                     options would have done; the same as TIERPOOL_TRACE=FILE in\n"
+	"                     the environment\n"
 	"  -h, --help         show this\n"
 	"\n"
 	"Exit status: 0; 1 when malformed stanzas were skipped; 2 on any error.\n";
@@ -78,12 +89,23 @@ static int job_report(const struct job *job, FILE *out)
 		s.backing, s.borrowed);
 	fprintf(out, "Gets      %" PRIu64 ", %.3f %% served by an idle buffer\n", s.gets,
 		s.gets ? 100 * (double)s.hits / (double)s.gets : 0);
-	fprintf(out, "Growths   %" PRIu64 ", %" PRIu64 " by exchange with an idle buffer\n",
-		s.grows, s.grows_pooled);
+	fprintf(out,
+		"Growths   %" PRIu64 ", %" PRIu64
+		" by exchange with an idle buffer; %.4f a record\n",
+		s.grows, s.grows_pooled, job->records ? (double)s.grows / (double)job->records : 0);
 	fprintf(out, "Idle      %.2f MiB now, %.2f MiB at peak; bound %.2f MiB\n",
 		(double)s.idle_bytes / 0x1p20, (double)s.idle_bytes_peak / 0x1p20,
 		(double)s.retain / 0x1p20);
 	return 0;
+}
+
+static int sites_report(tierpool *pool, FILE *out)
+{
+	int error;
+
+	fputc('\n', out);
+	error = tierpool_sites_print(pool, out);
+	return error ? error_print("cannot report the sites", error) : 0;
 }
 
 static unsigned cpus_usable(void)
@@ -100,11 +122,13 @@ static unsigned cpus_usable(void)
 static int job_do(struct job *job, const struct options *o)
 {
 	FILE *out = job->output.fd == STDOUT_FILENO ? stderr : stdout;
-	double seconds = o->seconds >= 0 ? o->seconds : o->output ? 0 : DEMO_COMPARE;
+	bool once = o->output || o->trace;
+	double seconds = o->seconds >= 0 ? o->seconds : once ? 0 : DEMO_COMPARE;
 	int status;
 
 	job->threads = o->threads > 0 ? (unsigned)o->threads : cpus_usable();
-	job->passes = o->repeat > 0 ? o->repeat : o->output ? 1 : DBL_MAX;
+	job->guess = o->guess;
+	job->passes = o->repeat > 0 ? o->repeat : once ? 1 : DBL_MAX;
 	job->deadline = o->repeat > 0 ? DBL_MAX : now_ns() + DEMO_SECONDS * 1e9;
 	job->progress = isatty(STDERR_FILENO);
 	status = job_run(job);
@@ -115,6 +139,8 @@ static int job_do(struct job *job, const struct options *o)
 	if (!status && seconds > 0 && job->records)
 		status = race_compare(
 			job->pool, job->input.text, job->threads, seconds, job->progress, out);
+	if (!status)
+		status = sites_report(job->pool, out);
 	if (!status && (fflush(out) || ferror(out)))
 		status = error_print("cannot write the report", errno);
 	return status ? status : job->faults > 0;
@@ -125,20 +151,24 @@ int main(int argc, char **argv)
 	struct options options = {.seconds = -1};
 	const struct choice choices[] = {
 		{"output", .text = &options.output},
+		{"guess", .flag = &options.guess},
 		{"threads", .number = &options.threads, 1, THREADS_MOST, .whole = true},
 		{"repeat", .number = &options.repeat, 1, REPEAT_MOST, .whole = true},
 		{"seconds", .number = &options.seconds, 0, SECONDS_MOST},
+		{"trace", .text = &options.trace},
 	};
 	struct tierpool_options pool_options = TIERPOOL_OPTIONS_INIT;
 	struct job job = {.lock = PTHREAD_MUTEX_INITIALIZER,
 		.room = PTHREAD_COND_INITIALIZER,
 		.ready = PTHREAD_COND_INITIALIZER};
-	int status = options_read("encode_control", usage, choices, 4, &options.input, argc, argv),
+	int status = options_read("encode_control", usage, choices, 6, &options.input, argc, argv),
 	    error;
 
 	if (status)
 		return status < 0 ? 0 : status;
 	signal(SIGPIPE, SIG_IGN);
+	if (options.trace && setenv("TIERPOOL_TRACE", options.trace, 1))
+		return error_print("cannot set TIERPOOL_TRACE", errno);
 	pool_options.name = "encode_control";
 	error = tierpool_create(&job.pool, &pool_options);
 	if (error)

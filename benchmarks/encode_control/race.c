@@ -39,7 +39,9 @@ struct racer {
 
 /* Between two barriers written by racer 0 alone. */
 struct race {
-	tierpool *pool;
+	tierpool *pool[WAYS];                     /* of LEARNED and GUESSED */
+	uint64_t grows_before[WAYS], grows[WAYS]; /* of these pools, before and after the rounds */
+	uint64_t records;                         /* of each way, in all rounds */
 	struct slice text;
 	const char *at; /* the next piece */
 	double deadline;
@@ -49,7 +51,7 @@ struct race {
 	bool progress;
 	bool pinned;
 	int error;
-	const unsigned char *order;
+	unsigned char order[WAYS];
 	struct racer *racers;
 	tierpool_buf *samples; /* struct sample */
 	pthread_barrier_t barrier;
@@ -82,13 +84,25 @@ static bool racer_pin(const struct racer *r)
 	return false;
 }
 
+/*
+ * Racer 0: the order of the next round. In ten of them each way has each place twice, and comes
+ * twice after each other one: the first of these two from the first order, moved on by 0 to 4; the
+ * second from the same backwards.
+ */
+static void race_order(struct race *race)
+{
+	static const unsigned char first[WAYS] = {0, 1, 4, 2, 3};
+	unsigned moved = (unsigned)(race->rounds / 2 % WAYS);
+
+	for (unsigned i = 0; i < WAYS; i++)
+		race->order[race->rounds % 2 ? WAYS - 1 - i : i] =
+			(unsigned char)((first[i] + moved) % WAYS);
+}
+
 /* Racer 0: the pieces and the order of the next round, or the end. */
 static void race_deal(struct race *race)
 {
-	static const unsigned char orders[8][WAYS] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 2, 3, 0},
-		{2, 1, 0, 3}, {2, 3, 0, 1}, {1, 0, 3, 2}, {3, 0, 1, 2}, {0, 3, 2, 1}};
-
-	race->order = orders[race->rounds % 8];
+	race_order(race);
 	race->stop = race->error || (race->rounds > ROUNDS_FIRST && now_ns() >= race->deadline);
 	for (unsigned i = 0; i < race->threads; i++) {
 		if (race->at == race->text.end)
@@ -105,7 +119,7 @@ static void race_deal(struct race *race)
 static void race_note(struct race *race)
 {
 	struct sample sample = {{0}};
-	size_t records = 0;
+	uint64_t records = 0;
 
 	for (unsigned i = 0; i < race->threads; i++) {
 		const struct racer *r = &race->racers[i];
@@ -119,6 +133,7 @@ static void race_note(struct race *race)
 		if (r->error)
 			race->error = r->error;
 	}
+	race->records += records;
 	for (unsigned way = 0; way < WAYS && records; way++)
 		sample.ns[way] /= (double)records;
 	if (race->rounds++ >= ROUNDS_FIRST && records)
@@ -153,7 +168,7 @@ static void *racer_run(void *argument)
 		return NULL;
 	r->pinned = racer_pin(r);
 	control_borrow(&r->scratch.control, tierpool_default());
-	r->scratch.kept = tierpool_get(race->pool);
+	r->scratch.kept = tierpool_get(tierpool_default());
 	for (;;) {
 		if (r->number == 0)
 			race_deal(race);
@@ -183,7 +198,10 @@ static int race_run(struct race *race)
 	for (; started < race->threads && !error; started += !error) {
 		struct racer *r = &race->racers[started];
 
-		*r = (struct racer){.race = race, .number = started, .scratch.pool = race->pool};
+		*r = (struct racer){.race = race,
+			.number = started,
+			.scratch = {
+				.learned = race->pool[LEARNED], .guessed = race->pool[GUESSED]}};
 		error = -pthread_create(&r->thread, NULL, racer_run, r);
 	}
 	race->abandoned = error;
@@ -208,17 +226,22 @@ static void race_report_ratio(const struct sample *samples, unsigned n, double *
 		quantile(column, n, 0.75));
 }
 
-static void race_report_way(
-	const struct sample *samples, unsigned n, double *column, unsigned way, FILE *out)
+static void race_report_way(const struct race *race, const struct sample *samples, unsigned n,
+	double *column, unsigned way, FILE *out)
 {
 	static const char *const names[WAYS] = {"one reused buffer a thread",
-		"one tierpool_buf, reset", "tierpool_get_sized and put", "malloc, realloc, free"};
+		"one tierpool_buf, reset", "tierpool_get and put", "tierpool_get_sized and put",
+		"malloc, realloc, free"};
 
 	for (unsigned i = 0; i < n; i++)
 		column[i] = samples[i].ns[way];
 	fprintf(out, "  %-28s %9.1f", names[way], quantile(column, n, 0.5));
 	race_report_ratio(samples, n, column, way, REUSED, out);
 	race_report_ratio(samples, n, column, way, MALLOCED, out);
+	if (race->pool[way])
+		fprintf(out, "   %.4f",
+			(double)(race->grows[way] - race->grows_before[way]) /
+				(double)race->records);
 	putc('\n', out);
 }
 
@@ -232,22 +255,58 @@ static int race_report(const struct race *race, FILE *out)
 	if (!column)
 		return -ENOMEM;
 	fprintf(out,
-		"\nThe same encoding by itself, with scratch memory from four places in turn;\n"
+		"\nThe same encoding by itself, with scratch memory from five places in turn;\n"
 		"threads: %u, %s, rounds: %u; medians (and quartiles)\n",
 		race->threads, race->pinned ? "each on a CPU of its own" : "not pinned", n);
-	fprintf(out, "  %-28s %9s   %-24s %s\n", "", "ns/record", "times one reused buffer",
-		"times malloc");
+	fprintf(out, "  %-28s %9s   %-23s   %-23s   %s\n", "", "ns/record",
+		"times one reused buffer", "times malloc", "growths/record");
 	for (unsigned way = 0; way < WAYS && n; way++)
-		race_report_way(samples, n, column, way, out);
+		race_report_way(race, samples, n, column, way, out);
+	if (n) {
+		fprintf(out, "  %-38s", "tierpool_get, times tierpool_get_sized");
+		race_report_ratio(samples, n, column, LEARNED, GUESSED, out);
+		putc('\n', out);
+	}
 	free(column);
 	return 0;
+}
+
+/* Reads how many growths each pool has had. Returns: 0; -errno. */
+static int race_grows_read(const struct race *race, uint64_t *grows)
+{
+	int error = 0;
+
+	for (unsigned way = 0; way < WAYS && !error; way++) {
+		struct tierpool_stats s = {.size = sizeof s};
+
+		if (!race->pool[way])
+			continue;
+		error = tierpool_stats_read(race->pool[way], &s);
+		grows[way] = s.grows;
+	}
+	return error;
+}
+
+/* The same as race_run, and what else the report wants. Makes the pool of the way that guesses. */
+static int race_run_counted(struct race *race)
+{
+	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+	int error;
+
+	options.name = "encode_control, guessed";
+	error = tierpool_create(&race->pool[GUESSED], &options);
+	if (!error)
+		error = race_grows_read(race, race->grows_before);
+	if (!error)
+		error = race_run(race);
+	return error ? error : race_grows_read(race, race->grows);
 }
 
 int race_compare(tierpool *pool, struct slice text, unsigned threads, double seconds, bool progress,
 	FILE *out)
 {
 	struct race race = {
-		.pool = pool,
+		.pool[LEARNED] = pool,
 		.text = text,
 		.at = text.at,
 		.deadline = now_ns() + seconds * 1e9,
@@ -255,15 +314,16 @@ int race_compare(tierpool *pool, struct slice text, unsigned threads, double sec
 		.progress = progress,
 		.samples = tierpool_get(tierpool_default()),
 	};
-	int error = race.samples ? race_run(&race) : -ENOMEM;
+	int error = race.samples ? race_run_counted(&race) : -ENOMEM;
 
 	if (race.progress)
 		fputs("\r\033[K", stderr);
 	if (!error)
 		error = race_report(&race, out);
 	tierpool_put(race.samples);
+	tierpool_destroy(race.pool[GUESSED]);
 	if (error == -EBADMSG)
-		fputs("encode_control: the four encodings differ\n", stderr);
+		fputs("encode_control: the five encodings differ\n", stderr);
 	else if (error)
 		error_print("cannot compare", error);
 	return error ? FAILED : 0;

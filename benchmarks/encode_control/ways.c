@@ -109,7 +109,12 @@ static __attribute__((__noinline__)) const unsigned char *json_clean(
 #define JSON_APART __attribute__((__noinline__))
 #endif
 
-#define JSON_NAME(function) pooled_json_##function
+#define JSON_NAME(function) learned_json_##function
+#define JSON_BUF tierpool_buf
+#define JSON_APPEND tierpool_buf_append
+#include "json_template.h"
+
+#define JSON_NAME(function) guessed_json_##function
 #define JSON_BUF tierpool_buf
 #define JSON_APPEND tierpool_buf_append
 #include "json_template.h"
@@ -131,7 +136,7 @@ static __attribute__((__noinline__)) const unsigned char *json_clean(
 
 void json_stanza(tierpool_buf *b, const struct field *fields, size_t n)
 {
-	pooled_json_stanza(b, fields, n);
+	learned_json_stanza(b, fields, n);
 }
 
 /* ---- the ways ---- */
@@ -174,7 +179,25 @@ static int way_kept(struct scratch *scratch, uint64_t *sum)
 	return error;
 }
 
-static int way_pooled(struct scratch *scratch, uint64_t *sum)
+static int way_learned(struct scratch *scratch, uint64_t *sum)
+{
+	const struct stanza *s = control_stanzas(&scratch->control);
+	const struct stanza *end = s + control_count(&scratch->control);
+	int error = 0;
+
+	for (; s < end && !error; s++) {
+		tierpool_buf *b = tierpool_get(scratch->learned);
+
+		learned_json_stanza(b, control_fields(&scratch->control, s), s->count);
+		error = tierpool_buf_error(b);
+		if (!error)
+			*sum = way_fold(*sum, b->data, b->len);
+		tierpool_put(b);
+	}
+	return error;
+}
+
+static int way_guessed(struct scratch *scratch, uint64_t *sum)
 {
 	const struct stanza *s = control_stanzas(&scratch->control);
 	const struct stanza *end = s + control_count(&scratch->control);
@@ -182,9 +205,9 @@ static int way_pooled(struct scratch *scratch, uint64_t *sum)
 
 	for (; s < end && !error; s++) {
 		const struct field *fields = control_fields(&scratch->control, s);
-		tierpool_buf *b = tierpool_get_sized(scratch->pool, json_size(fields, s->count));
+		tierpool_buf *b = tierpool_get_sized(scratch->guessed, json_size(fields, s->count));
 
-		pooled_json_stanza(b, fields, s->count);
+		guessed_json_stanza(b, fields, s->count);
 		error = tierpool_buf_error(b);
 		if (!error)
 			*sum = way_fold(*sum, b->data, b->len);
@@ -215,4 +238,4 @@ static int way_malloced(struct scratch *scratch, uint64_t *sum)
 }
 
 int (*const way_encode[WAYS])(struct scratch *, uint64_t *) = {
-	way_reused, way_kept, way_pooled, way_malloced};
+	way_reused, way_kept, way_learned, way_guessed, way_malloced};

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The encoder, and the four ways to give it scratch memory. Each of the four encodes every record
+ * The encoder, and the five ways to give it scratch memory. Each of the five encodes every record
  * of a piece into a scratch buffer, checks for an error, folds a byte of the result into a sum that
  * must come out alike, and gives the buffer back:
  *
  *   reused   one buffer of malloc's in each thread, emptied between records: nothing is faster
- *   kept     one tierpool_buf in each thread, reset between records: its distance from pooled is
- *            what the borrowing costs
- *   pooled   tierpool_get_sized and tierpool_put for each record
+ *   kept     one tierpool_buf in each thread, reset between records: its distance from learned
+ *            is what the borrowing costs
+ *   learned  tierpool_get and tierpool_put for each record: the size is what this place has learned
+ *   guessed  tierpool_get_sized and tierpool_put for each record
  *   malloced malloc, realloc and free for each record
  *
- * All begin with a guess at the size of the record, json_size, and double from there.
+ * guessed and malloced begin with a guess at the size of the record, json_size.
  */
 #ifndef WAYS_H
 #define WAYS_H
@@ -19,7 +20,7 @@
 
 #include "parse.h"
 
-enum { REUSED, KEPT, POOLED, MALLOCED, WAYS };
+enum { REUSED, KEPT, LEARNED, GUESSED, MALLOCED, WAYS };
 
 /* The doubling buffer that every program has. An error sticks: cap is brought down to len. */
 struct plain_buf {
@@ -32,7 +33,8 @@ struct plain_buf {
 /* What one thread encodes, and its memory that lives longer than a record. */
 struct scratch {
 	struct control control;
-	tierpool *pool;
+	tierpool *learned;
+	tierpool *guessed; /* another pool, so that the growths of each are known */
 	tierpool_buf *kept;
 	struct plain_buf reused;
 };
