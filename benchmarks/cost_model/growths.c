@@ -2,7 +2,9 @@
 /*
  * The loops of pairs and growths, and what is made of their times: growths.h.
  *
- * Buffers are borrowed by tierpool_get_sized, which learns nothing: a growth is to the next tier.
+ * Buffers are borrowed by tierpool_get_sized, which learns nothing: a growth is to the next tier. Only
+ * for the cost of a sample they are borrowed without a size, from a pool that learns and from one
+ * that does not.
  */
 #include "growths.h"
 
@@ -10,6 +12,7 @@
 
 #include <tierpool.h>
 
+#include "pool/calibrate.h"
 #include "support/measure.h"
 #include "support/program.h"
 #include "support/turns.h"
@@ -17,8 +20,8 @@
 
 /* What calibration counts with. Its unit is the price of one byte of capacity that is held. */
 #define UNIT_NS (1.0 / 160)
-#define GROWTH_NS (12800 * UNIT_NS)
-#define COPY_NS (16 * UNIT_NS)
+#define GROWTH_NS (TP_PRICE_GROWTH * UNIT_NS)
+#define COPY_NS (TP_PRICE_COPY * UNIT_NS)
 /* What the simulation counts with. */
 #define PAIR_NS 6.0
 
@@ -28,9 +31,9 @@
 
 /*
  * The sides of a buffer of SIZE: 256 bytes are written, alone and between each get and put; then
- * one store in a pair, and in one with a growth.
+ * one store in a pair, in one with a growth, and in those without a size.
  */
-enum { WORK, USE, PAIR, GROWTH, CALLS };
+enum { WORK, USE, PAIR, GROWTH, LEARNED, FIXED, CALLS };
 
 /* SIZE to 256 KiB, each four times the one before. */
 #define COPIES 5
@@ -42,6 +45,7 @@ enum { EMPTY, FULL, COPY_SIDES };
 
 static struct growths {
 	tierpool *pools[POOLS], *pool; /* all, and that of this round */
+	tierpool *fixed[POOLS];        /* the same, and they learn nothing */
 	size_t size;                   /* of the copies that have their turn */
 	struct turns calls, copies[COPIES];
 } growths;
@@ -83,6 +87,17 @@ MEASURED growths_pair(tierpool *pool, unsigned count)
 	}
 }
 
+MEASURED growths_unsized(tierpool *pool, tierpool_site *site, unsigned count)
+{
+	while (count--) {
+		tierpool_buf *b = tierpool_get_at(pool, 0, site);
+
+		touch(b->data, count);
+		b->len = SIZE;
+		tierpool_put(b);
+	}
+}
+
 /* From size to twice that, with len bytes to copy. */
 MEASURED growths_grow(tierpool *pool, size_t size, size_t len, unsigned count)
 {
@@ -101,14 +116,22 @@ MEASURED growths_grow(tierpool *pool, size_t size, size_t len, unsigned count)
 
 static void growths_call(unsigned side, unsigned count)
 {
+	/* One for each pool: a stub that several use is with one of them. */
+	static tierpool_site learned[POOLS], fixed[POOLS];
+	unsigned round = growths.calls.rounds % POOLS;
+
 	if (side == WORK)
 		growths_work(growths.pool, count);
 	else if (side == USE)
 		growths_use(growths.pool, count);
 	else if (side == PAIR)
 		growths_pair(growths.pool, count);
-	else
+	else if (side == GROWTH)
 		growths_grow(growths.pool, SIZE, 0, count);
+	else if (side == LEARNED)
+		growths_unsized(growths.pool, &learned[round], count);
+	else
+		growths_unsized(growths.fixed[round], &fixed[round], count);
 }
 
 static void growths_copy(unsigned side, unsigned count)
@@ -184,6 +207,10 @@ void growths_print(void)
 		"a get and put in use, net of the use", &growths.calls, USE, WORK, PAIR_NS);
 	table_side_print("a growth, nothing to copy, net of get and put", &growths.calls, GROWTH,
 		PAIR, GROWTH_NS);
+	table_row_print("a sample, with what it makes judged",
+		TP_SAMPLE *
+			(turns_quiet(&growths.calls, LEARNED) - turns_quiet(&growths.calls, FIXED)),
+		turns_spread(&growths.calls, LEARNED), 0);
 	table_row_print("a byte that a growth copies: the slope over", growths_slope(),
 		turns_spread(&growths.copies[COPIES - 1], FULL), COPY_NS);
 	for (unsigned i = 0; i < COPIES; i++) {
@@ -197,13 +224,17 @@ void growths_print(void)
 
 int growths_begin(void)
 {
+	struct tierpool_options fixed = TIERPOOL_OPTIONS_INIT;
 	int error = 0;
 
+	fixed.calibrate_every = TIERPOOL_CALIBRATE_OFF;
 	growths.calls.sides = CALLS;
 	for (unsigned i = 0; i < COPIES; i++)
 		growths.copies[i].sides = COPY_SIDES;
 	for (unsigned i = 0; i < POOLS && !error; i++)
 		error = tierpool_create(&growths.pools[i], NULL);
+	for (unsigned i = 0; i < POOLS && !error; i++)
+		error = tierpool_create(&growths.fixed[i], &fixed);
 	return error;
 }
 
@@ -211,4 +242,6 @@ void growths_end(void)
 {
 	for (unsigned i = 0; i < POOLS; i++)
 		tierpool_destroy(growths.pools[i]);
+	for (unsigned i = 0; i < POOLS; i++)
+		tierpool_destroy(growths.fixed[i]);
 }

@@ -5,13 +5,6 @@
 
 #include "base/atomic.h"
 
-/*
- * The prices, in bytes of capacity: what it costs to lend one byte more (1/160 ns). Copying a byte
- * costs 0.1 ns, a growth 80 ns. DESIGN.md, "Sizes that learn".
- */
-#define COPY 16
-#define GROWTH 12800
-
 /* Times calibrate_every: beyond so many puts the counts are halved. */
 #define WINDOW 4
 
@@ -187,8 +180,9 @@ static void calibrate_judge_steps(struct calibrate_view *v, struct tp_calibratio
 
 		above += v->count[class + 1];
 		step = calibrate_judge_step(v, class, above);
-		v->rest[class] = above * ((GROWTH + COPY * v->size[class]) >> v->dear) +
-				 above * v->size[step] + v->rest[step];
+		v->rest[class] =
+			above * ((TP_PRICE_GROWTH + TP_PRICE_COPY * v->size[class]) >> v->dear) +
+			above * v->size[step] + v->rest[step];
 		tp_store_relaxed(&c->step[class], (uint8_t)step);
 	}
 	v->puts = above + v->count[0];
