@@ -109,7 +109,7 @@ static enum tp_due calibrate_count_new(struct tp_calibration *c, size_t used)
 	uint32_t seen;
 
 	if (!used) {
-		if (tp_add_relaxed(&c->since, 1u) >= EMPTY_MOST)
+		if (tp_add_relaxed(&c->since, 1u) + 1 >= EMPTY_MOST)
 			tp_store_relaxed(&c->seen, (uint32_t)TP_LEARN);
 		return TP_DUE_NOTHING;
 	}
