@@ -182,7 +182,8 @@ TIERPOOL_API tierpool *tierpool_default(void);
 /* ---- borrow and put back ---- */
 
 /*
- * A site: a place in the source that borrows. Each use of the macros below has a static one;
+ * A site: a place in the source that borrows, told by file, line and function (two uses in one line
+ * are one). Each use of the macros below has a static one;
  * TIERPOOL_SITE_INIT makes one by hand. Several threads and pools may use the same one at once.
  */
 typedef struct tierpool_site {
@@ -249,8 +250,8 @@ TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get(tierpool *pool);
 TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_sized(tierpool *pool, size_t n);
 
 /*
- * Private: tierpool_get_at with a site that is not NULL, and the same with n 0. The inline function
- * calls them.
+ * Private: tierpool_get_at with a site that is not NULL: with a size, and without one. The inline
+ * function calls them.
  */
 TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_at_site(
 	tierpool *pool, size_t n, tierpool_site *site);
@@ -269,13 +270,10 @@ TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_get_calibrated(
 TIERPOOL_NODISCARD TIERPOOL_API TIERPOOL_INLINE tierpool_buf *tierpool_get_at(
 	tierpool *pool, size_t n, tierpool_site *site)
 {
-	/* The compiler knows of most sites that they are not NULL, and drops the test. */
+	/* The compiler mostly knows both, and drops the tests. */
 	if (!site)
 		return tierpool_get_sized(pool, n);
-	/* So a get whose n is not known to be 0 has no second way inline. */
-	if (__builtin_constant_p(n) && !n)
-		return tierpool_get_calibrated(pool, site);
-	return tierpool_get_at_site(pool, n, site);
+	return n ? tierpool_get_at_site(pool, n, site) : tierpool_get_calibrated(pool, site);
 }
 
 /* tierpool_get and tierpool_get_sized with a site of the place where they stand, C and C++. */

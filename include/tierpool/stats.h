@@ -58,7 +58,7 @@ struct tierpool_stats {
 
 	/* How the pool works. */
 	size_t default_size;   /* what tierpool_get lends where it has no site, as calibrated now */
-	size_t max_size;       /* the largest tier that is kept: see tierpool_put */
+	size_t max_size;       /* the largest tier that is kept, 0: none; see tierpool_put */
 	uint64_t calibrations; /* of all sites */
 	uint64_t ticks;      /* decay steps of any cause: by itself, tierpool_tick, the reaper, a */
 			     /* shared budget (also at TIERPOOL_DECAY_NEVER) */

@@ -92,7 +92,10 @@ int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n)
 {
 	int error = buffer_refuse(b);
 
-	return error ? error : buffer_copy_in(b, 0, src, n);
+	if (error)
+		return error;
+	tp_bufstate_record_len(b);
+	return buffer_copy_in(b, 0, src, n);
 }
 
 int tierpool_buf_append_str(tierpool_buf *b, const char *s)

@@ -5,8 +5,9 @@
 
 #include "base/atomic.h"
 
-/* Times calibrate_every: beyond so many puts the counts are halved. */
+/* Beyond so many puts the counts are halved: times calibrate_every, and at least. */
 #define WINDOW 4
+#define WINDOW_LEAST (WINDOW * TP_CALIBRATE_EVERY)
 
 /* Belief in the present default, in puts: else it would flutter where two are equally good. */
 #define PRIOR (2 * TP_SAMPLE)
@@ -47,9 +48,8 @@ void tp_classes_init(
 
 void tp_calibration_init(const struct tp_classes *classes, struct tp_calibration *c, unsigned tier)
 {
-	*c = (struct tp_calibration){.refresh = REFRESH,
-		.first = (uint8_t)(tier / classes->tiers),
-		.seen = classes->every ? 0 : TP_LEARN};
+	*c = (struct tp_calibration){
+		.refresh = REFRESH, .tier = (uint8_t)tier, .seen = classes->every ? 0 : TP_LEARN};
 	for (unsigned class = 0; class < classes->count; class ++)
 		c->step[class] = (uint8_t)tp_min(class + 1, classes->count - 1);
 }
@@ -70,12 +70,7 @@ static unsigned calibrate_class(const struct tp_classes *classes, size_t size)
 {
 	unsigned tier = tp_sizeclass_of(classes->sizes, size);
 
-	return tier == TP_TIER_NONE ? classes->count : tier / classes->tiers;
-}
-
-unsigned tp_calibration_tier(const struct tp_classes *classes, const struct tp_calibration *c)
-{
-	return calibrate_tier_of(classes, tp_load_relaxed(&c->first));
+	return tier == TP_TIER_NONE ? classes->count : tp_class_of(classes, tier);
 }
 
 bool tp_calibration_is_new(const struct tp_calibration *c)
@@ -109,9 +104,10 @@ static enum tp_due calibrate_count_new(struct tp_calibration *c, size_t used)
 	uint32_t seen;
 
 	if (!used) {
-		if (tp_add_relaxed(&c->since, 1u) + 1 >= EMPTY_MOST)
-			tp_store_relaxed(&c->seen, (uint32_t)TP_LEARN);
-		return TP_DUE_NOTHING;
+		if (tp_add_relaxed(&c->since, 1u) + 1 < EMPTY_MOST)
+			return TP_DUE_NOTHING;
+		tp_store_relaxed(&c->seen, (uint32_t)TP_LEARN);
+		return TP_DUE_ALL;
 	}
 	seen = tp_add_relaxed(&c->seen, 1u) + 1;
 	return seen & (seen - 1) ? TP_DUE_NOTHING : TP_DUE_ALL;
@@ -123,8 +119,11 @@ enum tp_due tp_calibration_count(
 	unsigned class = calibrate_class(classes, use.used);
 	bool is_new = tp_calibration_is_new(c);
 
+	/* Borrowed while the place was new, and put later. */
+	if (!is_new && !use.grown && !use.sampled)
+		return TP_DUE_NOTHING;
 	if (use.used)
-		tp_add_lossy(&c->count[class], use.grown && !is_new ? 1u : (uint32_t)TP_SAMPLE);
+		tp_add_relaxed(&c->count[class], use.grown && !is_new ? 1u : (uint32_t)TP_SAMPLE);
 	if (class == classes->count)
 		calibrate_count_beyond(c, use.used);
 	if (is_new)
@@ -132,9 +131,9 @@ enum tp_due tp_calibration_count(
 	if (!use.used)
 		return TP_DUE_NOTHING;
 	if (use.sampled)
-		tp_add_lossy(&c->since, (uint32_t)TP_SAMPLE);
+		tp_add_relaxed(&c->since, (uint32_t)TP_SAMPLE);
 	if (use.grown)
-		tp_add_lossy(&c->grown, 1u);
+		tp_add_relaxed(&c->grown, 1u);
 	if (tp_load_relaxed(&c->since) >= classes->every)
 		return TP_DUE_ALL;
 	return tp_load_relaxed(&c->grown) >= tp_load_relaxed(&c->refresh) ? TP_DUE_STEPS
@@ -193,9 +192,10 @@ static uint64_t calibrate_cost(const struct calibrate_view *v, unsigned class)
 	return v->puts * v->size[class] + v->rest[class];
 }
 
-static void calibrate_judge_default(const struct calibrate_view *v, struct tp_calibration *c)
+static void calibrate_judge_default(
+	const struct tp_classes *classes, const struct calibrate_view *v, struct tp_calibration *c)
 {
-	unsigned now = c->first, best = 0;
+	unsigned now = tp_class_of(classes, c->tier), best = 0;
 	uint64_t cost = calibrate_cost(v, now);
 
 	for (unsigned class = 1; class <= v->top; class ++)
@@ -204,7 +204,7 @@ static void calibrate_judge_default(const struct calibrate_view *v, struct tp_ca
 	if (best == now ||
 		(!tp_calibration_is_new(c) && calibrate_cost(v, best) >= cost - cost / WORTH))
 		return;
-	tp_store_relaxed(&c->first, (uint8_t)best);
+	tp_store_relaxed(&c->tier, (uint8_t)calibrate_tier_of(classes, best));
 	tp_store_relaxed(&c->changes, c->changes + 1);
 }
 
@@ -213,6 +213,9 @@ static void calibrate_judge_price(struct tp_calibration *c, uint32_t every, uint
 	uint32_t new_drops = drops - c->drops;
 
 	c->drops = drops;
+	/* The first time, they are all that there ever were. */
+	if (tp_calibration_is_new(c))
+		return;
 	if (new_drops > every / DROPS_PART) {
 		c->quiet = 0;
 		c->dear = (uint8_t)tp_min(c->dear + 1u, DEAR_MOST);
@@ -228,7 +231,7 @@ static void calibrate_view_make(
 	*v = (struct calibrate_view){.classes = classes->count, .dear = c->dear};
 	for (unsigned class = 0; class <= v->classes; class ++) {
 		v->count[class] = tp_load_relaxed(&c->count[class]);
-		if (class == c->first && !tp_calibration_is_new(c))
+		if (class == tp_class_of(classes, c->tier) && !tp_calibration_is_new(c))
 			v->count[class] += PRIOR;
 		if (v->count[class])
 			v->top = (unsigned)tp_min(class, v->classes - 1);
@@ -237,16 +240,15 @@ static void calibrate_view_make(
 		v->size[class] = tp_min(tp_class_size(classes, class), SIZE_MOST);
 }
 
-/* The past counts less and less. */
+/* The past counts less and less; but more than the prior, however small calibrate_every is. */
 static void calibrate_forget(const struct tp_classes *classes, struct tp_calibration *c)
 {
-	uint64_t sum = 0;
+	uint64_t sum = 0, window = tp_max(WINDOW * classes->every, WINDOW_LEAST);
 
 	for (unsigned class = 0; class <= classes->count; class ++)
 		sum += tp_load_relaxed(&c->count[class]);
-	for (unsigned class = 0; class <= classes->count && sum >= WINDOW * classes->every;
-		class ++)
-		tp_store_relaxed(&c->count[class], tp_load_relaxed(&c->count[class]) / 2);
+	for (unsigned class = 0; class <= classes->count && sum >= window; class ++)
+		tp_sub_relaxed(&c->count[class], (tp_load_relaxed(&c->count[class]) + 1) / 2);
 }
 
 bool tp_calibration_judge(
@@ -265,7 +267,7 @@ bool tp_calibration_judge(
 		tp_store_relaxed(
 			&c->refresh, (uint32_t)tp_min(2 * (uint64_t)c->refresh, UINT32_MAX));
 	} else {
-		calibrate_judge_default(&view, c);
+		calibrate_judge_default(classes, &view, c);
 		calibrate_forget(classes, c);
 		tp_store_relaxed(&c->since, 0u);
 		tp_store_relaxed(&c->refresh, (uint32_t)REFRESH);

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "idle/countdown.h"
 #include "memory/sizeclass.h"
 
@@ -57,7 +58,7 @@ struct tp_calibration {
 	uint32_t refresh;         /* judging: grown at which the steps are judged anew */
 	uint32_t drops;           /* judging: of the pool, at the last calibration */
 	uint8_t dear, quiet;      /* judging: how dear capacity is; calibrations without drops */
-	uint8_t first;            /* the class that a buffer begins with */
+	uint8_t tier;             /* that a buffer begins with */
 	uint8_t step[TP_CLASSES]; /* the class that one of each class grows to */
 };
 
@@ -93,13 +94,20 @@ bool tp_calibration_judge(const struct tp_classes *classes, struct tp_calibratio
 bool tp_calibration_is_new(const struct tp_calibration *c);
 
 /* The tier that a buffer begins with. */
-unsigned tp_calibration_tier(const struct tp_classes *classes, const struct tp_calibration *c);
+static inline unsigned tp_calibration_tier(const struct tp_calibration *c)
+{
+	return tp_load_relaxed(&c->tier);
+}
 
 /* The size that a buffer of this capacity should grow to, for at least need bytes; 0: no advice. */
 size_t tp_calibration_step(
 	const struct tp_classes *classes, const struct tp_calibration *c, size_t cap, size_t need);
 
-/* The size of a class: of the largest tier in it. */
+/* The class of a tier; and the size of a class, of the largest tier in it. */
+static inline unsigned tp_class_of(const struct tp_classes *classes, unsigned tier)
+{
+	return tier / classes->tiers;
+}
 size_t tp_class_size(const struct tp_classes *classes, unsigned class);
 
 /* In the child of a fork: another thread may have been judging when it began. */

@@ -61,8 +61,7 @@ struct get_request {
 static struct get_request get_request_make(tierpool *pool, size_t n, tierpool_site *stub)
 {
 	struct tp_site *site = tp_site_of_stub(&pool->sites, stub);
-	unsigned tier = n ? tp_sizeclass_of(&pool->sizes, n)
-			  : tp_calibration_tier(&pool->sites.options.classes, &site->sizes);
+	unsigned tier = n ? tp_sizeclass_of(&pool->sizes, n) : tp_calibration_tier(&site->sizes);
 
 	return (struct get_request){n, tier, site};
 }
@@ -273,5 +272,5 @@ tierpool_buf *(tierpool_get)(tierpool *pool)
 
 tierpool_buf *(tierpool_get_sized)(tierpool *pool, size_t n)
 {
-	return pool ? tierpool_get_at_site(pool, n, &pool->sites.own_stub) : get_refused();
+	return pool ? tierpool_get_at(pool, n, &pool->sites.own_stub) : get_refused();
 }

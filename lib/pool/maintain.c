@@ -63,6 +63,8 @@ void tp_pool_maintain(tierpool *pool)
 {
 	if (tp_idle_is_due(&pool->tiers))
 		tp_idle_maintain(&pool->tiers);
+	if (tp_unlikely(tp_maximum_is_behind(&pool->maximum)))
+		tp_maximum_tick(&pool->maximum);
 	if (tp_unlikely(!tp_pool_is_purged(pool)))
 		maintain_purge(pool);
 }
@@ -71,6 +73,7 @@ size_t tp_pool_tick(tierpool *pool)
 {
 	size_t bytes = tp_idle_tick(&pool->tiers).bytes;
 
+	tp_maximum_tick(&pool->maximum);
 	tp_pool_purge(pool);
 	return bytes;
 }

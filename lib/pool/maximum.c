@@ -15,62 +15,55 @@ static uint64_t maximum_countdowns(const struct tp_maximum *maximum, unsigned ti
 	return sum;
 }
 
-/* Lets ticks pass that have begun since the tier was last looked at. */
-static struct tp_asked *maximum_look(struct tp_maximum *maximum, unsigned tier)
+static struct tp_asked *maximum_asked(const struct tp_maximum *maximum, unsigned tier)
 {
-	struct tp_asked *asked = &maximum->asked[tier - maximum->first];
-	uint32_t tick = (uint32_t)tp_load_relaxed(&maximum->tiers->decay.ticks);
-	uint32_t passed = tick - tp_load_relaxed(&asked->tick);
-
-	if (passed) {
-		tp_store_relaxed(
-			&asked->before, passed == 1 ? tp_load_relaxed(&asked->now) : (uint16_t)0);
-		tp_store_relaxed(&asked->now, (uint16_t)0);
-		tp_store_relaxed(&asked->tick, tick);
-	}
-	return asked;
+	return &maximum->asked[tier - maximum->first];
 }
 
-static unsigned maximum_asks(const struct tp_asked *asked)
+tp_cold void tp_maximum_tick(struct tp_maximum *maximum)
 {
-	return tp_load_relaxed(&asked->now) + tp_load_relaxed(&asked->before);
+	uint32_t tick = (uint32_t)tp_load_relaxed(&maximum->tiers->decay.ticks);
+	uint32_t passed = tick - tp_load_relaxed(&maximum->tick);
+
+	if (!passed)
+		return;
+	tp_store_relaxed(&maximum->tick, tick);
+	for (unsigned tier = maximum->first; tier < maximum->tiers->count; tier++) {
+		struct tp_asked *asked = maximum_asked(maximum, tier);
+		uint64_t countdowns = maximum_countdowns(maximum, tier);
+		uint32_t now = tp_load_relaxed(&asked->now);
+
+		/* Any change of a countdown is a fast get. */
+		if (countdowns != tp_load_relaxed(&asked->countdowns))
+			now = ASKS;
+		/* If several ticks have passed, nothing was asked for in the last one. */
+		tp_store_relaxed(&asked->before, passed == 1 ? now : 0);
+		tp_store_relaxed(&asked->now, 0u);
+		tp_store_relaxed(&asked->countdowns, countdowns);
+	}
 }
 
 void tp_maximum_ask(struct tp_maximum *maximum, unsigned tier)
 {
-	struct tp_asked *asked;
-
-	if (tier < maximum->first || tier >= maximum->tiers->count)
-		return;
-	asked = maximum_look(maximum, tier);
-	if (tp_load_relaxed(&asked->now) < ASKS)
-		tp_add_relaxed(&asked->now, (uint16_t)1);
+	if (tier >= maximum->first && tier < maximum->tiers->count)
+		tp_add_lossy(&maximum_asked(maximum, tier)->now, 1u);
 }
 
-bool tp_maximum_keeps(struct tp_maximum *maximum, unsigned tier)
+bool tp_maximum_keeps(const struct tp_maximum *maximum, unsigned tier)
 {
-	struct tp_asked *asked;
-	uint64_t countdowns;
+	const struct tp_asked *asked;
 
 	if (tier < maximum->first)
 		return true;
-	asked = maximum_look(maximum, tier);
-	if (maximum_asks(asked) >= ASKS)
-		return true;
-	/* Fast gets: any change of a countdown is one. */
-	countdowns = maximum_countdowns(maximum, tier);
-	if (countdowns == tp_load_relaxed(&asked->countdowns))
-		return false;
-	tp_store_relaxed(&asked->countdowns, countdowns);
-	tp_store_relaxed(&asked->now, (uint16_t)ASKS);
-	return true;
+	asked = maximum_asked(maximum, tier);
+	return tp_load_relaxed(&asked->now) + tp_load_relaxed(&asked->before) >= ASKS ||
+	       maximum_countdowns(maximum, tier) != tp_load_relaxed(&asked->countdowns);
 }
 
-unsigned tp_maximum_tier(struct tp_maximum *maximum)
+size_t tp_maximum_size(const struct tp_maximum *maximum, const struct tp_sizeclass *sizes)
 {
-	unsigned tier = maximum->tiers->count - 1;
-
-	while (tier && !tp_maximum_keeps(maximum, tier))
-		tier--;
-	return tier;
+	for (unsigned tier = sizes->count; tier-- > 0;)
+		if (tp_maximum_keeps(maximum, tier))
+			return sizes->size[tier];
+	return 0;
 }

@@ -4,7 +4,7 @@
  * while it is asked for again within two ticks. Owns how often each large tier was asked for.
  *
  * Slow gets and growths are counted here. Fast ones are seen by what they leave: the countdowns of
- * the tier's stacks have moved since they were last looked at.
+ * the tier's stacks have moved since the tick began.
  */
 #ifndef TP_MAXIMUM_H
 #define TP_MAXIMUM_H
@@ -20,24 +20,32 @@
 
 /* Of one large tier; written by anyone, relaxed: if two threads do so at once, one ask is lost. */
 struct tp_asked {
-	uint32_t tick;        /* in which it was last looked at */
-	uint16_t now, before; /* asks in that tick, and in the one before */
-	uint64_t countdowns;  /* their sum over all CPUs, when it was last looked at */
+	uint32_t now, before; /* asks in this tick, and in the last one */
+	uint64_t countdowns;  /* their sum over all CPUs, when this tick was seen to begin */
 };
 
 struct tp_maximum {
 	const struct tp_tiers *tiers;
 	struct tp_asked *asked; /* of the large tiers */
 	unsigned first; /* the smallest of them; tiers->count: none, or nothing is learned */
+	uint32_t tick;  /* the last that was seen */
 };
+
+/* Whether a tick has begun that tp_maximum_tick has not seen: then it is to be called. */
+static inline bool tp_maximum_is_behind(const struct tp_maximum *maximum)
+{
+	return tp_load_relaxed(&maximum->tick) !=
+	       (uint32_t)tp_load_relaxed(&maximum->tiers->decay.ticks);
+}
+void tp_maximum_tick(struct tp_maximum *maximum);
 
 /* Notes a get or growth that wants the tier and popped nothing. */
 void tp_maximum_ask(struct tp_maximum *maximum, unsigned tier);
 
 /* Whether a buffer of the tier is kept at a slow put. */
-bool tp_maximum_keeps(struct tp_maximum *maximum, unsigned tier);
+bool tp_maximum_keeps(const struct tp_maximum *maximum, unsigned tier);
 
-/* The largest tier that is kept now. */
-unsigned tp_maximum_tier(struct tp_maximum *maximum);
+/* The size of the largest tier that is kept now; 0: none is. */
+size_t tp_maximum_size(const struct tp_maximum *maximum, const struct tp_sizeclass *sizes);
 
 #endif

@@ -108,8 +108,8 @@ static tp_cold void put_record(tierpool_buf *b)
 	if (due == TP_DUE_ALL)
 		tp_pool_count(pool, TP_CALIBRATIONS);
 	if (!tp_calibration_is_new(&site->sizes))
-		tp_site_begin_with(site, tp_tiers_stack_offset(&pool->tiers,
-						 tp_calibration_tier(classes, &site->sizes)));
+		tp_site_begin_with(site,
+			tp_tiers_stack_offset(&pool->tiers, tp_calibration_tier(&site->sizes)));
 }
 
 static inline bool put_push(tierpool_buf *b)

@@ -84,7 +84,7 @@ uint32_t tp_site_recall(const struct tp_sites *sites, const tierpool_site *stub)
 
 	if (!words || number >= words->count)
 		return 0;
-	return (uint32_t)tp_load_relaxed(&words->entry[number].word);
+	return (uint32_t)tp_load_acquire(&words->entry[number].word);
 }
 
 /* ---- nodes ---- */
@@ -222,7 +222,8 @@ static tp_cold void site_note(struct tp_sites *sites, uint32_t number, uint32_t 
 {
 	pthread_mutex_lock(&sites->lock);
 	if (number && site_table_reserve(sites, &sites->words, number))
-		tp_store_relaxed(&sites->words->entry[number].word, (uint64_t)half);
+		/* Release, as in tp_site_claim. Partner: tp_site_recall. */
+		tp_store_release(&sites->words->entry[number].word, (uint64_t)half);
 	pthread_mutex_unlock(&sites->lock);
 }
 
@@ -239,7 +240,10 @@ static tp_cold void site_renew(
 {
 	if (site_stands_in(sites, site, stub))
 		return;
-	site_note(sites, site_stub_number(stub), tp_site_word_half(tp_load_relaxed(&site->word)));
+	/* No other pool has the own one. */
+	if (stub != &sites->own_stub)
+		site_note(sites, site_stub_number(stub),
+			tp_site_word_half(tp_load_relaxed(&site->word)));
 	if (!tp_site_stub_word(stub) ||
 		tp_site_word_pool(tp_site_stub_word(stub)) == sites->options.pool_id)
 		tp_site_claim(sites, site, stub);
@@ -248,7 +252,8 @@ static tp_cold void site_renew(
 void tp_site_claim(const struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub)
 {
 	if (sites->options.pool_id && !site_stands_in(sites, site, stub))
-		tp_store_relaxed(&stub->tp_word, tp_load_relaxed(&site->word));
+		/* Release: who reads the word finds its node. Partner: tp_site_stub_word. */
+		tp_store_release(&stub->tp_word, tp_load_relaxed(&site->word));
 }
 
 struct tp_site *tp_site_of_stub(struct tp_sites *sites, tierpool_site *stub)

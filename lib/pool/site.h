@@ -110,8 +110,8 @@ static inline size_t tp_site_word_offset(uint32_t half)
 /* The word that a stub has. */
 static inline uint64_t tp_site_stub_word(const tierpool_site *stub)
 {
-	/* Relaxed: a stale answer costs a look-up at most, and the word leads to no memory. */
-	return tp_load_relaxed(&stub->tp_word);
+	/* Acquire: the node of its number is there. A stale word costs a look-up at most. */
+	return tp_load_acquire(&stub->tp_word);
 }
 
 /* The half of a word that the pool's table has for a stub; 0: none. */

@@ -72,7 +72,7 @@ static bool sites_outgrown(const struct sites_view *v, unsigned class)
 /* Where a buffer of the default grows to, and on from there. */
 static void sites_print_steps(FILE *out, const struct sites_view *v)
 {
-	unsigned class = tp_load_relaxed(&v->sizes->first);
+	unsigned class = tp_class_of(v->classes, tp_calibration_tier(v->sizes));
 
 	for (const char *before = ", grows to "; sites_outgrown(v, class); before = ", ") {
 		unsigned step = class + 1;
@@ -92,8 +92,7 @@ static void sites_print_one(FILE *out, const tierpool *pool, const struct tp_sit
 
 	fprintf(out, "%12" PRIu64, gets);
 	if (v.puts) {
-		sites_print_size(
-			out, tp_class_size(v.classes, tp_load_relaxed(&v.sizes->first)), 9);
+		sites_print_size(out, pool->sizes.size[tp_calibration_tier(v.sizes)], 9);
 		fprintf(out, "%9" PRIu32 "%9.4f", tp_load_relaxed(&v.sizes->changes),
 			gets ? (double)growths / (double)gets : 0);
 		sites_print_size(out, sites_class_size(&v, sites_quantile(&v, 50)), 9);

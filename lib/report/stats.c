@@ -77,9 +77,8 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 		tp_load_relaxed(&pool->blocks.spare) + tp_load_relaxed(&pool->sites.bytes);
 	/* The header of a buffer with a block counts with the buffer, not as overhead. */
 	s->overhead_bytes -= tp_min(s->overhead_bytes, live * sizeof(tierpool_buf));
-	s->default_size = pool->sizes.size[tp_calibration_tier(
-		&pool->sites.options.classes, &pool->sites.own.sizes)];
-	s->max_size = pool->sizes.size[tp_maximum_tier(&pool->maximum)];
+	s->default_size = pool->sizes.size[tp_calibration_tier(&pool->sites.own.sizes)];
+	s->max_size = tp_maximum_size(&pool->maximum, &pool->sizes);
 }
 
 int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)

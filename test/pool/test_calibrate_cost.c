@@ -54,7 +54,7 @@ static void model_take(void)
 			m.size[class] = tp_min(tp_class_size(&classes, class), 4096 * MIB);
 	}
 	if (c.seen >= TP_LEARN)
-		m.count[c.first] += 2 * TP_SAMPLE; /* the prior */
+		m.count[c.tier] += 2 * TP_SAMPLE; /* the prior */
 }
 
 /* One put of a class, in a buffer that begins with the lowest class of a chain and grows along it. */
@@ -122,7 +122,7 @@ static uint64_t model_above(unsigned class)
 static void judge_by_model(void)
 {
 	struct tp_calibration old = c;
-	unsigned was = c.first;
+	unsigned was = c.tier;
 	bool is_new = tp_calibration_is_new(&c);
 	cost_t before, least = COST_NEVER;
 
@@ -135,8 +135,8 @@ static void judge_by_model(void)
 			"of what nothing outgrew the step stays");
 	}
 	before = model_least(was);
-	if (c.first != was)
-		cr_assert(model_least(c.first) == least && least < before &&
+	if (c.tier != was)
+		cr_assert(model_least(c.tier) == least && least < before &&
 			  (is_new || least < before - before / 8));
 	else
 		cr_assert(is_new ? least == before : least >= before - before / 8);
@@ -185,7 +185,7 @@ Test(calibrate_cost, for_sizes_that_are_lognormal_too)
 		for (unsigned i = 0; i < 12; i++)
 			normal += (unsigned)(next_random(&random) % 12);
 		used = (size_t)1 << tp_min(tp_max(normal / 3, 17u) - 11, 15u);
-		grown = used > tp_class_size(&classes, c.first);
+		grown = used > tp_class_size(&classes, c.tier);
 		if (count(used, grown, next_random(&random) % TP_SAMPLE == 0) == TP_DUE_ALL)
 			judge_by_model();
 	}
@@ -204,7 +204,7 @@ Test(calibrate_cost, sizes_of_terabytes_overflow_no_sum)
 			memset(c.count, 0, sizeof c.count);
 			c.count[class] = 5u << 20; /* the most that a window holds */
 			c.count[first] += 1u << 19;
-			c.first = (uint8_t)first;
+			c.tier = (uint8_t)first;
 			judge_by_model();
 		}
 	count(PTRDIFF_MAX, true, false);

