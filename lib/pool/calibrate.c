@@ -83,6 +83,8 @@ size_t tp_calibration_step(
 {
 	unsigned class = calibrate_class(classes, cap);
 
+	if (!classes->every)
+		return 0;
 	if (calibrate_class(classes, need) == classes->count)
 		return tp_load_relaxed(&c->beyond);
 	return class == classes->count ? 0
