@@ -238,6 +238,7 @@ void tp_trace_fork(enum tp_fork phase)
 	if (phase == TP_FORK_CHILD && trace.file >= 0) {
 		tp_store_relaxed(&tp_trace_on, false);
 		close(trace.file);
+		trace.file = -1; /* a child of this child may have another file of that number */
 	}
 	if (phase == TP_FORK_PARENT || phase == TP_FORK_CHILD)
 		pthread_mutex_unlock(&trace.lock);

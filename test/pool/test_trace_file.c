@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file of a trace: its name, what happens if it cannot be written, and that there is none
+ * without TIERPOOL_TRACE.
+ */
+#include "pool/trace.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/fastpath.h"
+#include "traced_program.h"
+
+TestSuite(trace_file, .init = program_folder_new, .fini = program_folder_end, .timeout = 50);
+
+static void uses_a_pool(void)
+{
+	tierpool *pool = MAKE(TIERS);
+
+	program_use(pool, 1);
+	tierpool_destroy(pool);
+}
+
+Test(trace_file, has_the_process_in_its_name)
+{
+	char name[64];
+	struct decoder d;
+
+	program_run("before%pbehind", uses_a_pool);
+	cr_assert_str_eq(program_said, "");
+	snprintf(name, sizeof name, "before%ldbehind", (long)program_id);
+	decoder_open(&d, name);
+	decoder_take(&d, 'P');
+	decoder_close(&d);
+}
+
+static void works_without_a_trace(void)
+{
+	tierpool *pool = MAKE(TIERS);
+
+	NEED(!tp_trace_on);
+	program_use(pool, MUCH);
+	tierpool_destroy(pool);
+}
+
+static void assert_refused(const char *name, int error)
+{
+	char wanted[2 * PATH_MAX];
+
+	program_run(name, works_without_a_trace);
+	snprintf(wanted, sizeof wanted, "tierpool: TIERPOOL_TRACE=%s: %s; no trace\n", name,
+		strerror(error));
+	cr_assert_str_eq(program_said, wanted);
+}
+
+Test(trace_file, that_cannot_be_opened_is_reported_once_and_the_pool_works)
+{
+	char name[PATH_MAX + 2];
+
+	assert_refused("nowhere/trace", ENOENT);
+	assert_refused(".", EISDIR);
+	memset(name, 'x', sizeof name - 1);
+	name[sizeof name - 1] = '\0';
+	assert_refused(name, ENAMETOOLONG);
+	name[200] = '%';
+	name[201] = 'p';
+	assert_refused(name, ENAMETOOLONG);
+}
+
+static void works_on_a_full_disk(void)
+{
+	tierpool *pool = MAKE(TIERS);
+
+	NEED(tp_trace_on);
+	program_use(pool, MUCH);
+	NEED(!tp_trace_on);
+	program_use(pool, MUCH);
+	tierpool_destroy(pool);
+}
+
+Test(trace_file, on_a_full_disk_ends_with_one_line_and_the_pool_works)
+{
+	program_run("/dev/full", works_on_a_full_disk);
+	cr_assert_str_eq(program_said, program_full_disk);
+	/* Full only at the end. */
+	program_run("/dev/full", uses_a_pool);
+	cr_assert_str_eq(program_said, program_full_disk);
+}
+
+#define ERRNO 12345
+#define HELD 4000 /* their gets are not enough for a write, and with their puts there is one */
+
+static void puts_with_errno(void)
+{
+	static tierpool_buf *held[HELD];
+	tierpool *pool = MAKE(TIERS);
+
+	for (int i = 0; i < HELD; i++)
+		NEED((held[i] = tierpool_get_at(pool, 0, NULL)));
+	NEED(tp_trace_on);
+	for (int i = 0; i < HELD; i++) {
+		errno = ERRNO;
+		tierpool_put(held[i]);
+		NEED(errno == ERRNO);
+	}
+	NEED(!tp_trace_on);
+	tierpool_destroy(pool);
+}
+
+Test(trace_file, leaves_the_errno_of_a_put_alone_also_when_it_cannot_be_written)
+{
+	program_run("/dev/full", puts_with_errno);
+	cr_assert_str_eq(program_said, program_full_disk);
+}
+
+/* ---- without ---- */
+
+static void has_its_fast_path(void)
+{
+	uses_a_pool();
+	NEED(!tp_trace_on);
+	NEED(tp_poison_watched || tp_pool_fast.rseq == tp_cpu_rseq);
+}
+
+Test(trace_file, is_not_there_without_the_variable)
+{
+	program_run(NULL, has_its_fast_path);
+	cr_assert_str_eq(program_said, "");
+	program_run("", has_its_fast_path);
+	cr_assert_str_eq(program_said, "");
+	cr_assert_eq(system("test -z \"$(ls -A)\""), 0, "there is a file");
+}
+
+static void has_no_fast_path(void)
+{
+	uses_a_pool();
+	NEED(tp_trace_on && !tp_pool_fast.rseq);
+}
+
+Test(trace_file, takes_the_fast_path_away)
+{
+	program_run("trace", has_no_fast_path);
+}
