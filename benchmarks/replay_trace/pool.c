@@ -99,12 +99,22 @@ static struct pool *pool_of(const struct pool_state *s, const struct borrow *b)
 	return &s->pools[s->trace->sites[b->site].pool];
 }
 
+/* If n is 0 the library wants a call in which it is a constant: with others the fast path fails. */
+static tierpool_buf *pool_borrow(const struct pool_state *s, tierpool *pool, const struct borrow *b)
+{
+	bool own = !s->sites || s->trace->sites[b->site].number == SITE_OWN;
+	tierpool_site *site = own ? NULL : &s->sites[b->site];
+
+	if (b->n)
+		return tierpool_get_at(pool, b->n, site);
+	return own ? (tierpool_get)(pool) : tierpool_get_at(pool, 0, site);
+}
+
 static size_t pool_get(void *state, struct figures *f, const struct borrow *b)
 {
 	struct pool_state *s = state;
 	struct pool *p = pool_of(s, b);
-	bool own = !s->sites || s->trace->sites[b->site].number == SITE_OWN;
-	tierpool_buf *buf = tierpool_get_at(p->pool, b->n, own ? NULL : &s->sites[b->site]);
+	tierpool_buf *buf = pool_borrow(s, p->pool, b);
 	struct tierpool_stats before;
 
 	if (!buf)
