@@ -29,7 +29,7 @@ ENCODE_TEST := $(BUILD)/test/benchmarks/test_encode_control
 $(ENCODE_TEST): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(ENCODE_TEST): $(BUILD)/benchmarks/encode_control
 
-REPLAY_TESTS := $(addprefix $(BUILD)/test/benchmarks/test_replay_,trace peers verdicts)
+REPLAY_TESTS := $(addprefix $(BUILD)/test/benchmarks/test_replay_,trace program peers verdicts)
 $(REPLAY_TESTS): CPPFLAGS += -DREPLAY_TRACE='"$(BUILD)/benchmarks/replay_trace"'
 $(REPLAY_TESTS): $(BUILD)/benchmarks/replay_trace
 
