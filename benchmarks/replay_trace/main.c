@@ -18,7 +18,6 @@
 #include "pool.h"
 #include "read.h"
 #include "report.h"
-#include "storage.h"
 #include "support/program.h"
 
 #define BAD_TRACE 1
@@ -59,7 +58,7 @@ static int trace_obtain(const struct arguments *a, struct reading *reading)
 int main(int argc, char **argv)
 {
 	struct result results[1 + PEERS];
-	struct site_figures *sites;
+	struct sites_seen seen = {0};
 	struct arguments a;
 	struct reading reading = {0};
 	int status = arguments_read(&a, argc, argv);
@@ -69,14 +68,15 @@ int main(int argc, char **argv)
 	if (status)
 		return status < 0 ? 0 : status;
 	arguments_apply(&a, &trace);
-	sites = array_new(trace.site_count, sizeof *sites);
-	pool_replay(&trace, a.one_site, a.first, results, sites);
+	seen.first = a.first;
+	pool_replay(&trace, a.one_site, results, &seen);
 	for (size_t i = 0; i < PEERS; i++)
 		model_replay(&trace, &peer_rules[i], &results[1 + i]);
 	if (!a.csv)
 		report_title(a.file ? a.file : a.workload, reading.records, &trace, a.one_site);
-	report_print(&trace, results, 1 + PEERS, sites, a.first, a.csv);
-	free(sites);
+	report_print(&trace, results, 1 + PEERS, &seen, a.csv);
+	free(seen.figures);
+	free(seen.printed);
 	if (!fflush(stdout) && !ferror(stdout))
 		return 0;
 	fprintf(stderr, "replay_trace: cannot write the report: %s\n", strerror(errno));

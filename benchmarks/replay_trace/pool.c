@@ -32,8 +32,7 @@ struct pool_state {
 	tierpool_buf **out;   /* by slot; NULL: nothing */
 	struct map written;   /* by the address of a block: up to where its pages were written */
 	size_t idle;          /* bytes, of all pools */
-	struct site_figures *figures;
-	uint64_t first;
+	struct sites_seen *seen;
 };
 
 static _Noreturn void pool_fail(const char *what, int error)
@@ -123,9 +122,9 @@ static size_t pool_get(void *state, struct figures *f, const struct borrow *b)
 	before = pool_count(s, p, f);
 	if (p->stats.allocs != before.allocs)
 		pool_count_block(s, f, buf);
-	s->figures[b->site].gets++;
+	s->seen->figures[b->site].gets++;
 	if (!b->n)
-		site_lent(&s->figures[b->site], buf->cap, s->first);
+		site_lent(&s->seen->figures[b->site], buf->cap, s->seen->first);
 	return buf->cap;
 }
 
@@ -156,7 +155,7 @@ static size_t pool_grow(
 		pool_count_written(s, f, buf, growth->len);
 	else
 		pool_count_moved(s, data, buf);
-	s->figures[b->site].growths++;
+	s->seen->figures[b->site].growths++;
 	return buf->cap;
 }
 
@@ -219,6 +218,19 @@ static void pool_sites_begin(struct pool_state *s)
 	}
 }
 
+/* Before what is out is put: the trace has no put of that. */
+static void pool_sites_print(struct pool_state *s)
+{
+	size_t size;
+	FILE *out = open_memstream(&s->seen->printed, &size);
+	int error = out ? 0 : -errno;
+
+	for (size_t i = 0; i < s->trace->pool_count && !error; i++)
+		error = tierpool_sites_print(s->pools[i].pool, out);
+	if (error || fclose(out))
+		pool_fail("tierpool_sites_print", error ? -error : errno);
+}
+
 static void pool_end(struct pool_state *s)
 {
 	for (size_t i = 0; i < s->trace->slot_count; i++)
@@ -231,17 +243,18 @@ static void pool_end(struct pool_state *s)
 	map_end(&s->written);
 }
 
-void pool_replay(const struct trace *t, bool one_site, uint64_t first, struct result *result,
-	struct site_figures *sites)
+void pool_replay(
+	const struct trace *t, bool one_site, struct result *result, struct sites_seen *seen)
 {
 	static const struct contender contender = {
 		"tierpool", pool_get, pool_grow, pool_put, pool_tick};
-	struct pool_state s = {.trace = t, .figures = sites, .first = first};
+	struct pool_state s = {.trace = t, .seen = seen};
 	unsigned cpus[2];
 
 	/* On one CPU, or what lies idle on the others would be out of reach by chance. */
 	if (!cpus_choose(cpus, false) || pin(cpus[0]))
 		pool_fail("no CPU to run on", EINVAL);
+	seen->figures = array_new(t->site_count, sizeof *seen->figures);
 	s.pools = array_new(t->pool_count, sizeof *s.pools);
 	s.out = array_new(t->slot_count, sizeof(tierpool_buf *));
 	for (size_t i = 0; i < t->pool_count; i++)
@@ -249,5 +262,6 @@ void pool_replay(const struct trace *t, bool one_site, uint64_t first, struct re
 	if (!one_site)
 		pool_sites_begin(&s);
 	replay(t, &contender, &s, result);
+	pool_sites_print(&s);
 	pool_end(&s);
 }

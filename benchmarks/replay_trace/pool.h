@@ -11,10 +11,9 @@
 
 /*
  * Plays the trace; ends the program if a pool cannot be had. one_site: as if no call had a site of
- * its own. first: after how many gets of a site its first figures are taken; 0: never. sites: one
- * for each site of the trace, all 0.
+ * its own. seen: its first is given, the rest is filled in.
  */
-void pool_replay(const struct trace *t, bool one_site, uint64_t first, struct result *result,
-	struct site_figures *sites);
+void pool_replay(
+	const struct trace *t, bool one_site, struct result *result, struct sites_seen *seen);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "report.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -172,37 +173,51 @@ static void sites_csv(const struct trace *t, const struct site_figures *sites)
 	}
 }
 
-static void sites_print(const struct trace *t, const struct site_figures *sites, uint64_t first)
+/* Names of a bad trace could have what a terminal takes for a command. */
+static void lines_print(const char *text)
 {
-	printf("\nSites of tierpool: what a get without a size is lent, how often that changed, "
-	       "and\n"
-	       "each such size with the get from which on it was lent\n");
-	printf("  %10s %8s %10s %8s", "gets", "growths", "default", "changes");
-	if (first)
-		printf("   after %" PRIu64 " gets: default, and growths until then", first);
-	putchar('\n');
-	for (size_t i = 0; i < t->site_count; i++) {
-		const struct site_figures *s = &sites[i];
+	for (; *text; text++)
+		putchar(*text != '\n' && iscntrl((unsigned char)*text) ? '?' : *text);
+}
 
-		printf("  %10" PRIu64 " %8.4f %10zu %8" PRIu64 "   ", s->gets,
-			per((double)s->growths, s->gets), s->default_size, s->changes);
-		if (first)
-			printf("%zu, %" PRIu64 "   ", s->first_default, s->first_growths);
-		site_name_print(t, &t->sites[i]);
-		printf(": ");
-		site_defaults_print(s);
-		putchar('\n');
-	}
+static void site_print(const struct trace *t, size_t site, const struct sites_seen *seen)
+{
+	const struct site_figures *s = &seen->figures[site];
+
+	printf("  %10" PRIu64 " %8.4f   ", s->gets, per((double)s->growths, s->gets));
+	if (seen->first)
+		printf("%zu, %" PRIu64 "   ", s->first_default, s->first_growths);
+	site_name_print(t, &t->sites[site]);
+	printf(": ");
+	site_defaults_print(s);
+	putchar('\n');
+}
+
+static void sites_print(const struct trace *t, const struct sites_seen *seen)
+{
+	puts("\nWhat the pools say at the end; gets and growths are estimates");
+	lines_print(seen->printed);
+	printf("\nWhat was seen of sites: all gets, growths a get, and the first %d sizes that "
+	       "gets\n"
+	       "without one were lent, each with the get from which on it was\n",
+		DEFAULTS_MOST);
+	if (seen->first)
+		printf("  %10s %8s   after %" PRIu64 " gets: default, and growths until then\n",
+			"gets", "growths", seen->first);
+	else
+		printf("  %10s %8s\n", "gets", "growths");
+	for (size_t i = 0; i < t->site_count; i++)
+		site_print(t, i, seen);
 }
 
 void report_print(const struct trace *t, const struct result *results, size_t count,
-	const struct site_figures *sites, uint64_t first, bool csv)
+	const struct sites_seen *seen, bool csv)
 {
 	if (csv) {
 		contenders_csv(results, count);
-		sites_csv(t, sites);
+		sites_csv(t, seen->figures);
 		return;
 	}
 	contenders_print(results, count);
-	sites_print(t, sites, first);
+	sites_print(t, seen);
 }

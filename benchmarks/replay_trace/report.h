@@ -12,6 +12,6 @@
 void report_title(const char *what, size_t records, const struct trace *t, bool one_site);
 
 void report_print(const struct trace *t, const struct result *results, size_t count,
-	const struct site_figures *sites, uint64_t first, bool csv);
+	const struct sites_seen *seen, bool csv);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is seen of a site: the capacities that its gets without a size were lent.
+ * What is seen of sites: the capacities that gets without a size were lent, and at the end what the
+ * pool says itself.
  */
 #ifndef SITES_H
 #define SITES_H
@@ -25,6 +26,12 @@ struct site_figures {
 	/* After as many gets without a size as were asked for; 0: it had fewer. */
 	size_t first_default;
 	uint64_t first_growths;
+};
+
+struct sites_seen {
+	struct site_figures *figures; /* of each site of the trace; of malloc */
+	uint64_t first; /* after this many gets of a site its first figures are taken; 0: never */
+	char *printed;  /* by tierpool_sites_print of each pool at the end; of malloc */
 };
 
 /* Notes a get without a size. first: after how many of them the first figures are taken. */

@@ -82,6 +82,32 @@ Test(replay_trace, says_what_it_read_and_the_options_in_force)
 	replay_says("trace", 0, "p (no site)");
 }
 
+Test(replay_trace, prints_what_the_pools_learned_but_not_among_the_values)
+{
+	static const char mix[] = "--workload mix:6 --gets 20000";
+
+	replay_says(mix, 0, "growths      p50      p95  sites of workload");
+	replay_says(mix, 0, "  0.0605      256     128K  workload:1 site 1, grows to 128K");
+	cr_assert_eq(system("\"$replay\" --csv --workload mix:6 --gets 20000 >out; "
+			    "test -s out && ! grep -q p95 out"),
+		0);
+}
+
+Test(replay_trace, prints_no_control_characters_of_a_trace)
+{
+	record_sites(0);
+	record_byte('S');
+	record_number(7);
+	record_number(3);
+	record_number(5);
+	record_string("x\033[2J.c");
+	record_string("f\r");
+	record_get(0, 3, 0, 0, 1024);
+	record_save();
+	replay_says("trace", 0, "x?[2J.c:5 f?");
+	cr_assert_eq(system("! grep -q \"$(printf '[\\033\\r]')\" out"), 0);
+}
+
 Test(replay_trace, counts_the_second_half_of_the_gets_apart)
 {
 	record_sites(0);
