@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,9 +16,13 @@
 
 bool tp_trace_on;
 
+#define STRING_MOST 4096
+
 static struct {
 	pthread_mutex_t lock;
 	int file;
+	dev_t device;
+	ino_t inode;
 	uint64_t id, ns; /* of the last records that have them */
 	size_t len;
 	unsigned char bytes[1 << 16]; /* that are not written yet */
@@ -25,23 +30,39 @@ static struct {
 
 /* ---- the file; in the lock ---- */
 
+/* Whether the descriptor is still the trace's: a program may close all it has, and open another. */
+static bool trace_is_ours(void)
+{
+	struct stat now;
+
+	return !fstat(trace.file, &now) && now.st_dev == trace.device && now.st_ino == trace.inode;
+}
+
+static void trace_stop(const char *why)
+{
+	fprintf(stderr, "tierpool: TIERPOOL_TRACE: %s; the trace ends here\n", why);
+	tp_store_relaxed(&tp_trace_on, false);
+}
+
 static void trace_flush(void)
 {
 	size_t done = 0;
+	int cancel;
 
-	while (done < trace.len) {
+	/* A put is no place where a thread may be cancelled, and this one holds a lock. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	if (!trace_is_ours())
+		trace_stop("its file was closed");
+	while (done < trace.len && tp_load_relaxed(&tp_trace_on)) {
 		ssize_t n = write(trace.file, trace.bytes + done, trace.len - done);
 
-		if (n > 0) {
+		if (n > 0)
 			done += (size_t)n;
-		} else if (errno != EINTR) {
-			fprintf(stderr, "tierpool: TIERPOOL_TRACE: %s; the trace ends here\n",
-				strerror(errno));
-			tp_store_relaxed(&tp_trace_on, false);
-			break;
-		}
+		else if (n == 0 || errno != EINTR)
+			trace_stop(n ? strerror(errno) : "nothing was written");
 	}
 	trace.len = 0;
+	pthread_setcancelstate(cancel, NULL);
 }
 
 static void trace_bytes(const void *bytes, size_t n)
@@ -70,10 +91,13 @@ static void trace_number(uint64_t n)
 	trace_bytes(bytes, count);
 }
 
+/* Cut to what readers take. */
 static void trace_string(const char *s)
 {
-	trace_number(strlen(s));
-	trace_bytes(s, strlen(s));
+	size_t length = strnlen(s, STRING_MOST);
+
+	trace_number(length);
+	trace_bytes(s, length);
 }
 
 static void trace_kind(char kind)
@@ -205,6 +229,7 @@ void tp_trace_start(void)
 {
 	const char *name = secure_getenv("TIERPOOL_TRACE");
 	char path[PATH_MAX];
+	struct stat file = {0};
 
 	if (!name || !*name)
 		return;
@@ -216,6 +241,9 @@ void tp_trace_start(void)
 			strerror(errno));
 		return;
 	}
+	(void)fstat(trace.file, &file);
+	trace.device = file.st_dev;
+	trace.inode = file.st_ino;
 	trace_bytes("tptrace\1", 8);
 	tp_store_relaxed(&tp_trace_on, true);
 }

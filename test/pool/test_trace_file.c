@@ -6,10 +6,12 @@
 #include "pool/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pool/fastpath.h"
 #include "traced_program.h"
@@ -88,6 +90,30 @@ Test(trace_file, on_a_full_disk_ends_with_one_line_and_the_pool_works)
 	/* Full only at the end. */
 	program_run("/dev/full", uses_a_pool);
 	cr_assert_str_eq(program_said, program_full_disk);
+}
+
+/* As a daemon does, and then opens a file of its own, which gets the number of the trace's. */
+static void closes_all_files(void)
+{
+	tierpool *pool = MAKE(TIERS);
+	int own;
+
+	program_use(pool, 1);
+	for (int file = 3; file < 256; file++)
+		close(file);
+	for (int i = 0; i < 8; i++)
+		NEED((own = open("own", O_RDWR | O_CREAT | O_APPEND, 0600)) >= 0);
+	program_use(pool, MUCH);
+	NEED(!tp_trace_on);
+	NEED(lseek(own, 0, SEEK_END) == 0);
+	tierpool_destroy(pool);
+}
+
+Test(trace_file, is_never_a_file_that_the_program_opened)
+{
+	program_run("trace", closes_all_files);
+	cr_assert_str_eq(program_said,
+		"tierpool: TIERPOOL_TRACE: its file was closed; the trace ends here\n");
 }
 
 #define ERRNO 12345
