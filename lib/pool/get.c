@@ -282,5 +282,8 @@ tierpool_buf *(tierpool_get)(tierpool *pool)
 
 tierpool_buf *(tierpool_get_sized)(tierpool *pool, size_t n)
 {
-	return pool ? tierpool_get_at(pool, n, &pool->sites.own_stub) : get_refused();
+	if (!pool)
+		return get_refused();
+	return n ? tierpool_get_at_site(pool, n, &pool->sites.own_stub)
+		 : tierpool_get_calibrated(pool, &pool->sites.own_stub);
 }
