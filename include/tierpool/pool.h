@@ -91,8 +91,9 @@ struct tierpool_options {
 	 */
 	unsigned decay_ms;
 	/*
-	 * Puts between calibrations of a site; default 2048, at most 1048576, TIERPOOL_CALIBRATE_OFF:
-	 * nothing is learned, tierpool_get lends 1 KiB, and every tier is kept. See tierpool_get.
+	 * Puts between calibrations of a site; default 2048, at most 1048576. TIERPOOL_CALIBRATE_OFF:
+	 * nothing is learned, tierpool_get lends 1 KiB, and buffers of 64 KiB or more are kept as
+	 * smaller ones are. See tierpool_get.
 	 */
 	unsigned calibrate_every;
 	/*
@@ -189,7 +190,7 @@ TIERPOOL_API tierpool *tierpool_default(void);
 typedef struct tierpool_site {
 	const char *tp_file;
 	const char *tp_label;
-	uint64_t tp_word; /* what its gets have to know, of the pool that borrowed there last */
+	uint64_t tp_word; /* what its gets have to know, of one of the pools that borrow there */
 	unsigned tp_line;
 	uint32_t tp_number;  /* unique in the process, if not 0 */
 	void *tp_reserved_1; /* both 0 */
@@ -210,25 +211,31 @@ typedef struct tierpool_site {
 	}))
 
 /*
- * Borrows a buffer of the size that is calibrated for this site, by what its buffers held when they
- * were put. Until then, it is the smallest tier of at least 1 KiB, or the largest tier if none is.
+ * Borrows a buffer of the size that is calibrated for this site. Before the first put from there:
+ * the smallest tier of at least 1 KiB, or the largest tier if none is.
  *
- * What is calibrated: where a buffer begins, and to which size it grows if that does not suffice; by
- * the sizes that are expected to cost least, if capacity, a growth and a copied byte each have a
- * price (lib/DESIGN.md). So messages of 200 bytes with a few of 100 KB among them begin with 256
- * bytes, and the large ones grow once. A site calibrates after 1, 2, 4 … 64 puts, and then about
- * each calibrate_every puts. It learns from its first 64 puts, from each buffer that has grown, and
- * from one get in 256. A put with len 0 teaches nothing (but what a tierpool_buf_reset took away
- * counts), nor does a buffer of tierpool_get_sized. The same calls on one CPU calibrate alike in
- * every run. tierpool_sites_print says what was learned.
+ * Two sizes are calibrated, by what the site's buffers held when they were put: the one that they
+ * begin with, and the one that they grow to when that is too small. They are those of least expected
+ * cost, with a price for capacity, for a growth, and for a copied byte (lib/DESIGN.md). So messages
+ * of 200 bytes with some of 100 KB among them all begin with 256 bytes, and the large ones grow once.
  *
- * A pool tells apart 16,382 sites; later ones learn together, with the calls without a site.
+ * A site learns from its first 64 puts; then from each buffer that has grown, and from one get in
+ * 256. It calibrates after 1, 2, 4 ... 64 puts, and then about each calibrate_every puts; where
+ * buffers grow to, sooner. The same calls on one CPU calibrate alike in every run.
+ * tierpool_sites_print says what was learned.
+ *
+ *   - What was there before a tierpool_buf_reset or tierpool_buf_set counts. A len that the program
+ *     lowers itself is seen only where the buffer has grown: use tierpool_buf_reset for that.
+ *   - A put with nothing teaches nothing, nor does a buffer of tierpool_get_sized.
+ *   - A site that began small keeps its small default when its buffers become larger than 64 KiB:
+ *     each then grows once, in one step, which costs a few percent of filling it.
+ *   - A pool tells 16,382 sites apart; later ones learn together, with the calls without a site.
  *
  * In C write tierpool_get and tierpool_get_sized, in C++ TIERPOOL_GET and TIERPOOL_GET_SIZED: they
  * are macros, and each use is a site. A wrapper would be one site for all its callers: let it take
  * the tierpool_buf *, or a tierpool_site * for tierpool_get_at. The functions, (tierpool_get)(pool)
- * in C and tierpool_get(pool) in C++, use the pool's own site: for inline functions, and for
- * wrappers that cannot.
+ * in C and tierpool_get(pool) in C++, use the pool's own site: for a C inline function that is not
+ * static (clang warns of the macro there), and for a wrapper that cannot take a site.
  *
  * After:   the buffer is the caller's until tierpool_put; its len is 0.
  * Errors:  errno is ENOMEM, or EINVAL if pool is NULL.

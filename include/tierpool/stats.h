@@ -36,9 +36,11 @@ struct tierpool_stats {
 	uint64_t grows_pooled;  /* growths served by exchange with an idle buffer */
 
 	/* Buffers that were freed, by the reason. */
-	uint64_t drops_oversize;   /* larger than max_size */
-	uint64_t drops_retain;     /* no room under retain or the shared budget, or no memory for */
-				   /* the pool's own tables */
+	uint64_t
+		drops_oversize; /* larger than max_size of the options; or of 64 KiB or more, and */
+				/* not asked for twice: see tierpool_put */
+	uint64_t drops_retain;  /* no room under retain or the shared budget, or no memory for */
+				/* the pool's own tables */
 	uint64_t drops_idle_count; /* no room under max_idle */
 	uint64_t drops_decay;      /* idle through two decay steps of any cause: see ticks */
 	uint64_t drops_trim;       /* by tierpool_trim or tierpool_retain_set */
@@ -58,7 +60,7 @@ struct tierpool_stats {
 
 	/* How the pool works. */
 	size_t default_size;   /* what tierpool_get lends where it has no site, as calibrated now */
-	size_t max_size;       /* the largest tier that is kept, 0: none; see tierpool_put */
+	size_t max_size;       /* the largest tier that is kept now (tierpool_put); 0: none */
 	uint64_t calibrations; /* of all sites */
 	uint64_t ticks;      /* decay steps of any cause: by itself, tierpool_tick, the reaper, a */
 			     /* shared budget (also at TIERPOOL_DECAY_NEVER) */
@@ -83,20 +85,22 @@ struct tierpool_stats {
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);
 
 /*
- * Prints what each site of a pool has learned, a line a site, in the order in which they first
- * borrowed:
+ * Prints what each site of a pool has learned, a line a site: first the calls without a site, then
+ * the others in the order in which they first borrowed.
  *
- *   gets      as samples say: one in 256 counts for all of them, those of a new site count one each
- *   default   what tierpool_get lends there now; K, M: KiB, MiB
- *   changes   how often that changed
- *   growths   of a get
- *   p50, p95  so many percent of the buffers that were put lately fitted into this size
+ *   gets      an estimate, from one get in 256: a few hundred off
+ *   default   the size that tierpool_get lends there now; K, M: KiB, MiB
+ *   changes   how often the default changed
+ *   growths   per get; growths are counted exactly, and divided by the estimate
+ *   p50, p95  half of the buffers that were put lately, and 95 %, fit into this size
  *   site      file, line and label; and to which sizes a buffer of the default grows, one after the
- *             other
+ *             other, if any buffer outgrew it
  *
- * A site that borrows only by size learns nothing: it has a - in place of these numbers.
+ * A - stands where nothing was learned: the site borrows only by size, its puts were empty or are
+ * still to come, or calibration is off (then gets is 0, too).
  *
- * Errors:  -EINVAL: pool or out is NULL; -ENOENT: the pool is gone; -EIO: out reports an error.
+ * Errors:  -EINVAL: pool or out is NULL; -ENOENT: the pool is gone; -EIO: out reports an error
+ *          (a buffered stream does so later).
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_API int tierpool_sites_print(tierpool *pool, FILE *out);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What it means that a pop left a stack's countdown expired: the get looks at the clock, or it is
- * sampled, or both. Owns, for each stack of each CPU, how many pops are left until each of the two.
+ * Why a get leaves the fast path though it popped something: the stack's countdown has expired. Then
+ * it looks at the clock, or is sampled, or both. Owns, for each stack of each CPU, how many pops are
+ * left until each of the two.
  *
- * Looks come as the clock says (tp_decay_gap). Samples come after random gaps that nothing but the
- * number of pops decides: so a sequence of calls on one CPU has the same samples in every run.
- * Random, all of them, because a fixed gap falls into step with loops.
+ * Looks come as the clock says (tp_decay_gap). Samples come after gaps that nothing but the number of
+ * pops decides: so a sequence of calls on one CPU has the same samples in every run. Both gaps are
+ * random: a fixed one would fall into step with loops.
  */
 #ifndef TP_COUNTDOWN_H
 #define TP_COUNTDOWN_H

@@ -146,7 +146,6 @@ static inline void tp_bufstate_remove(tierpool_buf *b, enum tp_state state)
 static inline void tp_bufstate_record(tierpool_buf *b, bool sampled)
 {
 	b->tp_growths = sampled ? TP_GROWTHS_SAMPLED : 0;
-	b->tp_high_water = 0;
 	tp_bufstate_add(b, TP_STATE_RECORDED);
 }
 
@@ -159,11 +158,17 @@ static inline void tp_bufstate_record_growth(tierpool_buf *b)
 		b->tp_growths++;
 }
 
-/* Notes the content before it goes. */
-static inline void tp_bufstate_record_len(tierpool_buf *b)
+/* Notes how long the content is before it goes, or moves. */
+static inline void tp_bufstate_note_len(tierpool_buf *b)
 {
-	if (tp_bufstate_has(b, TP_STATE_RECORDED) && b->len > b->tp_high_water)
+	if (b->len > b->tp_high_water)
 		b->tp_high_water = b->len < UINT32_MAX ? (uint32_t)b->len : UINT32_MAX;
+}
+
+/* The largest len that is known. */
+static inline size_t tp_bufstate_used(const tierpool_buf *b)
+{
+	return b->len > b->tp_high_water ? b->len : b->tp_high_water;
 }
 
 static inline unsigned tp_bufstate_age(const tierpool_buf *b)

@@ -94,7 +94,7 @@ int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n)
 
 	if (error)
 		return error;
-	tp_bufstate_record_len(b);
+	tp_bufstate_note_len(b);
 	return buffer_copy_in(b, 0, src, n);
 }
 
@@ -162,7 +162,7 @@ void tierpool_buf_reset(tierpool_buf *b)
 {
 	if (!b || (!tp_bufstate_is_plain(b->tp_state) && !tp_misuse_check(b, false)))
 		return;
-	tp_bufstate_record_len(b);
+	tp_bufstate_note_len(b);
 	b->len = 0;
 	tp_bufstate_remove(b, TP_STATE_FAILED);
 }

@@ -24,7 +24,7 @@
 /* Sizes above are judged as this one, for the same reason. */
 #define SIZE_MOST ((size_t)4 << 30)
 
-/* Capacity is dearer, by half, if more than this part of calibrate_every was dropped for room. */
+/* Capacity is twice as dear if more than this part of calibrate_every was dropped for room. */
 #define DROPS_PART 64
 #define DEAR_MOST 2
 /* Calibrations without a drop after which it is cheaper again. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sizes that one place learns: with how many bytes a buffer begins there, and to how many one
- * grows that does not suffice. Owns the counts of what was used, and the rule by which they are
- * judged: the sizes of least expected cost, where capacity, growths and copies each have a price.
- * Knows no pool and no site. DESIGN.md has the cost model; the rule was chosen by simulation.
+ * The sizes that one place learns: the one that its buffers begin with, and the one that they grow to
+ * when that is too small. Owns the counts of what was used, and the rule by which they are judged:
+ * the sizes of least expected cost, where capacity, growths and copies each have a price. Knows no
+ * pool and no site. DESIGN.md has the cost model; the rule was chosen by simulation.
  *
  * Sizes are counted by class: a tier, or a group of neighbours where a pool has more than 19 tiers.
  * A put that grew is counted 1, since each of them is seen; one that did not, but was sampled, stands
  * for TP_SAMPLE puts.
  *
- * Counts are added to by anyone; of two threads that would judge at once one does. So nobody waits.
+ * Any thread adds to the counts. If two want to judge, one does and the other goes on: nobody waits.
  */
 #ifndef TP_CALIBRATE_H
 #define TP_CALIBRATE_H
@@ -29,8 +29,8 @@
 #define TP_CALIBRATE_EVERY 2048
 
 /*
- * The prices, in bytes of capacity: what it costs to lend one byte more (1/160 ns). Copying a byte
- * costs 0.1 ns, a growth 80 ns. DESIGN.md, "Sizes that learn".
+ * The prices. Their unit is that of lending one byte more, 1/160 ns: so 16 is 0.1 ns, 12,800 is 80 ns.
+ * DESIGN.md, "Sizes that learn".
  */
 #define TP_PRICE_COPY 16
 #define TP_PRICE_GROWTH 12800
@@ -50,9 +50,9 @@ struct tp_classes {
 struct tp_calibration {
 	uint32_t count[TP_CLASSES + 1]; /* puts, by the class of what was used */
 	uint32_t since;                 /* puts since the last calibration */
-	uint32_t grown;           /* and those of them that grew, since the steps were judged */
-	uint32_t seen;            /* puts while the place is new */
-	uint32_t judging;         /* a lock that is only tried */
+	uint32_t grown;                 /* puts that grew, since the steps were last judged */
+	uint32_t seen;                  /* puts while the place is new */
+	uint32_t judging;               /* a lock that is only tried */
 	uint64_t beyond;          /* what is used typically above the largest tier; 0: unknown */
 	uint32_t changes;         /* of the default */
 	uint32_t refresh;         /* judging: grown at which the steps are judged anew */

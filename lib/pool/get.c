@@ -72,6 +72,7 @@ static tierpool_buf *get_lend_any_mode(tierpool_buf *b, uint32_t site_word)
 	tp_unpoison(b->data, b->cap);
 	b->len = 0;
 	b->tp_site_word = site_word;
+	b->tp_high_water = 0;
 	tp_bufstate_set(b, tp_pool_fast.rseq ? TP_BUFSTATE_FAST : TP_BUFSTATE_CAREFUL);
 	return b;
 }

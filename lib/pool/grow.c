@@ -31,9 +31,10 @@ static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 	SWAP(a->tp_tier, b->tp_tier);
 }
 
-/* A buffer has grown: its put is recorded, if it has a site. */
+/* A buffer has grown: its put is recorded, if it has a site; the content may be cut off later. */
 static void grow_note(tierpool_buf *b)
 {
+	tp_bufstate_note_len(b);
 	if (b->tp_site_word && b->tp_pool->sites.options.classes.every)
 		tp_bufstate_record_growth(b);
 	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
@@ -58,11 +59,11 @@ static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, si
 	b->tp_tier = TP_TIER_NONE;
 	b->tp_stack_offset = tp_tiers_stack_offset(&pool->tiers, TP_TIER_NONE);
 	tp_bufstate_lend_note(b);
-	grow_note(b);
 	/* If src lies in the block it has moved along. */
 	if (src)
 		memmove(block + keep, inside ? block + offset : src, n);
 	b->len = keep + n;
+	grow_note(b);
 	return true;
 }
 

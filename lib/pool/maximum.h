@@ -3,8 +3,8 @@
  * The largest size that a pool keeps, as it learns it (golang issue 23199): a large tier is kept
  * while it is asked for again within two ticks. Owns how often each large tier was asked for.
  *
- * Slow gets and growths are counted here. Fast ones are seen by what they leave: the countdowns of
- * the tier's stacks have moved since the tick began.
+ * Slow gets and growths are counted here. Fast ones are not; but if the countdowns of the tier's
+ * stacks have moved since the tick began, there were some.
  */
 #ifndef TP_MAXIMUM_H
 #define TP_MAXIMUM_H

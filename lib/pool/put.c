@@ -96,12 +96,10 @@ static tp_cold void put_record(tierpool_buf *b)
 	unsigned growths = b->tp_growths & TP_GROWTHS_MOST;
 	enum tp_due due;
 
-	tp_bufstate_record_len(b);
 	if (growths)
 		tp_add_relaxed(&site->growths, growths);
 	due = tp_calibration_count(classes, &site->sizes,
-		(struct tp_use){tp_max(b->len, b->tp_high_water), growths,
-			b->tp_growths & TP_GROWTHS_SAMPLED});
+		(struct tp_use){tp_bufstate_used(b), growths, b->tp_growths & TP_GROWTHS_SAMPLED});
 	if (due == TP_DUE_NOTHING ||
 		!tp_calibration_judge(classes, &site->sizes, due, tp_load_relaxed(&pool->crowded)))
 		return;

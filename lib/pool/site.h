@@ -14,9 +14,11 @@
  *     number   of the node in its pool; from 1 on, 0: none
  *     offset   of the stack of the tier that the place begins with (tp_tiers_stack_offset)
  *
- * The word stands in the node; in the stub, for one of the pools that borrow there; and in a table of
- * each pool, by which another pool of the stub finds its own. The copies are renewed by slow gets,
- * and those that are sampled. While a place is new its stack is the one that is always empty, so that
+ * The word stands
+ *     in the node;
+ *     in the stub: that of one of the pools that borrow there;
+ *     in a table of each pool, by the number of the stub: for the other pools.
+ * Slow gets and sampled ones renew the copies. While a place is new its stack is the one that is always empty, so that
  * each of its gets comes the slow way, and is recorded.
  *
  * Ids are never used again: from UINT32_MAX pools on, no stub has that of a pool. Stubs are
@@ -49,7 +51,7 @@ struct tp_site {
 
 #define TP_SITE_BUCKETS 64
 
-/* Numbers are below; later places are the pool's own. */
+/* Site numbers are smaller than this; a place beyond them shares the pool's own site. */
 #define TP_SITES_MAX (1u << 14)
 
 /* The number of the pool's own site, of calls without one. */

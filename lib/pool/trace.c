@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "memory/bufstate.h"
 
 bool tp_trace_on;
 
@@ -207,7 +208,7 @@ void tp_trace_put(const tierpool_buf *b)
 	trace_id(b);
 	trace_number(tp_cpu_id());
 	trace_time();
-	trace_number(b->len);
+	trace_number(tp_bufstate_used(b));
 	trace_number(b->cap);
 	trace_end(error);
 }

@@ -23,7 +23,10 @@ void tp_trace_start(void);
 /* After a pool was made, before others know it. */
 void tp_trace_pool(const tierpool *pool, const struct tierpool_options *options);
 
-/* After the call, and of a put before it: so what one call gives another follows it in the file. */
+/*
+ * Get and growth are written after the call, a put before it. So a buffer's put precedes its next get
+ * in the file.
+ */
 void tp_trace_get(const tierpool *pool, const tierpool_buf *b, struct tp_site *site, size_t n);
 void tp_trace_grow(const tierpool_buf *b, size_t need, size_t kept);
 void tp_trace_put(const tierpool_buf *b);

@@ -145,6 +145,19 @@ Test(learn_promises, content_that_is_replaced_by_less_trains_as_what_is_reset)
 	pool_end(pool, &counting);
 }
 
+/* pool.h: "a len that the program lowers itself is seen only where the buffer has grown". */
+Test(learn_promises, content_that_is_cut_off_trains_as_far_as_it_made_the_buffer_grow)
+{
+	tierpool *pool = pool_still();
+	tierpool_buf *b = (tierpool_get)(pool);
+
+	cr_assert_eq(tierpool_buf_append(b, text, 5000), 0);
+	b->len = 10;
+	tierpool_put(b);
+	cr_assert_eq(stats_of(pool).default_size, 8 * KIB);
+	pool_end(pool, &counting);
+}
+
 /* calibrate.h: "one that did not grow, but was sampled, stands for TP_SAMPLE puts". */
 Test(learn_promises, buffers_borrowed_while_a_place_is_new_and_put_later_do_not_count_256_each)
 {
