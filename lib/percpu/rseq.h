@@ -77,7 +77,7 @@
  * struct tierpool has them there, because a put knows only its pool. A constant, so that no
  * instruction adds it.
  */
-#define TP_VISIBLE_OFFSET 2432
+#define TP_VISIBLE_OFFSET 2560
 
 /* A stack with ages: its slots; bytes from its word to the age of slot 0, which does not exist. */
 #define TP_AGES_SLOTS 63

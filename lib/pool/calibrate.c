@@ -30,6 +30,9 @@
 /* Calibrations without a drop after which it is cheaper again. */
 #define QUIET 16
 
+/* Above the largest tier a buffer grows to so many times its need at most. */
+#define BEYOND_MOST 16
+
 /* A place whose puts are empty is not new for ever. */
 #define EMPTY_MOST 1024
 
@@ -85,8 +88,10 @@ size_t tp_calibration_step(
 
 	if (!classes->every)
 		return 0;
+	/* What is typical there, but not for one that needs far less. */
 	if (calibrate_class(classes, need) == classes->count)
-		return tp_load_relaxed(&c->beyond);
+		return tp_min(tp_load_relaxed(&c->beyond),
+			BEYOND_MOST * tp_min(need, SIZE_MAX / BEYOND_MOST));
 	return class == classes->count ? 0
 				       : tp_class_size(classes, tp_load_relaxed(&c->step[class]));
 }

@@ -110,14 +110,21 @@ static void pool_quick_fill(tierpool *pool)
 	}
 }
 
+/* From 1 to NO_ID - 1, each once, beginning anywhere (site.h); then 0. */
+static uint32_t pool_id_next(void)
+{
+	static uint64_t ids; /* relaxed: an id only has to be unique */
+	uint64_t nth = tp_add_relaxed(&ids, 1u);
+	uint32_t begin = (uint32_t)(((uintptr_t)&ids >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+
+	return nth < NO_ID - 1 ? (uint32_t)((begin + nth) % (NO_ID - 1)) + 1 : 0;
+}
+
 /* The parts that need memory of their own. Returns: 0 or -ENOMEM, and then nothing is left of them. */
 static int pool_parts_init(tierpool *pool, const struct tierpool_options *chosen)
 {
-	static uint64_t last_id; /* relaxed: it only has to be unique */
 	bool learns = chosen->calibrate_every != TIERPOOL_CALIBRATE_OFF;
-	uint64_t id = tp_add_relaxed(&last_id, 1u) + 1;
-	struct tp_sites_options sites = {
-		.backing = &pool->backing, .pool_id = id < NO_ID ? (uint32_t)id : 0};
+	struct tp_sites_options sites = {.backing = &pool->backing, .pool_id = pool_id_next()};
 	unsigned large = tp_sizeclass_of(&pool->sizes, TP_LARGE);
 
 	if (tp_tiers_init(&pool->tiers, pool->cpu_memory,
@@ -196,10 +203,10 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	if (!out)
 		return -EINVAL;
 	*out = NULL;
+	tp_pool_start();
 	error = pool_options_read(options, &chosen, &sizes, &backing);
 	if (error)
 		return error;
-	tp_pool_start();
 	*out = pool_make(&chosen, &sizes, &backing);
 	if (!*out)
 		return -ENOMEM;

@@ -144,9 +144,9 @@ static tp_cold tierpool_buf *get_seldom(
 		return get_slow(pool, &request);
 	if (expired)
 		sampled = tp_pool_expired(pool, b->tp_tier);
-	/* So the stub is with the pool that uses it most. */
+	/* Claimed, so that the stub is with the pool that uses it most. */
 	if (sampled)
-		tp_site_claim(&pool->sites, request.site, stub);
+		tp_site_renew(&pool->sites, request.site, stub, true);
 	return get_lend_noted(b, &request, sampled);
 }
 
@@ -158,16 +158,6 @@ static inline size_t get_sized_offset(const tierpool *pool, size_t n)
 	if (tp_likely(pool->quick_size[size_index] >= n))
 		return pool->quick_offset[size_index];
 	return tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n));
-}
-
-/* Renews no copy of a word that is there: what is traced learns neither more nor earlier. */
-static tp_cold void get_trace(const tierpool_buf *b, tierpool *pool, size_t n, tierpool_site *stub)
-{
-	uint32_t number = tp_site_word_number(tp_site_half(&pool->sites, stub));
-	struct tp_site *site = number ? tp_site_of_number(&pool->sites, number)
-				      : tp_site_of_stub(&pool->sites, stub);
-
-	tp_trace_get(pool, b, site, n);
 }
 
 /* Without a fast path. */
@@ -188,7 +178,7 @@ static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n, tierpool_
 	else
 		get_lend_any_mode(b, n ? 0 : half);
 	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)) && b)
-		get_trace(b, pool, n, stub);
+		tp_trace_get(pool, b, tp_site_of_stub(&pool->sites, stub), n);
 	return b;
 }
 

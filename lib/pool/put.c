@@ -86,6 +86,25 @@ static bool put_special(tierpool_buf *b)
 	return true;
 }
 
+/* Has the gets of a site look into the stack of its default. */
+static void put_site_set(tierpool *pool, struct tp_site *site)
+{
+	unsigned tier;
+
+	/* Again, if another thread judged meanwhile: the last one is to stay. */
+	do {
+		tier = tp_calibration_tier(&site->sizes);
+		tp_site_begin_with(site, tp_tiers_stack_offset(&pool->tiers, tier));
+	} while (tier != tp_calibration_tier(&site->sizes));
+}
+
+static bool put_site_is_set(const tierpool *pool, const struct tp_site *site)
+{
+	uint32_t half = tp_site_word_half(tp_load_relaxed(&site->word));
+
+	return tp_site_word_offset(half) != pool->sites.options.stack_offset;
+}
+
 /* Counts the put for its site, and judges what the site has learned, if that is due. */
 static tp_cold void put_record(tierpool_buf *b)
 {
@@ -95,19 +114,20 @@ static tp_cold void put_record(tierpool_buf *b)
 		tp_site_of_number(&pool->sites, tp_site_word_number(b->tp_site_word));
 	unsigned growths = b->tp_growths & TP_GROWTHS_MOST;
 	enum tp_due due;
+	bool judged;
 
 	if (growths)
 		tp_add_relaxed(&site->growths, growths);
 	due = tp_calibration_count(classes, &site->sizes,
-		(struct tp_use){tp_bufstate_used(b), growths, b->tp_growths & TP_GROWTHS_SAMPLED});
-	if (due == TP_DUE_NOTHING ||
-		!tp_calibration_judge(classes, &site->sizes, due, tp_load_relaxed(&pool->crowded)))
-		return;
-	if (due == TP_DUE_ALL)
+		(struct tp_use){tp_min(tp_bufstate_used(b), b->cap), growths,
+			b->tp_growths & TP_GROWTHS_SAMPLED});
+	judged = due != TP_DUE_NOTHING &&
+		 tp_calibration_judge(classes, &site->sizes, due, tp_load_relaxed(&pool->crowded));
+	if (judged && due == TP_DUE_ALL)
 		tp_pool_count(pool, TP_CALIBRATIONS);
-	if (!tp_calibration_is_new(&site->sizes))
-		tp_site_begin_with(site,
-			tp_tiers_stack_offset(&pool->tiers, tp_calibration_tier(&site->sizes)));
+	/* Also if another thread was judging when the place ceased to be new. */
+	if (!tp_calibration_is_new(&site->sizes) && (judged || !put_site_is_set(pool, site)))
+		put_site_set(pool, site);
 }
 
 static inline bool put_push(tierpool_buf *b)

@@ -7,7 +7,7 @@
 #include "base/compiler.h"
 
 /* The highest number of a stub that a pool's table has: a program that loads plugins for ever. */
-#define STUBS_MAX (1u << 16)
+#define STUBS_MAX TP_SITES_MAX
 
 /* ---- tables that grow ---- */
 
@@ -17,7 +17,6 @@
  */
 struct tp_site_table {
 	struct tp_site_table *older;
-	size_t bytes;
 	uint32_t count;
 	union site_entry {
 		struct tp_site *site;
@@ -27,39 +26,50 @@ struct tp_site_table {
 
 #define TABLE_FIRST 8
 
-static struct tp_site_table *site_table_create(
-	struct tp_sites *sites, struct tp_site_table *older, uint32_t count)
+static size_t site_table_bytes(uint32_t count)
 {
-	size_t bytes = sizeof *older + count * sizeof *older->entry;
-	struct tp_site_table *table = tp_backing_alloc(sites->options.backing, bytes);
-
-	if (!table)
-		return NULL;
-	memset(table, 0, bytes);
-	table->older = older;
-	table->bytes = bytes;
-	table->count = count;
-	if (older)
-		memcpy(table->entry, older->entry, older->count * sizeof *older->entry);
-	tp_add_relaxed(&sites->bytes, bytes);
-	return table;
+	return sizeof(struct tp_site_table) + count * sizeof(union site_entry);
 }
 
-/* In the lock: makes room for an entry of this index. False: no memory. */
+/* In the lock: whether a table has an entry of this index. */
+static bool site_table_has(const struct tp_site_table *table, uint32_t index)
+{
+	return table && index < table->count;
+}
+
+/*
+ * Makes room for an entry of this index. Not in the lock, as it calls the backing. False: no memory.
+ */
 static bool site_table_reserve(struct tp_sites *sites, struct tp_site_table **table, uint32_t index)
 {
-	struct tp_site_table *old = *table, *larger;
-	uint32_t count = old ? old->count : TABLE_FIRST;
+	struct tp_site_table *larger;
+	uint32_t count = TABLE_FIRST;
+	bool taken;
 
-	if (old && index < old->count)
+	/* Acquire: a table that is seen is seen whole. Partner: the release below. */
+	if (site_table_has(tp_load_acquire(table), index))
 		return true;
 	while (count <= index)
 		count *= 2;
-	larger = site_table_create(sites, old, count);
-	if (larger)
-		/* Release: a table that is seen is seen whole. Partners: the acquires below. */
+	larger = tp_backing_alloc(sites->options.backing, site_table_bytes(count));
+	if (!larger)
+		return false;
+	memset(larger, 0, site_table_bytes(count));
+	larger->count = count;
+	pthread_mutex_lock(&sites->lock);
+	taken = !site_table_has(*table, index);
+	if (taken) {
+		larger->older = *table;
+		if (*table)
+			memcpy(larger->entry, (*table)->entry,
+				(*table)->count * sizeof *larger->entry);
+		tp_add_relaxed(&sites->bytes, site_table_bytes(count));
 		tp_store_release(table, larger);
-	return larger;
+	}
+	pthread_mutex_unlock(&sites->lock);
+	if (!taken)
+		tp_backing_free(sites->options.backing, larger, site_table_bytes(count));
+	return true;
 }
 
 static void site_table_free(const struct tp_sites *sites, struct tp_site_table *table)
@@ -67,7 +77,7 @@ static void site_table_free(const struct tp_sites *sites, struct tp_site_table *
 	while (table) {
 		struct tp_site_table *older = table->older;
 
-		tp_backing_free(sites->options.backing, table, table->bytes);
+		tp_backing_free(sites->options.backing, table, site_table_bytes(table->count));
 		table = older;
 	}
 }
@@ -144,35 +154,50 @@ static struct tp_site *site_create(struct tp_sites *sites, const tierpool_site *
 	return site;
 }
 
+static uint32_t site_next_number(const struct tp_sites *sites)
+{
+	return (uint32_t)tp_load_relaxed(&sites->count) + TP_SITE_OWN + 1;
+}
+
 static bool site_numbers_are_used_up(const struct tp_sites *sites)
 {
-	return tp_load_relaxed(&sites->count) + TP_SITE_OWN + 1 >= TP_SITES_MAX;
+	return site_next_number(sites) >= TP_SITES_MAX;
+}
+
+/* In the lock: enters a node under the next number, for which there is room. */
+static void site_link(struct tp_sites *sites, struct tp_site *site, const tierpool_site *stub)
+{
+	struct tp_site **bucket = site_bucket(sites, stub);
+	uint32_t number = site_next_number(sites);
+
+	site->word = tp_site_word(sites->options.pool_id, number, sites->options.stack_offset);
+	sites->numbered->entry[number].site = site;
+	site->next = *bucket;
+	tp_store_release(bucket, site);
+	/* Release: who counts a node finds it by its number. Partner: report/sites.c. */
+	tp_add_release(&sites->count, 1u);
+	tp_add_relaxed(&sites->bytes, site_bytes(site));
 }
 
 /* Enters a node, unless there is one for the same place. Returns: that of the place, or NULL. */
 static struct tp_site *site_add(
 	struct tp_sites *sites, struct tp_site *site, const tierpool_site *stub)
 {
-	struct tp_site **bucket = site_bucket(sites, stub), *found;
+	struct tp_site *found = NULL;
 
-	uint32_t number;
-
-	pthread_mutex_lock(&sites->lock);
-	found = site_find(sites, stub);
-	number = (uint32_t)sites->count + TP_SITE_OWN + 1;
-	if (!found && !site_numbers_are_used_up(sites) &&
-		site_table_reserve(sites, &sites->numbered, number)) {
-		site->word =
-			tp_site_word(sites->options.pool_id, number, sites->options.stack_offset);
-		sites->numbered->entry[number].site = site;
-		site->next = *bucket;
-		tp_store_release(bucket, site);
-		/* Release: who counts a node finds it by its number. Partner: report/sites.c. */
-		tp_add_release(&sites->count, 1u);
-		tp_add_relaxed(&sites->bytes, site_bytes(site));
-		found = site;
+	while (!found && !site_numbers_are_used_up(sites)) {
+		if (!site_table_reserve(sites, &sites->numbered, site_next_number(sites)))
+			return NULL;
+		pthread_mutex_lock(&sites->lock);
+		found = site_find(sites, stub);
+		/* Again, if others have taken the numbers for which there was room. */
+		if (!found && !site_numbers_are_used_up(sites) &&
+			site_table_has(sites->numbered, site_next_number(sites))) {
+			site_link(sites, site, stub);
+			found = site;
+		}
+		pthread_mutex_unlock(&sites->lock);
 	}
-	pthread_mutex_unlock(&sites->lock);
 	return found;
 }
 
@@ -218,12 +243,15 @@ static uint32_t site_stub_number(tierpool_site *stub)
 	return number;
 }
 
-static tp_cold void site_note(struct tp_sites *sites, uint32_t number, uint32_t half)
+/* Writes what is now the word into the table. */
+static void site_note(struct tp_sites *sites, const struct tp_site *site, uint32_t number)
 {
+	if (!number || !site_table_reserve(sites, &sites->words, number))
+		return;
 	pthread_mutex_lock(&sites->lock);
-	if (number && site_table_reserve(sites, &sites->words, number))
-		/* Release, as in tp_site_claim. Partner: tp_site_recall. */
-		tp_store_release(&sites->words->entry[number].word, (uint64_t)half);
+	/* Release: who reads the word finds its node. Partner: tp_site_recall. */
+	tp_store_release(&sites->words->entry[number].word,
+		(uint64_t)tp_site_word_half(tp_load_relaxed(&site->word)));
 	pthread_mutex_unlock(&sites->lock);
 }
 
@@ -234,26 +262,28 @@ static bool site_stands_in(
 	return site == &sites->own && stub != &sites->own_stub && !site_numbers_are_used_up(sites);
 }
 
-/* Writes a word into the table, and into a stub that no other pool has. */
-static tp_cold void site_renew(
-	struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub)
+tp_cold void tp_site_renew(
+	struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub, bool claim)
 {
+	uint64_t word = tp_load_relaxed(&site->word), has = tp_site_stub_word(stub);
+
 	if (site_stands_in(sites, site, stub))
 		return;
 	/* No other pool has the own one. */
-	if (stub != &sites->own_stub)
-		site_note(sites, site_stub_number(stub),
-			tp_site_word_half(tp_load_relaxed(&site->word)));
-	if (!tp_site_stub_word(stub) ||
-		tp_site_word_pool(tp_site_stub_word(stub)) == sites->options.pool_id)
-		tp_site_claim(sites, site, stub);
+	if (stub != &sites->own_stub && tp_site_recall(sites, stub) != tp_site_word_half(word))
+		site_note(sites, site, site_stub_number(stub));
+	/* Not that of another pool, unless it is claimed. */
+	if (sites->options.pool_id && has != word &&
+		(claim || !has || tp_site_word_pool(has) == sites->options.pool_id))
+		/* Release, as in site_note. Partner: tp_site_stub_word. */
+		tp_store_release(&stub->tp_word, word);
 }
 
-void tp_site_claim(const struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub)
+/* Whether a stub may go on with the half that it has: there is one, and not that of a new place. */
+static bool site_is_settled(const struct tp_sites *sites, const struct tp_site *site, uint32_t half)
 {
-	if (sites->options.pool_id && !site_stands_in(sites, site, stub))
-		/* Release: who reads the word finds its node. Partner: tp_site_stub_word. */
-		tp_store_release(&stub->tp_word, tp_load_relaxed(&site->word));
+	return half == tp_site_word_half(tp_load_relaxed(&site->word)) ||
+	       (half && tp_site_word_offset(half) != sites->options.stack_offset);
 }
 
 struct tp_site *tp_site_of_stub(struct tp_sites *sites, tierpool_site *stub)
@@ -265,8 +295,8 @@ struct tp_site *tp_site_of_stub(struct tp_sites *sites, tierpool_site *stub)
 		site = tp_site_of_number(sites, tp_site_word_number(half));
 	else
 		site = stub == &sites->own_stub ? &sites->own : site_enter(sites, stub);
-	if (tp_unlikely(tp_site_word_half(tp_load_relaxed(&site->word)) != half))
-		site_renew(sites, site, stub);
+	if (tp_unlikely(!site_is_settled(sites, site, half)))
+		tp_site_renew(sites, site, stub, false);
 	return site;
 }
 
@@ -276,13 +306,15 @@ int tp_sites_init(struct tp_sites *sites, const struct tp_sites_options *options
 {
 	memset(sites, 0, sizeof *sites);
 	sites->options = *options;
-	if (!site_table_reserve(sites, &sites->numbered, TP_SITE_OWN))
+	pthread_mutex_init(&sites->lock, NULL);
+	if (!site_table_reserve(sites, &sites->numbered, TP_SITE_OWN)) {
+		pthread_mutex_destroy(&sites->lock);
 		return -ENOMEM;
+	}
 	sites->own.file = sites->own.label = "";
 	sites->own.word = tp_site_word(sites->options.pool_id, TP_SITE_OWN, options->stack_offset);
 	tp_calibration_init(&sites->options.classes, &sites->own.sizes, options->tier);
 	sites->numbered->entry[TP_SITE_OWN].site = &sites->own;
-	pthread_mutex_init(&sites->lock, NULL);
 	return 0;
 }
 

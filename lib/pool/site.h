@@ -18,12 +18,13 @@
  *     in the node;
  *     in the stub: that of one of the pools that borrow there;
  *     in a table of each pool, by the number of the stub: for the other pools.
- * Slow gets and sampled ones renew the copies. While a place is new its stack is the one that is always empty, so that
+ * Sampled gets renew the copies. While a place is new its stack is the one that is always empty, so that
  * each of its gets comes the slow way, and is recorded.
  *
- * Ids are never used again: from UINT32_MAX pools on, no stub has that of a pool. Stubs are
- * numbered in the process, and a number is not used again either; those beyond the table are found
- * by their strings, each time.
+ * Ids are never used again: after some 2^32 pools, no stub has that of a pool. They begin anywhere:
+ * two copies of the library may meet at one stub, if an inline function of C++ has it, and each is
+ * linked into a plugin. Stubs are numbered, and a number is not used again either; those beyond the
+ * table are found by their strings, each time.
  */
 #ifndef TP_SITE_H
 #define TP_SITE_H
@@ -130,13 +131,17 @@ static inline uint32_t tp_site_half(const struct tp_sites *sites, const tierpool
 }
 
 /*
- * The node of a stub's place, which is entered if it is new; what stub and table have is renewed. If
- * there is no memory for it, or no number, the pool's own.
+ * The node of a stub's place, which is entered if it is new. If there is no memory for it, or no
+ * number, the pool's own.
  */
 struct tp_site *tp_site_of_stub(struct tp_sites *sites, tierpool_site *stub);
 
-/* Gives the stub to this pool: its gets find the word there. */
-void tp_site_claim(const struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub);
+/*
+ * Renews what table and stub have, of a sampled get. Not of others: what a site has learned is to
+ * depend on nothing but the calls. claim: the stub is taken from another pool, too.
+ */
+void tp_site_renew(
+	struct tp_sites *sites, const struct tp_site *site, tierpool_site *stub, bool claim);
 
 /* The node of this number, which there is. */
 struct tp_site *tp_site_of_number(const struct tp_sites *sites, uint32_t number);

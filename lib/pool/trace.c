@@ -22,6 +22,7 @@ bool tp_trace_on;
 static struct {
 	pthread_mutex_t lock;
 	int file;
+	const char *why; /* it has ended, and nobody was told yet */
 	dev_t device;
 	ino_t inode;
 	uint64_t id, ns; /* of the last records that have them */
@@ -39,19 +40,17 @@ static bool trace_is_ours(void)
 	return !fstat(trace.file, &now) && now.st_dev == trace.device && now.st_ino == trace.inode;
 }
 
+/* trace_end says why, without the lock. */
 static void trace_stop(const char *why)
 {
-	fprintf(stderr, "tierpool: TIERPOOL_TRACE: %s; the trace ends here\n", why);
+	trace.why = why;
 	tp_store_relaxed(&tp_trace_on, false);
 }
 
 static void trace_flush(void)
 {
 	size_t done = 0;
-	int cancel;
 
-	/* A put is no place where a thread may be cancelled, and this one holds a lock. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (!trace_is_ours())
 		trace_stop("its file was closed");
 	while (done < trace.len && tp_load_relaxed(&tp_trace_on)) {
@@ -63,7 +62,6 @@ static void trace_flush(void)
 			trace_stop(n ? strerror(errno) : "nothing was written");
 	}
 	trace.len = 0;
-	pthread_setcancelstate(cancel, NULL);
 }
 
 static void trace_bytes(const void *bytes, size_t n)
@@ -138,24 +136,35 @@ static void trace_site(const tierpool *pool, const struct tp_site *site, uint32_
 
 /* ---- records ---- */
 
-/* Begins a record. Returns: the caller's errno, which trace_end restores: a put leaves it alone. */
-static int trace_begin(void)
-{
-	int error = errno;
+/* What a call leaves as it was: a put does not touch errno, and no thread is cancelled in it. */
+struct trace_caller {
+	int error, cancel;
+};
 
+static struct trace_caller trace_begin(void)
+{
+	struct trace_caller caller = {.error = errno};
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &caller.cancel);
 	pthread_mutex_lock(&trace.lock);
-	return error;
+	return caller;
 }
 
-static void trace_end(int error)
+static void trace_end(struct trace_caller caller)
 {
+	const char *why = trace.why;
+
+	trace.why = NULL;
 	pthread_mutex_unlock(&trace.lock);
-	errno = error;
+	if (why)
+		fprintf(stderr, "tierpool: TIERPOOL_TRACE: %s; the trace ends here\n", why);
+	pthread_setcancelstate(caller.cancel, NULL);
+	errno = caller.error;
 }
 
 void tp_trace_pool(const tierpool *pool, const struct tierpool_options *options)
 {
-	int error = trace_begin();
+	struct trace_caller caller = trace_begin();
 
 	trace_kind('P');
 	trace_number(pool->sites.options.pool_id);
@@ -167,13 +176,13 @@ void tp_trace_pool(const tierpool *pool, const struct tierpool_options *options)
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		trace_number(pool->sizes.size[tier]);
 	trace_string(pool->registered.name);
-	trace_end(error);
+	trace_end(caller);
 }
 
 void tp_trace_get(const tierpool *pool, const tierpool_buf *b, struct tp_site *site, size_t n)
 {
 	uint32_t number = tp_site_word_number(tp_site_word_half(tp_load_relaxed(&site->word)));
-	int error = trace_begin();
+	struct trace_caller caller = trace_begin();
 
 	if (!site->traced)
 		trace_site(pool, site, number);
@@ -186,23 +195,23 @@ void tp_trace_get(const tierpool *pool, const tierpool_buf *b, struct tp_site *s
 	trace_time();
 	trace_number(n);
 	trace_number(b->cap);
-	trace_end(error);
+	trace_end(caller);
 }
 
 void tp_trace_grow(const tierpool_buf *b, size_t need, size_t kept)
 {
-	int error = trace_begin();
+	struct trace_caller caller = trace_begin();
 
 	trace_kind('R');
 	trace_id(b);
 	trace_number(need);
 	trace_number(kept);
-	trace_end(error);
+	trace_end(caller);
 }
 
 void tp_trace_put(const tierpool_buf *b)
 {
-	int error = trace_begin();
+	struct trace_caller caller = trace_begin();
 
 	trace_kind('T');
 	trace_id(b);
@@ -210,7 +219,7 @@ void tp_trace_put(const tierpool_buf *b)
 	trace_time();
 	trace_number(tp_bufstate_used(b));
 	trace_number(b->cap);
-	trace_end(error);
+	trace_end(caller);
 }
 
 /* ---- start and end ---- */
@@ -252,12 +261,12 @@ void tp_trace_start(void)
 /* What other threads do while the process ends is not in the file. */
 __attribute__((destructor)) static void trace_finish(void)
 {
-	int error = trace_begin();
+	struct trace_caller caller = trace_begin();
 
 	if (tp_load_relaxed(&tp_trace_on))
 		trace_flush();
 	tp_store_relaxed(&tp_trace_on, false);
-	trace_end(error);
+	trace_end(caller);
 }
 
 void tp_trace_fork(enum tp_fork phase)
@@ -266,7 +275,8 @@ void tp_trace_fork(enum tp_fork phase)
 		pthread_mutex_lock(&trace.lock);
 	if (phase == TP_FORK_CHILD && trace.file >= 0) {
 		tp_store_relaxed(&tp_trace_on, false);
-		close(trace.file);
+		if (trace_is_ours())
+			close(trace.file);
 		trace.file = -1; /* a child of this child may have another file of that number */
 	}
 	if (phase == TP_FORK_PARENT || phase == TP_FORK_CHILD)

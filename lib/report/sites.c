@@ -34,8 +34,9 @@ static void sites_print_size(FILE *out, size_t size, int width)
 	static const char *const unit[] = {"", "K", "M", "G", "T"};
 	unsigned i = 0;
 
-	for (; size >= 1024 && size % 1024 == 0 && i < 4; i++)
-		size /= 1024;
+	/* Rounded up, if it is no tier's and long. */
+	for (; size >= 1024 && (size % 1024 == 0 || size >= 100000) && i < 4; i++)
+		size = (size + 1023) / 1024;
 	fprintf(out, "%*zu%s", width - (i > 0), size, unit[i]);
 }
 
@@ -111,11 +112,14 @@ static void sites_print_one(FILE *out, const tierpool *pool, const struct tp_sit
 int tierpool_sites_print(tierpool *pool, FILE *out)
 {
 	size_t count;
+	int cancel;
 
 	if (!pool || !out)
 		return -EINVAL;
 	if (!tp_registry_hold(pool))
 		return -ENOENT;
+	/* Else the reference would be lost. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	/* Acquire: pairs with the release in site_add. */
 	count = tp_load_acquire(&pool->sites.count) + TP_SITE_OWN;
 	fprintf(out, "%12s%9s%9s%9s%9s%9s  sites of %s\n", "gets", "default", "changes", "growths",
@@ -127,5 +131,6 @@ int tierpool_sites_print(tierpool *pool, FILE *out)
 			sites_print_one(out, pool, site);
 	}
 	tp_registry_drop(&pool->registered);
+	pthread_setcancelstate(cancel, NULL);
 	return ferror(out) ? -EIO : 0;
 }

@@ -214,3 +214,95 @@ Test(learn_promises, a_default_falls_however_small_calibrate_every_is)
 		pool_end(pool, &counting);
 	}
 }
+
+/* A buffer of which far less is needed is not made as large, nor does a wrong len count. */
+Test(learn_promises, one_giant_does_not_make_others_grow_to_its_size)
+{
+	tierpool *pool = pool_still(.max_size = 4 * KIB);
+	tierpool_buf *b = (tierpool_get)(pool);
+
+	cr_assert_eq(tierpool_buf_reserve(b, 64 * MIB), 0);
+	b->len = SIZE_MAX;
+	tierpool_put(b);
+	cr_assert_eq(pool->sites.own.sizes.beyond, 64 * MIB);
+	b = (tierpool_get)(pool);
+	cr_assert_eq(tierpool_buf_append(b, text, 5000), 0);
+	cr_assert_leq(b->cap, 16 * 5000);
+	tierpool_put(b);
+	pool_end(pool, &counting);
+}
+
+/* pool.h: "The same calls on one CPU calibrate alike in every run", though looks come by the clock. */
+Test(learn_promises, a_look_at_the_clock_shows_no_stub_what_was_learned)
+{
+	tierpool *pool = pool_still();
+	uint32_t half;
+
+	for (unsigned n = 0; n < 2 * TP_LEARN; n++) {
+		tierpool_buf *b = (tierpool_get)(pool);
+
+		b->len = 200;
+		tierpool_put(b);
+	}
+	half = tp_site_half(&pool->sites, &pool->sites.own_stub);
+	tp_site_begin_with(&pool->sites.own, tp_tiers_stack_offset(&pool->tiers, 5));
+	cr_assert_eq(tp_site_of_stub(&pool->sites, &pool->sites.own_stub), &pool->sites.own);
+	cr_assert_eq(tp_site_half(&pool->sites, &pool->sites.own_stub), half);
+	pool_end(pool, &counting);
+}
+
+/* If another thread is judging at the put that ends the learning. */
+Test(learn_promises, a_place_that_nobody_judged_when_it_ceased_to_be_new_is_set_by_the_next_put)
+{
+	tierpool *pool = pool_still();
+	struct tp_site *site = &pool->sites.own;
+	tierpool_buf *b, *late = (tierpool_get)(pool);
+
+	late->len = 200;
+	site->sizes.judging = 1;
+	for (unsigned n = 0; n < TP_LEARN; n++) {
+		b = (tierpool_get)(pool);
+		b->len = 200;
+		tierpool_put(b);
+	}
+	cr_assert_not(tp_calibration_is_new(&site->sizes));
+	site->sizes.judging = 0;
+	tierpool_put(late);
+	cr_assert_neq(tp_site_word_offset(tp_site_word_half(site->word)),
+		pool->sites.options.stack_offset);
+	pool_end(pool, &counting);
+}
+
+/* pool.h: of a backing: "without a lock of the library that another thread waits for". */
+static tierpool *asked_pool;
+static bool locked_alloc;
+static struct tierpool_backing plain_backing;
+
+static void *alloc_unlocked(void *context, size_t n, size_t alignment)
+{
+	if (asked_pool) {
+		if (pthread_mutex_trylock(&asked_pool->sites.lock))
+			locked_alloc = true;
+		else
+			pthread_mutex_unlock(&asked_pool->sites.lock);
+	}
+	return plain_backing.alloc(context, n, alignment);
+}
+
+Test(learn_promises, no_lock_of_the_sites_is_held_in_a_backing)
+{
+	struct tierpool_backing calls = plain_backing = counting_backing_calls(&counting);
+	tierpool *pool;
+
+	calls.alloc = alloc_unlocked;
+	pool = pool_new(.backing = &calls);
+	asked_pool = pool;
+	for (unsigned n = 0; n < 100; n++) {
+		tierpool_site stub = {.tp_file = "many.c", .tp_line = n};
+
+		tierpool_put(tierpool_get_at(pool, 0, &stub));
+	}
+	asked_pool = NULL;
+	cr_assert_not(locked_alloc);
+	pool_end(pool, &counting);
+}

@@ -143,7 +143,7 @@ Test(site, one_place_in_two_pools_is_known_to_both)
 		cr_assert_eq(enter(&stub), here);
 		cr_assert_eq(tp_site_of_stub(&other, &stub), there);
 		/* Whichever pool has the stub, the other finds its word in its table. */
-		tp_site_claim(round % 2 ? &sites : &other, round % 2 ? here : there, &stub);
+		tp_site_renew(round % 2 ? &sites : &other, round % 2 ? here : there, &stub, true);
 		cr_assert_eq(tp_site_word_pool(tp_site_stub_word(&stub)), round % 2 ? POOL : OTHER);
 	}
 	cr_assert_eq(sites.count, 1);
@@ -161,16 +161,20 @@ Test(site, a_word_has_all_three_of_its_parts)
 	cr_assert_eq(tp_site_word_offset(tp_site_word_half(word)), TP_SLAB_BYTES_MAX - 8);
 }
 
-Test(site, a_new_word_is_seen_by_stub_and_table_at_the_next_slow_get)
+Test(site, a_new_word_is_seen_at_once_if_the_place_was_new_and_else_at_a_sampled_get)
 {
 	tierpool_site stub = TIERPOOL_SITE_INIT("learns");
 	struct tp_site *site = enter(&stub);
 
 	cr_assert_eq(tp_site_word_offset(tp_site_half(&sites, &stub)), OFFSET);
 	tp_site_begin_with(site, 2 * OFFSET);
-	cr_assert_eq(tp_site_word_offset(tp_site_half(&sites, &stub)), OFFSET);
 	enter(&stub);
 	cr_assert_eq(tp_site_word_offset(tp_site_half(&sites, &stub)), 2 * OFFSET);
+	tp_site_begin_with(site, 3 * OFFSET);
+	enter(&stub);
+	cr_assert_eq(tp_site_word_offset(tp_site_half(&sites, &stub)), 2 * OFFSET);
+	tp_site_renew(&sites, site, &stub, true);
+	cr_assert_eq(tp_site_word_offset(tp_site_half(&sites, &stub)), 3 * OFFSET);
 	cr_assert_eq(tp_site_recall(&sites, &stub), tp_site_half(&sites, &stub));
 	cr_assert_eq(
 		tp_site_of_number(&sites, tp_site_word_number(tp_site_half(&sites, &stub))), site);
@@ -186,7 +190,7 @@ Test(site, when_ids_are_used_up_no_stub_matches_and_places_are_still_told_apart)
 	site = tp_site_of_stub(&without, &a);
 	cr_assert_neq(tp_site_of_stub(&without, &b), site);
 	cr_assert_eq(tp_site_of_stub(&without, &a), site);
-	tp_site_claim(&without, site, &a);
+	tp_site_renew(&without, site, &a, true);
 	cr_assert_eq(tp_site_stub_word(&a), 0);
 	tp_sites_fini(&without);
 }
