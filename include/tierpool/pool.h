@@ -221,7 +221,7 @@ typedef struct tierpool_site {
  *
  * A site learns from its first 64 puts; then from each buffer that has grown, and from one get in
  * 256. It calibrates after 1, 2, 4 ... 64 puts, and then about each calibrate_every puts; where
- * buffers grow to, sooner. The same calls on one CPU calibrate alike in every run.
+ * buffers grow to, sooner. The same calls on one CPU calibrate alike in every run, if none decays.
  * tierpool_sites_print says what was learned.
  *
  *   - What was there before a tierpool_buf_reset or tierpool_buf_set counts. A len that the program
