@@ -22,12 +22,14 @@ void figures_growth(struct figures *f, size_t copied, double cost)
 void figures_block(struct figures *f, size_t cap)
 {
 	f->blocks++;
-	f->ns += cap > BLOCK_LARGE ? COST_BLOCK_LARGE : COST_BLOCK;
+	f->ns += cap >= BLOCK_LARGE ? COST_BLOCK_LARGE : COST_BLOCK;
 }
 
-void figures_freed(struct figures *f, uint64_t blocks)
+void figures_freed(struct figures *f, uint64_t blocks, double bytes)
 {
-	f->ns += COST_FREE * (double)blocks;
+	double count = (double)blocks;
+
+	f->ns += count * (bytes >= count * BLOCK_LARGE ? COST_FREE_LARGE : COST_FREE);
 }
 
 static size_t pages_of(size_t bytes)

@@ -26,7 +26,9 @@ struct figures {
 void figures_get(struct figures *f);
 void figures_growth(struct figures *f, size_t copied, double cost);
 void figures_block(struct figures *f, size_t cap);
-void figures_freed(struct figures *f, uint64_t blocks);
+
+/* bytes: of all of these blocks. Each counts as one of their mean size. */
+void figures_freed(struct figures *f, uint64_t blocks, double bytes);
 
 /*
  * A block of cap bytes, of which *written were written since it was new, has been written up to

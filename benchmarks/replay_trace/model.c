@@ -30,7 +30,7 @@ void model_block(struct model *m, struct buffer *b, size_t cap)
 void model_free(struct model *m, struct buffer *b)
 {
 	if (b->cap)
-		figures_freed(m->now, 1);
+		figures_freed(m->now, 1, (double)b->cap);
 	b->cap = 0;
 }
 

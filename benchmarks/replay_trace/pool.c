@@ -48,15 +48,29 @@ static uint64_t pool_drops(const struct tierpool_stats *s)
 	return s->drops_oversize + s->drops_retain + s->drops_idle_count + s->drops_decay;
 }
 
-/* Counts what a call did, but for growths. Returns: the statistics before it. */
-static struct tierpool_stats pool_count(struct pool_state *s, struct pool *p, struct figures *f)
+/* Returns: bytes that a call freed; about, as idle_bytes has headers. had, has: as in pool_count. */
+static double pool_freed(const struct tierpool_stats *before, const struct tierpool_stats *now,
+	size_t had, size_t has)
+{
+	bool fresh = now->allocs != before->allocs;
+
+	return (double)before->idle_bytes - (double)now->idle_bytes + (double)had -
+	       (fresh ? 0 : (double)has);
+}
+
+/*
+ * Counts what a call did, but for growths. had, has: the capacity of its buffer before and after it,
+ * 0: it was not out. Returns: the statistics before it.
+ */
+static struct tierpool_stats pool_count(
+	struct pool_state *s, struct pool *p, struct figures *f, size_t had, size_t has)
 {
 	struct tierpool_stats before = p->stats;
 	int error = tierpool_stats_read(p->pool, &p->stats);
 
 	if (error)
 		pool_fail("tierpool_stats_read", -error);
-	figures_freed(f, p->stats.frees - before.frees);
+	figures_freed(f, p->stats.frees - before.frees, pool_freed(&before, &p->stats, had, has));
 	f->drops += pool_drops(&p->stats) - pool_drops(&before);
 	f->calibrations += p->stats.calibrations - before.calibrations;
 	s->idle += p->stats.idle_bytes - before.idle_bytes;
@@ -119,7 +133,7 @@ static size_t pool_get(void *state, struct figures *f, const struct borrow *b)
 	if (!buf)
 		pool_fail("tierpool_get_at", errno);
 	s->out[b->slot] = buf;
-	before = pool_count(s, p, f);
+	before = pool_count(s, p, f, 0, buf->cap);
 	if (p->stats.allocs != before.allocs)
 		pool_count_block(s, f, buf);
 	s->seen->figures[b->site].gets++;
@@ -135,6 +149,7 @@ static size_t pool_grow(
 	struct pool *p = pool_of(s, b);
 	tierpool_buf *buf = s->out[b->slot];
 	const char *data = buf->data;
+	size_t cap = buf->cap;
 	struct tierpool_stats before;
 	bool fresh, exchanged;
 	int error;
@@ -144,7 +159,7 @@ static size_t pool_grow(
 	error = tierpool_buf_reserve(buf, growth->need - buf->len);
 	if (error)
 		pool_fail("tierpool_buf_reserve", -error);
-	before = pool_count(s, p, f);
+	before = pool_count(s, p, f, cap, buf->cap);
 	fresh = p->stats.allocs != before.allocs;
 	exchanged = fresh || p->stats.grows_pooled != before.grows_pooled;
 	for (uint64_t i = before.grows; i < p->stats.grows; i++)
@@ -163,12 +178,13 @@ static void pool_put(void *state, struct figures *f, const struct borrow *b)
 {
 	struct pool_state *s = state;
 	tierpool_buf *buf = s->out[b->slot];
+	size_t cap = buf->cap;
 
 	pool_count_written(s, f, buf, b->len);
 	buf->len = b->len;
 	s->out[b->slot] = NULL;
 	tierpool_put(buf);
-	pool_count(s, pool_of(s, b), f);
+	pool_count(s, pool_of(s, b), f, cap, 0);
 }
 
 static void pool_tick(void *state, struct figures *f, size_t pool)
@@ -176,7 +192,7 @@ static void pool_tick(void *state, struct figures *f, size_t pool)
 	struct pool_state *s = state;
 
 	tierpool_tick(s->pools[pool].pool);
-	pool_count(s, &s->pools[pool], f);
+	pool_count(s, &s->pools[pool], f, 0, 0);
 }
 
 /* ---- a replay ---- */

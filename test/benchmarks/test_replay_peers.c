@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The rules of the peers in replay_trace, by figures that were worked out by hand: of a pair 6 ns; of
- * a new block 250, and 100 when it is freed; of a page of a large one 250. REPLAY_TRACE is the path
- * of the program.
+ * a new block 200, and 200 when it is freed, from 1 MiB on 4,000 and 5,500; of a page of one of 64 KiB
+ * and more 250. REPLAY_TRACE is the path of the program.
  */
 #include <criterion/criterion.h>
 #include <stdint.h>
@@ -115,6 +115,20 @@ Test(replay_peers, counts_a_page_fault_for_each_page_of_a_new_large_block)
 	record_get(0, 2, 0, 100000, 100000);
 	record_put(0, 0, 8193, 100000);
 	record_replay();
-	replay_assert("buckets", "ns", (12 + 250 + 3 * 250) / 2.0);
-	replay_assert("malloc", "ns", (12 + 2 * 350 + (2 + 3) * 250) / 2.0);
+	replay_assert("buckets", "ns", (12 + 200 + 3 * 250) / 2.0);
+	replay_assert("malloc", "ns", (12 + 2 * 400 + (2 + 3) * 250) / 2.0);
+}
+
+/* Nothing is written to them. Of four blocks, 2 MiB each, the pool and malloc keep none. */
+Test(replay_peers, counts_more_for_blocks_of_1_mib_and_more)
+{
+	record_sites(0);
+	for (int i = 0; i < 4; i++) {
+		record_get(0, 2, 0, 2 << 20, 2 << 20);
+		record_put(0, 0, 0, 2 << 20);
+	}
+	record_replay();
+	replay_assert("malloc", "ns", 6 + 4000 + 5500);
+	replay_assert("tierpool", "ns", 6 + 4000 + 5500);
+	replay_assert("buckets", "ns", 6 + 4000 / 4.0);
 }
