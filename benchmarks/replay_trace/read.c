@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tierpool.h>
+
 #include "storage.h"
 
 #define HEAD "tptrace\1"
@@ -159,6 +161,9 @@ static void read_pool(struct reader *r)
 	pool.alignment = read_at_most(r, PAGE_MOST, "an impossible alignment");
 	if (pool.alignment & (pool.alignment - 1))
 		reader_wrong(r, "an impossible alignment");
+	pool.calibrate_every = read_unsigned(r);
+	if (!pool.calibrate_every)
+		pool.calibrate_every = TIERPOOL_CALIBRATE_OFF;
 	read_tiers(r, &pool);
 	pool.name = read_string(r);
 	if (!reader_stopped(r) && map_find(&r->pools, id, 0))

@@ -172,6 +172,8 @@ void tp_trace_pool(const tierpool *pool, const struct tierpool_options *options)
 	trace_number(options->max_idle == SIZE_MAX ? 0 : options->max_idle);
 	trace_number(options->decay_ms == TIERPOOL_DECAY_NEVER ? 0 : options->decay_ms);
 	trace_number(options->alignment);
+	trace_number(
+		options->calibrate_every == TIERPOOL_CALIBRATE_OFF ? 0 : options->calibrate_every);
 	trace_number(pool->sizes.count);
 	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
 		trace_number(pool->sizes.size[tier]);

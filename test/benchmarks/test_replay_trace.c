@@ -73,7 +73,7 @@ Test(replay_trace, says_what_it_read_and_the_options_in_force)
 	replay_says("trace", 0, "8 records: 2 gets at 2 sites of 1 pool, in 0.001 s");
 	replay_says("trace", 0,
 		"pool p; 3 tiers, 1024 to 16384; retain 1048576; no decay; "
-		"calibrate_every by default");
+		"calibrate_every 2048");
 	replay_says("--steps 2 --retain 64K --max-idle 3 --decay-ms 5 --calibrate-every 99 trace",
 		0,
 		"pool p; min_size 1024; max_size 16384; steps 2; retain 65536; max_idle 3; "
@@ -134,6 +134,32 @@ Test(replay_trace, takes_buffers_that_are_never_put)
 	replay_assert("buckets", "blocks", 1.01);
 	replay_assert("tierpool", "blocks", 1.01);
 	replay_assert("tierpool", "in_use_peak", 1024);
+}
+
+static void record_1000_small_ones(uint64_t calibrate_every)
+{
+	record_head();
+	record_pool(7, 0, calibrate_every, "p");
+	record_site(7, 1);
+	for (int i = 0; i < 1000; i++) {
+		record_get(0, 1, 0, 0, 1024);
+		record_put(0, 0, 8, 1024);
+	}
+	record_save();
+}
+
+Test(replay_trace, calibrates_as_often_as_was_traced_unless_it_is_told)
+{
+	record_1000_small_ones(64);
+	replay_run("trace");
+	cr_assert_gt(replay_figure("tierpool", "all", "calibrations"), 1);
+	replay_run("--calibrate-every off trace");
+	replay_assert("tierpool", "calibrations", 0);
+	record_1000_small_ones(0);
+	replay_run("trace");
+	replay_assert("tierpool", "calibrations", 0);
+	replay_run("--calibrate-every 64 trace");
+	cr_assert_gt(replay_figure("tierpool", "all", "calibrations"), 1);
 }
 
 /* ---- what is no trace ---- */
@@ -247,18 +273,19 @@ static void pool_wrong(const char *message, size_t at, const uint64_t *numbers, 
 	pool_wrong(message, at, (const uint64_t[]){__VA_ARGS__}, \
 		sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
-/* Its numbers: id, retain, max_idle, decay, alignment, tiers. */
+/* Its numbers: id, retain, max_idle, decay, alignment, calibrate_every, tiers. */
 Test(replay_trace, rejects_pools_that_cannot_be)
 {
 	size_t at = record_begin();
 
-	POOL_WRONG("tiers that do not ascend", at, 8, 0, 0, 0, 64, 2, 1024, 1024);
-	POOL_WRONG("tiers that do not ascend", at, 8, 0, 0, 0, 64, 1, 0);
-	POOL_WRONG("more than 254 tiers", at, 8, 0, 0, 0, 64, 255);
-	POOL_WRONG("an impossible alignment", at, 8, 0, 0, 0, 65, 0);
-	POOL_WRONG("an impossible alignment", at, 8, 0, 0, 0, 1 << 17, 0);
-	POOL_WRONG("a number of more than 32 bits", at, 8, 0, 0, (uint64_t)1 << 32, 64, 0);
-	POOL_WRONG("a pool that is there already", at, 7, 0, 0, 0, 64, 0);
+	POOL_WRONG("tiers that do not ascend", at, 8, 0, 0, 0, 64, 0, 2, 1024, 1024);
+	POOL_WRONG("tiers that do not ascend", at, 8, 0, 0, 0, 64, 0, 1, 0);
+	POOL_WRONG("more than 254 tiers", at, 8, 0, 0, 0, 64, 0, 255);
+	POOL_WRONG("an impossible alignment", at, 8, 0, 0, 0, 65, 0, 0);
+	POOL_WRONG("an impossible alignment", at, 8, 0, 0, 0, 1 << 17, 0, 0);
+	POOL_WRONG("a number of more than 32 bits", at, 8, 0, 0, (uint64_t)1 << 32, 64, 0, 0);
+	POOL_WRONG("a number of more than 32 bits", at, 8, 0, 0, 0, 64, (uint64_t)1 << 32, 0);
+	POOL_WRONG("a pool that is there already", at, 7, 0, 0, 0, 64, 0, 0);
 }
 
 /* Cut at each byte: at the end of a record nothing is missing; elsewhere the rest is used. */

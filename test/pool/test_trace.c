@@ -19,12 +19,13 @@ static void trace_ends(struct decoder *d)
 }
 
 static void assert_pool(const struct decoded *r, uint64_t retain, uint64_t max_idle,
-	uint64_t decay_ms, uint64_t alignment, const char *name)
+	uint64_t decay_ms, uint64_t alignment, uint64_t calibrate_every, const char *name)
 {
 	cr_assert_eq(r->retain, retain);
 	cr_assert_eq(r->max_idle, max_idle);
 	cr_assert_eq(r->decay_ms, decay_ms);
 	cr_assert_eq(r->alignment, alignment);
+	cr_assert_eq(r->calibrate_every, calibrate_every);
 	cr_assert_str_eq(r->text[0], name);
 }
 
@@ -143,7 +144,7 @@ static void pools_with_options(void)
 {
 	(void)program_pool(NULL);
 	(void)MAKE(.name = "never", .retain = TIERPOOL_RETAIN_NONE,
-		.decay_ms = TIERPOOL_DECAY_NEVER);
+		.decay_ms = TIERPOOL_DECAY_NEVER, .calibrate_every = 300);
 	(void)MAKE(.name = "most", .retain = 5 * MIB, .max_idle = 77, .decay_ms = 9000,
 		.alignment = 256, TIERS);
 }
@@ -154,11 +155,11 @@ Test(trace, has_the_options_of_each_pool_in_force)
 	struct decoded first = decoder_take(&d, 'P'), second = decoder_take(&d, 'P'),
 		       third = decoder_take(&d, 'P');
 
-	assert_pool(&first, 64 * MIB, 0, 10000, 64, "tierpool");
+	assert_pool(&first, 64 * MIB, 0, 10000, 64, 2048, "tierpool");
 	cr_assert_eq(first.tier_count, 19);
 	cr_assert(first.tier[0] == 64 && first.tier[18] == 16 * MIB);
-	assert_pool(&second, 1, 0, 0, 64, "never");
-	assert_pool(&third, 5 * MIB, 77, 9000, 256, "most");
+	assert_pool(&second, 1, 0, 0, 64, 300, "never");
+	assert_pool(&third, 5 * MIB, 77, 9000, 256, 0, "most");
 	cr_assert(
 		first.pool != second.pool && second.pool != third.pool && third.pool != first.pool);
 	trace_ends(&d);

@@ -42,20 +42,26 @@ void record_head(void)
 		record_byte(*s);
 }
 
-void record_sites(unsigned decay_ms)
+void record_pool(uint64_t id, unsigned decay_ms, uint64_t calibrate_every, const char *name)
 {
-	record_head();
 	record_byte('P');
-	record_number(7);
+	record_number(id);
 	record_number(1 << 20); /* retain */
 	record_number(0);       /* max_idle: none */
 	record_number(decay_ms);
 	record_number(64); /* alignment */
-	record_number(3);  /* tiers */
+	record_number(calibrate_every);
+	record_number(3); /* tiers */
 	record_number(1024);
 	record_number(4096);
 	record_number(16384);
-	record_string("p");
+	record_string(name);
+}
+
+void record_sites(unsigned decay_ms)
+{
+	record_head();
+	record_pool(7, decay_ms, 2048, "p");
 	record_site(7, 1);
 	record_byte('S');
 	record_number(7);

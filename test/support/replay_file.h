@@ -20,6 +20,9 @@ void record_byte(int c);
 void record_number(uint64_t n);
 void record_string(const char *s);
 
+/* With tiers of 1, 4 and 16 KiB, and a retain of 1 MiB. */
+void record_pool(uint64_t id, unsigned decay_ms, uint64_t calibrate_every, const char *name);
+
 /* id: the difference from the last one; ns: since the last get or put. */
 void record_get(int64_t id, uint64_t site, uint64_t ns, size_t n, size_t cap);
 void record_grow(int64_t id, size_t need, size_t len);

@@ -82,6 +82,7 @@ static void decode_pool(struct decoder *d, struct decoded *r)
 	r->max_idle = decode_number(d);
 	r->decay_ms = decode_number(d);
 	r->alignment = decode_number(d);
+	r->calibrate_every = decode_number(d);
 	r->tier_count = decode_number(d);
 	for (uint64_t i = 0; i < r->tier_count; i++) {
 		uint64_t size = decode_number(d);

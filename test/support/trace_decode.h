@@ -16,7 +16,8 @@ struct decoded {
 	char kind;           /* P, S, G, R or T; the fields of the other kinds are 0 */
 	uint64_t pool, site; /* P S G; S G */
 	/* P */
-	uint64_t retain, max_idle, decay_ms, alignment, tier_count, tier[DECODED_TIERS];
+	uint64_t retain, max_idle, decay_ms, alignment, calibrate_every;
+	uint64_t tier_count, tier[DECODED_TIERS];
 	uint64_t line;       /* S */
 	char text[2][256];   /* P: the name; S: file and label */
 	uint64_t id;         /* G R T: not as a difference */
