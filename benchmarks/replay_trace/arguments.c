@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 #define GETS_MOST 100000000
 #define OUT_MOST 1000000
+#define CALIBRATE_EVERY_MOST 1048576 /* pool.h */
 
 static const char usage[] =
 	"Usage: replay_trace [option]... FILE\n"
@@ -31,8 +33,11 @@ static const char usage[] =
 	"  --decay-ms MS|never       --calibrate-every N|off\n"
 	"  --one-site                no get has a site of its own\n"
 	"\n"
-	"Workloads; P is a percentage, or a number of bytes:\n"
-	"  constant:P mix:P bound:P lognormal phases giant large sites\n"
+	"Workloads; three of them need a number, P:\n"
+	"  constant:P                P bytes\n"
+	"  mix:P                     200 bytes, and P % of 100 KB\n"
+	"  bound:P                   1,000 bytes, and P % of 1,030\n"
+	"  lognormal phases giant large sites\n"
 	"  --seed N                  other numbers of the same workload; by default 1\n"
 	"  --gets N                  by default 400,000; of phases 300,000\n"
 	"  --out N                   batches of 1 to N buffers are out at once; by default 1\n"
@@ -72,7 +77,7 @@ static const struct {
 	[MAX_SIZE] = {1, LENGTH_MOST, NULL, 0},
 	[STEPS] = {1, 4, NULL, 0},
 	[MAX_IDLE] = {1, SIZE_MAX, "none", 0},
-	[CALIBRATE_EVERY] = {1, UINT_MAX - 1, "off", TIERPOOL_CALIBRATE_OFF},
+	[CALIBRATE_EVERY] = {1, CALIBRATE_EVERY_MOST, "off", TIERPOOL_CALIBRATE_OFF},
 	[SEED] = {0, UINT64_MAX, NULL, 0},
 	[GETS] = {1, GETS_MOST, NULL, 0},
 	[OUT] = {1, OUT_MOST, NULL, 0},
@@ -122,6 +127,18 @@ static bool number_parse(const char *text, uint64_t *number)
 	return true;
 }
 
+static void range_print(int option)
+{
+	if (option == STEPS)
+		fputs("1, 2 or 4", stderr);
+	else
+		fprintf(stderr, "a number from %" PRIu64 " to %" PRIu64, numbers[option].least,
+			numbers[option].most);
+	if (numbers[option].word)
+		fprintf(stderr, ", or %s", numbers[option].word);
+	fputc('\n', stderr);
+}
+
 static bool number_read(int option, const char *text, struct number *number)
 {
 	number->given = true;
@@ -132,8 +149,8 @@ static bool number_read(int option, const char *text, struct number *number)
 	if (number_parse(text, &number->value) && number->value >= numbers[option].least &&
 		number->value <= numbers[option].most && (option != STEPS || number->value != 3))
 		return true;
-	fprintf(stderr, "replay_trace: --%s: '%s' is not a number that it takes\n",
-		options[option].name, text);
+	fprintf(stderr, "replay_trace: --%s: '%s' is not ", options[option].name, text);
+	range_print(option);
 	return false;
 }
 

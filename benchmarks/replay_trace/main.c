@@ -29,13 +29,8 @@ static int trace_obtain(const struct arguments *a, struct reading *reading)
 {
 	int error;
 
-	if (a->workload) {
-		if (workload_generate(&trace, a->workload, &a->size))
-			return 0;
-		fprintf(stderr, "replay_trace: '%s' is no workload. Try replay_trace --help.\n",
-			a->workload);
-		return FAILED;
-	}
+	if (a->workload)
+		return workload_generate(&trace, a->workload, &a->size) ? 0 : FAILED;
 	error = trace_read(&trace, a->file, reading);
 	if (error) {
 		fprintf(stderr, "replay_trace: %s: %s\n", a->file, strerror(-error));

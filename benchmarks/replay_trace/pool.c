@@ -242,7 +242,8 @@ static void pool_sites_print(struct pool_state *s)
 	int error = out ? 0 : -errno;
 
 	for (size_t i = 0; i < s->trace->pool_count && !error; i++)
-		error = tierpool_sites_print(s->pools[i].pool, out);
+		if (s->trace->pools[i].gets)
+			error = tierpool_sites_print(s->pools[i].pool, out);
 	if (error || fclose(out))
 		pool_fail("tierpool_sites_print", error ? -error : errno);
 }

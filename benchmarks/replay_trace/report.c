@@ -15,33 +15,62 @@
 
 /* ---- the head ---- */
 
-static void size_print(const char *name, size_t size)
+/* What a terminal or a table could take for something else is '?'. */
+static void text_print(const char *text)
 {
-	if (size)
-		printf("; %s %zu", name, size);
+	for (; *text; text++)
+		putchar((unsigned char)*text < ' ' || strchr("\",\177", *text) ? '?' : *text);
+}
+
+static void bytes_print(size_t bytes)
+{
+	static const char units[] = "KMG";
+	unsigned unit = 0;
+
+	for (; bytes && bytes % 1024 == 0 && units[unit]; unit++)
+		bytes /= 1024;
+	printf("%zu", bytes);
+	if (unit)
+		putchar(units[unit - 1]);
+}
+
+/* Prints an option as the command line takes it. word: what the command line has for this value. */
+static void option_print(const char *name, size_t value, bool bytes, const char *word, size_t meant)
+{
+	printf("; %s ", name);
+	if (value == meant)
+		fputs(word, stdout);
+	else if (!value)
+		fputs("by default", stdout);
+	else if (bytes)
+		bytes_print(value);
 	else
-		printf("; %s by default", name);
+		printf("%zu", value);
+}
+
+static void tiers_print(const struct traced_pool *p)
+{
+	if (p->tier_count) {
+		printf("; %zu tiers, ", p->tier_count);
+		bytes_print(p->tiers[0]);
+		fputs(" to ", stdout);
+		bytes_print(p->tiers[p->tier_count - 1]);
+		return;
+	}
+	option_print("min_size", p->min_size, true, "by default", 0);
+	option_print("max_size", p->max_size, true, "by default", 0);
+	option_print("steps", p->steps, false, "by default", 0);
 }
 
 static void pool_print(const struct traced_pool *p)
 {
-	printf("pool %s", p->name);
-	if (p->tier_count) {
-		printf("; %zu tiers, %zu to %zu", p->tier_count, p->tiers[0],
-			p->tiers[p->tier_count - 1]);
-	} else {
-		size_print("min_size", p->min_size);
-		size_print("max_size", p->max_size);
-		size_print("steps", p->steps);
-	}
-	size_print("retain", p->retain);
-	if (p->max_idle)
-		printf("; max_idle %zu", p->max_idle);
-	if (p->decay_ms)
-		printf("; decay %u ms", p->decay_ms);
-	else
-		printf("; no decay");
-	size_print("calibrate_every", p->calibrate_every);
+	fputs("pool ", stdout);
+	text_print(p->name);
+	tiers_print(p);
+	option_print("retain", p->retain, true, "none", TIERPOOL_RETAIN_NONE);
+	option_print("max_idle", p->max_idle, false, "none", 0);
+	option_print("decay_ms", p->decay_ms, false, "never", 0);
+	option_print("calibrate_every", p->calibrate_every, false, "off", TIERPOOL_CALIBRATE_OFF);
 	putchar('\n');
 }
 
@@ -53,16 +82,21 @@ static void count_print(const char *before, size_t count, const char *what)
 void report_title(const char *what, size_t records, const struct trace *t, bool one_site)
 {
 	uint64_t ns = t->event_count ? t->events[t->event_count - 1].ns : 0;
+	size_t pools = 0;
+
+	for (size_t i = 0; i < t->pool_count; i++)
+		pools += t->pools[i].gets > 0;
 
 	printf("replay_trace: %s; tierpool %s\n", what, tierpool_version());
 	if (records)
 		printf("%zu records: ", records);
 	count_print("", t->borrow_count, "get");
 	count_print(" at ", t->site_count, "site");
-	count_print(one_site ? ", taken for one, of " : " of ", t->pool_count, "pool");
+	count_print(one_site ? ", taken for one, of " : " of ", pools, "pool");
 	printf(", in %.3f s\n", (double)ns / 1e9);
 	for (size_t i = 0; i < t->pool_count; i++)
-		pool_print(&t->pools[i]);
+		if (t->pools[i].gets)
+			pool_print(&t->pools[i]);
 }
 
 /* ---- contenders ---- */
@@ -81,15 +115,15 @@ static void contenders_head_print(const char *which, const struct figures *f)
 {
 	printf("\n%s: %" PRIu64 " gets, at most %.1f KiB in use\n", which, f->gets,
 		(double)f->in_use_peak / KIB);
-	printf("  %-14s %9s %9s %9s %10s %6s %10s %10s %8s %7s\n", "", "growths", "the same,",
-		"blocks", "copied", "waste", "idle peak", "time", "drops", "cali-");
-	printf("  %-14s %9s %9s %9s %10s %6s %10s %10s %8s %7s\n", "", "a get", "if grown", "a get",
-		"B a get", "%", "KiB", "ns a get", "", "brated");
+	printf("  %-14s %11s %17s %10s %12s %7s %13s %10s %8s %10s\n", "", "growths/get",
+		"growths/grown get", "blocks/get", "copied B/get", "waste %", "idle peak KiB",
+		"ns/get", "drops", "calibrated");
 }
 
 static void contender_print(const char *name, const struct figures *f)
 {
-	printf("  %-14s %9.4f %9.2f %9.5f %10.1f %6.1f %10.1f %10.1f %8" PRIu64 " %7" PRIu64 "\n",
+	printf("  %-14s %11.4f %17.2f %10.5f %12.1f %7.1f %13.1f %10.1f %8" PRIu64 " %10" PRIu64
+	       "\n",
 		name, per((double)f->growths, f->gets), per((double)f->growths, f->grown),
 		per((double)f->blocks, f->gets), per((double)f->copied, f->gets), 100 * waste(f),
 		(double)f->idle_peak / KIB, per(f->ns, f->gets), f->drops, f->calibrations);
@@ -132,18 +166,11 @@ static void contenders_print(const struct result *results, size_t count)
 
 /* ---- sites of the pool ---- */
 
-/* What a terminal or a table could take for something else is '?'. */
-static void text_print(const char *text)
-{
-	for (; *text; text++)
-		putchar((unsigned char)*text < ' ' || strchr("\",\177", *text) ? '?' : *text);
-}
-
 static void site_name_print(const struct trace *t, const struct traced_site *site)
 {
 	text_print(t->pools[site->pool].name);
 	if (site->number == SITE_OWN) {
-		printf(" (no site)");
+		printf(" (calls without a site)");
 		return;
 	}
 	putchar(' ');
@@ -184,11 +211,13 @@ static void site_print(const struct trace *t, size_t site, const struct sites_se
 {
 	const struct site_figures *s = &seen->figures[site];
 
-	printf("  %10" PRIu64 " %8.4f   ", s->gets, per((double)s->growths, s->gets));
-	if (seen->first)
+	printf("  %10" PRIu64 " %11.4f   ", s->gets, per((double)s->growths, s->gets));
+	if (seen->first && s->first_default)
 		printf("%zu, %" PRIu64 "   ", s->first_default, s->first_growths);
+	else if (seen->first)
+		printf("-   ");
 	site_name_print(t, &t->sites[site]);
-	printf(": ");
+	printf(s->lent ? ": " : ": -");
 	site_defaults_print(s);
 	putchar('\n');
 }
@@ -197,15 +226,14 @@ static void sites_print(const struct trace *t, const struct sites_seen *seen)
 {
 	puts("\nWhat the pools say at the end; gets and growths are estimates");
 	lines_print(seen->printed);
-	printf("\nWhat was seen of sites: all gets, growths a get, and the first %d sizes that "
-	       "gets\n"
-	       "without one were lent, each with the get from which on it was\n",
+	printf("\nWhat was seen of sites: the first %d sizes that gets without a size were lent,\n"
+	       "each with the get from which on it was; -: there was no such get\n",
 		DEFAULTS_MOST);
 	if (seen->first)
-		printf("  %10s %8s   after %" PRIu64 " gets: default, and growths until then\n",
-			"gets", "growths", seen->first);
+		printf("  %10s %11s   after %" PRIu64 " gets: default, and growths until then\n",
+			"gets", "growths/get", seen->first);
 	else
-		printf("  %10s %8s\n", "gets", "growths");
+		printf("  %10s %11s\n", "gets", "growths/get");
 	for (size_t i = 0; i < t->site_count; i++)
 		site_print(t, i, seen);
 }

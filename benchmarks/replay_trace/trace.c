@@ -36,6 +36,7 @@ size_t trace_get(struct trace *t, uint64_t ns, size_t site, size_t n)
 		borrow.slot = t->slot_count++;
 	t->borrows = array_extend(t->borrows, t->borrow_count, sizeof borrow);
 	t->borrows[t->borrow_count] = borrow;
+	t->pools[t->sites[site].pool].gets++;
 	trace_event(t, ns, t->borrow_count, false);
 	return t->borrow_count++;
 }

@@ -19,6 +19,7 @@ struct traced_pool {
 	size_t *tiers, tier_count;
 	size_t min_size, max_size, retain, max_idle, alignment;
 	unsigned steps, decay_ms, calibrate_every;
+	size_t gets; /* 0: it was made and never used, and is not listed */
 };
 
 struct traced_site {
@@ -76,8 +77,9 @@ struct rest {
 
 /*
  * Tells how a buffer of cap bytes outgrows its block next. A growth of the trace counts if its need
- * is above cap. If it held more than cap bytes before, an append in between did not fit here: that
- * needs one byte more than there is; and so does content that is longer than cap at the end.
+ * is above cap. If the buffer held more than cap bytes by then, it would have grown earlier here, at
+ * an append that is not in the trace: that is taken to need one byte more than cap. So is content that
+ * is longer than cap at the end.
  *
  * Returns: false: the buffer is large enough for what is left.
  */

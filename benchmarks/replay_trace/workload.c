@@ -138,24 +138,40 @@ static const struct workload {
 
 /* ---- the trace ---- */
 
-/* Returns: NULL: there is none, or what stands behind its name is not its parameter. */
-static const struct workload *workload_find(const char *what, double *parameter)
+static const struct workload *workload_find(const char *what)
 {
 	size_t name = strcspn(what, ":");
 
-	for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++) {
-		const struct workload *w = &workloads[i];
-		char *end;
+	for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++)
+		if (strlen(workloads[i].name) == name && !memcmp(what, workloads[i].name, name))
+			return &workloads[i];
+	return NULL;
+}
 
-		if (strlen(w->name) != name || memcmp(what, w->name, name) != 0)
-			continue;
-		if (w->most <= 0 || !what[name])
-			return w->most <= 0 && !what[name] ? w : NULL;
-		*parameter = strtod(what + name + 1, &end);
-		return end != what + name + 1 && !*end && *parameter >= 0 && *parameter <= w->most
-			       ? w
-			       : NULL;
-	}
+static bool parameter_read(const char *text, double most, double *parameter)
+{
+	char *end;
+
+	*parameter = strtod(text, &end);
+	return end != text && !*end && *parameter >= 0 && *parameter <= most;
+}
+
+/* Returns: the workload, with its parameter; NULL after a message. */
+static const struct workload *workload_read(const char *what, double *parameter)
+{
+	const struct workload *w = workload_find(what);
+	const char *colon = strchr(what, ':');
+
+	if (w && (w->most > 0 ? colon && parameter_read(colon + 1, w->most, parameter) : !colon))
+		return w;
+	fprintf(stderr, "replay_trace: --workload %s: ", what);
+	if (!w)
+		fputs("there is no such workload", stderr);
+	else if (w->most > 0)
+		fprintf(stderr, "it needs %s:P, with P from 0 to %.0f", w->name, w->most);
+	else
+		fprintf(stderr, "%s takes no number", w->name);
+	fputs("\nTry replay_trace --help.\n", stderr);
 	return NULL;
 }
 
@@ -203,7 +219,7 @@ static size_t batch_generate(
 bool workload_generate(struct trace *t, const char *what, const struct workload_size *size)
 {
 	struct generator g = {.random = size->seed};
-	const struct workload *w = workload_find(what, &g.parameter);
+	const struct workload *w = workload_read(what, &g.parameter);
 
 	if (!w)
 		return false;

@@ -16,7 +16,10 @@ struct workload_size {
 	size_t out;  /* at least 1: batches of 1 to this many buffers are out at once */
 };
 
-/* Returns: false: what is "NAME" or "NAME:P" names no workload, or its P is out of range. */
+/*
+ * what: "NAME" or "NAME:P".
+ * Returns: false, after a message: there is no such workload, or none with such a P.
+ */
 bool workload_generate(struct trace *t, const char *what, const struct workload_size *size);
 
 #endif

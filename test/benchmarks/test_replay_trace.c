@@ -72,14 +72,27 @@ Test(replay_trace, says_what_it_read_and_the_options_in_force)
 	record_save();
 	replay_says("trace", 0, "8 records: 2 gets at 2 sites of 1 pool, in 0.001 s");
 	replay_says("trace", 0,
-		"pool p; 3 tiers, 1024 to 16384; retain 1048576; no decay; "
+		"pool p; 3 tiers, 1K to 16K; retain 1M; max_idle none; decay_ms never; "
 		"calibrate_every 2048");
 	replay_says("--steps 2 --retain 64K --max-idle 3 --decay-ms 5 --calibrate-every 99 trace",
 		0,
-		"pool p; min_size 1024; max_size 16384; steps 2; retain 65536; max_idle 3; "
-		"decay 5 ms; calibrate_every 99");
+		"pool p; min_size 1K; max_size 16K; steps 2; retain 64K; max_idle 3; "
+		"decay_ms 5; calibrate_every 99");
+	replay_says("--retain none --calibrate-every off trace", 0,
+		"; retain none; max_idle none; decay_ms never; calibrate_every off");
 	replay_says("--first 1 trace", 0, "p a.c:12 f");
-	replay_says("trace", 0, "p (no site)");
+	replay_says("trace", 0, "p (calls without a site): -");
+	replay_says("--first 1 trace", 0, "0.0000   -   p (calls without a site): -");
+}
+
+/* As of threads that race for the default pool: the losers' pools are destroyed at once. */
+Test(replay_trace, lists_no_pool_without_a_get)
+{
+	two_gets();
+	record_pool(8, 0, 0, "unused");
+	record_save();
+	replay_says("trace", 0, "9 records: 2 gets at 2 sites of 1 pool, in");
+	cr_assert_eq(system("! grep unused out"), 0);
 }
 
 Test(replay_trace, prints_what_the_pools_learned_but_not_among_the_values)
@@ -384,14 +397,23 @@ Test(replay_trace, rejects_options_that_make_no_sense)
 		"--workload constant:1e30", "--workload phases --gets 0", "--steps 3 trace",
 		"--retain 0 trace", "--retain 1T trace", "--retain -1 trace",
 		"--retain 99999999999999999999 trace", "--decay-ms 0 trace", "--max-idle 0 trace",
-		"--calibrate-every 0 trace", "--min-size 2K --max-size 1K trace", "--gets 9 trace",
-		"--frobnicate trace", "--first trace"};
+		"--calibrate-every 0 trace", "--calibrate-every 1048577 trace",
+		"--min-size 2K --max-size 1K trace", "--gets 9 trace", "--frobnicate trace",
+		"--first trace"};
 
 	record_sites(0);
 	record_pair(1);
 	record_save();
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		replay_says(bad[i], 2, "Try replay_trace --help.");
+	replay_says("--workload mix", 2, "--workload mix: it needs mix:P, with P from 0 to 100");
+	replay_says("--workload bound:101", 2, "it needs bound:P, with P from 0 to 100");
+	replay_says("--workload giant:1", 2, "giant takes no number");
+	replay_says("--workload none", 2, "there is no such workload");
+	replay_says("--decay-ms 0 trace", 2, "'0' is not a number from 1 to 4294967294, or never");
+	replay_says(
+		"--retain x trace", 2, "'x' is not a number from 1 to 18446744073709551615, or");
+	replay_says("--steps 3 trace", 2, "'3' is not 1, 2 or 4");
 	replay_says("--help", 0, "Usage: replay_trace [option]... FILE");
 	cr_assert_eq(system("\"$replay\" trace 2>err >/dev/full; test $? = 2"), 0);
 }
