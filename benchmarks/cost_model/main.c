@@ -43,8 +43,9 @@ static void model_print(void)
 	table_head_print();
 	growths_print();
 	blocks_print();
-	puts("\nmodel: what the library counts for a growth and for a byte copied; for the others, "
-	     "what the simulation\ncounted in which the rule was chosen.");
+	puts("\nmodel: the library's own price of a growth and of a byte copied; for the others, "
+	     "the\n"
+	     "price in the simulation that chose the rule.");
 }
 
 int main(int argc, char **argv)
