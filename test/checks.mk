@@ -6,11 +6,13 @@
 # lib/percpu only, so both are run where that is built anew; a stress program without injected delays finds in
 # 2 seconds what it finds in 4 (controls.sh: most faults show within one).
 QUICK := ALSO_BUILT= INSTALLED=
+# What is learned from a workload is the same in each variant.
+LEARNED := WITHOUT=test/benchmarks/test_replay_verdicts.c
 
 # All with gcc as it is installed. TESTED: by a caller who has just run them.
 run-gcc := $(if $(TESTED),test-build,test-run)
 # What stands in the way of rseq mode, and one CPU.
-run-environments := environments
+run-environments := environments $(LEARNED)
 # The instructions of get and put.
 run-fastpath := fastpath
 run-fastpath-clang := fastpath VARIANT=clang CC=clang
@@ -19,9 +21,9 @@ run-model := model
 run-aarch64 := aarch64
 run-controls := controls
 # Blocks from jemalloc, in both modes.
-run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes $(QUICK)
-run-clang := test-run VARIANT=clang CC=clang
-run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined ALSO_BUILT=
+run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes $(QUICK) $(LEARNED)
+run-clang := test-run VARIANT=clang CC=clang $(LEARNED)
+run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined ALSO_BUILT= $(LEARNED)
 # What a compiler makes of the surroundings of the sequences, which are in percpu/ and compiled into each call of
 # a cache or pool. test_traced holds a thread at each instruction of each copy. Logic is the same at each level.
 # Without warnings at -O3: with all of the program before it, gcc complains of what tests do on purpose.

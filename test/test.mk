@@ -3,7 +3,8 @@
 
 # Which of the unit tests.
 ONLY ?= test/*/test_*.c
-UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard $(ONLY)))
+WITHOUT ?=
+UNIT := $(patsubst test/%.c,$(BUILD)/test/%,$(filter-out $(WITHOUT),$(wildcard $(ONLY))))
 STRESS := $(patsubst test/%.c,$(BUILD)/test/%,$(wildcard test/stress/*.c))
 # The sequences alone: a program of two files.
 PATHS := $(BUILD)/test/percpu/rseq_paths
