@@ -12,37 +12,24 @@
 #include <unistd.h>
 
 #include "cpus.h"
-#include "percpu/cpu.h"
+#include "folder.h"
 
 #define SAMPLE "benchmarks/encode_control/sample.control"
 #define BAD "\xef\xbf\xbd" /* U+FFFD */
 
-/* Each test's own; commands run in it, with $encode and $sample as paths. */
-static char folder[] = "/tmp/test_encode_control.XXXXXX";
-
-static void folder_new(void)
+/* Commands run in the folder, with $encode and $sample as paths. */
+static void encode_folder_new(void)
 {
 	char *encode = realpath(ENCODE_CONTROL, NULL), *sample = realpath(SAMPLE, NULL);
 
 	cr_assert(encode && sample, "%s or %s is not there", ENCODE_CONTROL, SAMPLE);
 	cr_assert(!setenv("encode", encode, 1) && !setenv("sample", sample, 1));
-	/* The mode that can be had: of one that cannot, the program would warn on stderr. */
-	cr_assert_eq(setenv("TIERPOOL_PERCPU", tp_cpu_mode(), 1), 0);
-	cr_assert_not_null(mkdtemp(folder));
-	cr_assert_eq(chdir(folder), 0);
 	free(encode);
 	free(sample);
+	folder_new();
 }
 
-static void folder_end(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	cr_assert_eq(system(command), 0);
-}
-
-TestSuite(encode_control, .init = folder_new, .fini = folder_end, .timeout = 60);
+TestSuite(encode_control, .init = encode_folder_new, .fini = folder_end, .timeout = 60);
 
 /* .fini is not called for what is skipped. */
 static void end_and_skip(const char *why)

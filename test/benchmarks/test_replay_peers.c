@@ -12,12 +12,12 @@
 
 #define MS 1000000u /* ns */
 
-static void folder_new(void)
+static void start(void)
 {
 	replay_folder_new(REPLAY_TRACE);
 }
 
-TestSuite(replay_peers, .init = folder_new, .fini = replay_folder_end, .timeout = 60);
+TestSuite(replay_peers, .init = start, .fini = folder_end, .timeout = 60);
 
 /* A slice grows from 40,960 bytes to 57,344, and then to 73,728. */
 Test(replay_peers, cut_drops_what_is_larger_than_64_kib)

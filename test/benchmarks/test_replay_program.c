@@ -32,7 +32,7 @@ static void start(void)
 	cr_assert_neq(told, MAP_FAILED);
 }
 
-TestSuite(replay_program, .init = start, .fini = replay_folder_end, .timeout = 60);
+TestSuite(replay_program, .init = start, .fini = folder_end, .timeout = 60);
 
 /* ---- in the child ---- */
 

@@ -12,12 +12,12 @@
 #include "replay_file.h"
 #include "replay_report.h"
 
-static void folder_new(void)
+static void start(void)
 {
 	replay_folder_new(REPLAY_TRACE);
 }
 
-TestSuite(replay_trace, .init = folder_new, .fini = replay_folder_end, .timeout = 60);
+TestSuite(replay_trace, .init = start, .fini = folder_end, .timeout = 60);
 
 /* ---- the format, and what becomes of it ---- */
 

@@ -13,12 +13,12 @@
 #define MIB (1024 * KIB)
 #define GETS 400000 /* of a workload */
 
-static void folder_new(void)
+static void start(void)
 {
 	replay_folder_new(REPLAY_TRACE);
 }
 
-TestSuite(replay_verdicts, .init = folder_new, .fini = replay_folder_end, .timeout = 300);
+TestSuite(replay_verdicts, .init = start, .fini = folder_end, .timeout = 300);
 
 /* format: of a workload, with %d for its parameter, and options. */
 static void replay(const char *format, int parameter)

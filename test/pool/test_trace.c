@@ -8,7 +8,7 @@
 
 #include "traced_program.h"
 
-TestSuite(trace, .init = program_folder_new, .fini = program_folder_end, .timeout = 50);
+TestSuite(trace, .init = folder_new, .fini = folder_end, .timeout = 50);
 
 static tierpool_site site = TIERPOOL_SITE_INIT("encode");
 

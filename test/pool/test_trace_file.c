@@ -16,7 +16,7 @@
 #include "pool/fastpath.h"
 #include "traced_program.h"
 
-TestSuite(trace_file, .init = program_folder_new, .fini = program_folder_end, .timeout = 50);
+TestSuite(trace_file, .init = folder_new, .fini = folder_end, .timeout = 50);
 
 static void uses_a_pool(void)
 {

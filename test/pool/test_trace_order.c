@@ -13,7 +13,7 @@
 #include "percpu/cpu.h"
 #include "traced_program.h"
 
-TestSuite(trace_order, .init = program_folder_new, .fini = program_folder_end, .timeout = 50);
+TestSuite(trace_order, .init = folder_new, .fini = folder_end, .timeout = 50);
 
 #define THREADS 4
 #define SLOTS 8

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "percpu/cpu.h"
 #include "replay_file.h"
 
 #define COLUMNS_MOST 16
@@ -17,9 +15,6 @@
 
 /* ---- runs ---- */
 
-/* Each test's own; commands run in it, with $replay as the path of the program. */
-static char folder[] = "/tmp/test_replay_trace.XXXXXX";
-
 void replay_folder_new(const char *program)
 {
 	char *path = realpath(program, NULL);
@@ -27,18 +22,7 @@ void replay_folder_new(const char *program)
 	cr_assert_not_null(path, "%s is not there", program);
 	cr_assert_eq(setenv("replay", path, 1), 0);
 	free(path);
-	/* The mode that can be had: of one that cannot, the program would warn on stderr. */
-	cr_assert_eq(setenv("TIERPOOL_PERCPU", tp_cpu_mode(), 1), 0);
-	cr_assert_not_null(mkdtemp(folder));
-	cr_assert_eq(chdir(folder), 0);
-}
-
-void replay_folder_end(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	cr_assert_eq(system(command), 0);
+	folder_new();
 }
 
 void replay_says(const char *arguments, int expected, const char *message)

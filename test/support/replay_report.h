@@ -5,9 +5,10 @@
 #ifndef REPLAY_REPORT_H
 #define REPLAY_REPORT_H
 
-/* Makes a folder, and goes there; program: the path of replay_trace, for all that follows. */
+#include "folder.h"
+
+/* As folder_new. program: the path of replay_trace, for all that follows. */
 void replay_folder_new(const char *program);
-void replay_folder_end(void);
 
 /* Asserts that the program ends with this status, and prints the message somewhere. */
 void replay_says(const char *arguments, int expected, const char *message);

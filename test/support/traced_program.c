@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "child.h"
-#include "percpu/cpu.h"
 
 char program_said[2 * PATH_MAX];
 pid_t program_id;
@@ -16,24 +15,6 @@ const char program_full_disk[] =
 	"tierpool: TIERPOOL_TRACE: No space left on device; the trace ends here\n";
 
 /* ---- runs ---- */
-
-static char folder[] = "/tmp/test_trace.XXXXXX";
-
-void program_folder_new(void)
-{
-	/* Here, so that no program warns of a mode that cannot be had. */
-	(void)tp_cpu_mode();
-	cr_assert_not_null(mkdtemp(folder));
-	cr_assert_eq(chdir(folder), 0);
-}
-
-void program_folder_end(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	cr_assert_eq(system(command), 0);
-}
 
 /* A leak checker warns, in lines of its own, of threads that only the parent has. Leaks are a status. */
 static void said_without_warnings(void)

@@ -12,12 +12,9 @@
 
 #include <tierpool.h>
 
+#include "folder.h"
 #include "pool_checks.h"
 #include "trace_decode.h"
-
-/* A folder of this test's own, for its traces; of a TestSuite, .init and .fini. */
-void program_folder_new(void);
-void program_folder_end(void);
 
 /*
  * Runs a program, and asserts that it succeeds. name: the value of the variable; NULL: there is none.
