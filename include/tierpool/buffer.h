@@ -57,7 +57,7 @@ typedef struct tierpool_buf {
 	uint32_t tp_limit;        /* 36: up to this len append need not ask further, at most */
 				  /* cap; 0: append always takes the slow way */
 	uint32_t tp_site_word;    /* 40: of the site that learns from this borrow; 0: none */
-	uint32_t tp_high_water;   /* 44: the largest len before a reset, if the put is recorded */
+	uint32_t tp_high_water;   /* 44: the largest len before a reset, set or growth */
 	__extension__ union {     /* 48 */
 		void *tp_link;    /* without a block: the next one in a list of the pool */
 		uint64_t tp_lend; /* with a block: state and limit as each get sets them */

@@ -184,8 +184,8 @@ TIERPOOL_API tierpool *tierpool_default(void);
 
 /*
  * A site: a place in the source that borrows, told by file, line and function (two uses in one line
- * are one). Each use of the macros below has a static one;
- * TIERPOOL_SITE_INIT makes one by hand. Several threads and pools may use the same one at once.
+ * are one). Each use of the macros below has a static one; TIERPOOL_SITE_INIT makes one by hand.
+ * Several threads and pools may use the same one at once.
  */
 typedef struct tierpool_site {
 	const char *tp_file;

@@ -36,11 +36,11 @@ struct tierpool_stats {
 	uint64_t grows_pooled;  /* growths served by exchange with an idle buffer */
 
 	/* Buffers that were freed, by the reason. */
-	uint64_t
-		drops_oversize; /* larger than max_size of the options; or of 64 KiB or more, and */
-				/* not asked for twice: see tierpool_put */
-	uint64_t drops_retain;  /* no room under retain or the shared budget, or no memory for */
-				/* the pool's own tables */
+	/* Larger than max_size of the options; or of 64 KiB or more, and not asked for twice: see */
+	/* tierpool_put. */
+	uint64_t drops_oversize;
+	uint64_t drops_retain; /* no room under retain or the shared budget, or no memory for the */
+			       /* pool's own tables */
 	uint64_t drops_idle_count; /* no room under max_idle */
 	uint64_t drops_decay;      /* idle through two decay steps of any cause: see ticks */
 	uint64_t drops_trim;       /* by tierpool_trim or tierpool_retain_set */

@@ -15,10 +15,15 @@ struct countdown {
 
 _Static_assert(2 * TP_DECAY_GAP <= UINT16_MAX && 2 * TP_SAMPLE <= UINT16_MAX, "both fit in a half");
 
-/* Where it stands for a stack of the caller's CPU: behind the stacks, in the slab. NULL: no slab. */
-static uint32_t *countdown_place(const struct tp_tiers *tiers, unsigned tier)
+static struct tp_cpu *countdown_cpu(const struct tp_tiers *tiers)
 {
-	const struct tp_cpu *cpu = &tiers->cpus.cpu[tp_cpu_current(tiers->cpus.count)];
+	return &tiers->cpus.cpu[tp_cpu_current(tiers->cpus.count)];
+}
+
+/* Where it stands for a stack of a CPU: behind the stacks, in the slab. NULL: no slab. */
+static uint32_t *countdown_place(
+	const struct tp_tiers *tiers, const struct tp_cpu *cpu, unsigned tier)
+{
 	uint64_t *slab = tp_load_acquire(&cpu->slab);
 
 	return slab ? (uint32_t *)(slab + tiers->countdowns) + tier : NULL;
@@ -33,15 +38,15 @@ static struct countdown countdown_read(const uint32_t *place)
 
 struct tp_expiry tp_idle_expiry(const struct tp_tiers *tiers, unsigned tier)
 {
-	struct countdown left = countdown_read(countdown_place(tiers, tier));
+	struct countdown left = countdown_read(countdown_place(tiers, countdown_cpu(tiers), tier));
 
 	return (struct tp_expiry){left.look <= 1, left.sample == 1};
 }
 
 void tp_idle_arm(struct tp_tiers *tiers, unsigned tier, bool more)
 {
-	struct tp_cpu *cpu = &tiers->cpus.cpu[tp_cpu_current(tiers->cpus.count)];
-	uint32_t *place = countdown_place(tiers, tier);
+	struct tp_cpu *cpu = countdown_cpu(tiers);
+	uint32_t *place = countdown_place(tiers, cpu, tier);
 	struct countdown left = countdown_read(place);
 	unsigned gap;
 
@@ -63,7 +68,5 @@ void tp_idle_arm(struct tp_tiers *tiers, unsigned tier, bool more)
 
 bool tp_idle_samples(struct tp_tiers *tiers)
 {
-	struct tp_cpu *cpu = &tiers->cpus.cpu[tp_cpu_current(tiers->cpus.count)];
-
-	return tiers->sampled && tp_random(&cpu->sample_random) % TP_SAMPLE == 0;
+	return tiers->sampled && tp_random(&countdown_cpu(tiers)->sample_random) % TP_SAMPLE == 0;
 }

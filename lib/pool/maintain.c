@@ -63,8 +63,7 @@ void tp_pool_maintain(tierpool *pool)
 {
 	if (tp_idle_is_due(&pool->tiers))
 		tp_idle_maintain(&pool->tiers);
-	if (tp_unlikely(tp_maximum_is_behind(&pool->maximum)))
-		tp_maximum_tick(&pool->maximum);
+	tp_maximum_tick(&pool->maximum);
 	if (tp_unlikely(!tp_pool_is_purged(pool)))
 		maintain_purge(pool);
 }

@@ -36,7 +36,7 @@ static struct tp_asked *maximum_asked(const struct tp_maximum *maximum, unsigned
 	return &maximum->asked[tier - maximum->first];
 }
 
-tp_cold void tp_maximum_tick(struct tp_maximum *maximum)
+void tp_maximum_tick(struct tp_maximum *maximum)
 {
 	uint32_t tick = (uint32_t)tp_load_relaxed(&maximum->tiers->decay.ticks);
 	uint32_t passed = tick - tp_load_relaxed(&maximum->tick);

@@ -31,12 +31,7 @@ struct tp_maximum {
 	uint32_t tick;  /* the last that was seen */
 };
 
-/* Whether a tick has begun that tp_maximum_tick has not seen: then it is to be called. */
-static inline bool tp_maximum_is_behind(const struct tp_maximum *maximum)
-{
-	return tp_load_relaxed(&maximum->tick) !=
-	       (uint32_t)tp_load_relaxed(&maximum->tiers->decay.ticks);
-}
+/* Lets the ticks pass that have begun since this was last called: after each, and by slow calls. */
 void tp_maximum_tick(struct tp_maximum *maximum);
 
 /* Notes a get or growth that wants the tier and popped nothing. */
