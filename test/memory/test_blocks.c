@@ -15,12 +15,14 @@
 #include "base/compiler.h"
 #include "cpus.h"
 #include "mappings.h"
+#include "memory/pagemap.h"
 #include "memory/pages.h"
 #include "memory/sizeclass.h"
 
 #define TIERS 6
 #define LARGE (TIERS - 1)
 #define LEAF_BYTES ((size_t)8 << 16) /* of the map of addresses (pagemap.c) */
+#define LEAF_SPAN ((size_t)4 << 30)  /* that they are for */
 #define OVERSIZE ((size_t)3 << 20)
 
 static const size_t sizes[TIERS] = {64, 1000, 4096, 40000, 256 << 10, (1 << 20) + 64};
@@ -429,9 +431,10 @@ static char *filled_without_space_behind(void)
 {
 	char *block;
 
-	block_free(LARGE, block_alloc(LARGE)); /* the map of addresses has its memory */
 	block = filled(LARGE);
 	block_the_space_behind(block);
+	/* The map of addresses has its memory, also if what is mapped next lies in another 4 GiB. */
+	cr_assert(tp_pagemap_reserve(block - LEAF_SPAN, 2 * LEAF_SPAN));
 	return block;
 }
 
