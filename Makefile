@@ -50,7 +50,7 @@ help:
 	@echo 'make demo       encode a real file out of pooled buffers, and compare'
 	@echo 'make test       the tests;  make check  every variant of them;  make lint'
 	@echo 'make all install uninstall   PREFIX=$(PREFIX) LIBDIR= INCLUDEDIR= MANDIR= DESTDIR= LTO=$(LTO)'
-	@echo 'make bench deps clean'
+	@echo 'make bench plots deps clean;  make plots TRACE=FILE draws what replay_trace --advise says'
 
 include lib/lib.mk benchmarks/bench.mk test/test.mk test/checks.mk
 

@@ -15,7 +15,8 @@ $(BENCH_OBJECTS): private CPPFLAGS += -Ibenchmarks \
 	-DBURST_PLOT='"$(CURDIR)/benchmarks/burst_decay/burst_decay.gnuplot"'
 # They count in the library itself, or with its prices.
 $(BUILD)/objects/benchmarks/fastpath/main.o $(BUILD)/objects/benchmarks/hand_over/slow_gets.o \
-$(BUILD)/objects/benchmarks/cost_model/growths.o: private CPPFLAGS += -Ilib
+$(BUILD)/objects/benchmarks/cost_model/growths.o $(BUILD)/objects/benchmarks/replay_trace/advise.o \
+$(BUILD)/objects/benchmarks/online_advice/main.o $(BUILD)/objects/benchmarks/online_advice/workload.o: private CPPFLAGS += -Ilib
 $(FLOOR_OBJECT): private override CFLAGS += -ftls-model=initial-exec
 
 $(BENCH_OBJECTS): $(BUILD)/objects/%.o: %.c
@@ -32,7 +33,7 @@ $(LIBBENCH): $(filter-out $(FLOOR_OBJECT),$(filter $(BUILD)/objects/benchmarks/s
 # too, so each call of either goes through the PLT. The floor goes only to those that call it;
 # jemalloc goes to all, since the library knows it weakly and as-needed would leave it out.
 BENCH_LIBRARIES = -Wl,--as-needed $(FLOOR) $(SHARED) -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..' -Wl,--no-as-needed
-$(BUILD)/benchmarks/encode_control $(BUILD)/benchmarks/fastpath: private BENCH_LIBRARIES = $(STATIC)
+$(BUILD)/benchmarks/encode_control $(BUILD)/benchmarks/fastpath $(BUILD)/benchmarks/replay_trace $(BUILD)/benchmarks/online_advice: private BENCH_LIBRARIES = $(STATIC)
 
 $(BUILD)/benchmarks/replay_trace: private LDLIBS += -lm
 
@@ -74,6 +75,24 @@ bench:
 # replay_trace measures nothing, and wants a trace.
 bench-run: $(BENCH) $(GO_PEERS)
 	$(Q)for b in $(filter-out %/replay_trace,$(BENCH)); do $$b || [ $$? = 77 ] || exit 1; done
+
+# Pictures of what programs say that measure nothing. TRACE: of a trace, in place of a workload. PROFILE: of a profile
+# in JSON.
+TRACE ?=
+PROFILE ?=
+ADVISED ?= $(if $(TRACE),'$(TRACE)',--workload lognormal --out 64 --retain 256K)
+ADVICE := $(BUILD)/advice.csv
+.PHONY: plots plots-run
+plots:
+	@.ci/deps plots
+	$(Q)$(MAKE) --no-print-directory plots-run
+
+plots-run: $(if $(PROFILE),,$(BUILD)/benchmarks/replay_trace)
+	$(Q)mkdir -p $(BUILD)
+	$(Q)$(if $(PROFILE),jq -r -f benchmarks/replay_trace/advise.jq '$(PROFILE)',$< --advise --csv $(ADVISED)) >$(ADVICE)
+	$(Q)gnuplot -c benchmarks/replay_trace/advise.gnuplot $(ADVICE) benchmarks/results/advise.png \
+		$(if $(PROFILE),interval)
+	$(call say,PLOT,benchmarks/results/advise.png)
 
 # The instructions of a get and a put are no more than they were.
 fastpath: $(BUILD)/benchmarks/fastpath

@@ -71,9 +71,14 @@
  *
  * A thread may be cancelled only in
  *   - tierpool_buf_read_fd and tierpool_buf_write_fd;
- *   - a call that prints. The first tierpool_create, tierpool_cache_create or tierpool_default of a
- *     process reads the environment, and may print a warning. A misuse is printed if there is no
- *     handler. (tierpool_reaper_start may print too, but cannot be cancelled.)
+ *   - a call that prints to stderr. The first tierpool_create, tierpool_cache_create or
+ *     tierpool_default of a process reads the environment, and may print a warning. A misuse is
+ *     printed if there is no handler. (tierpool_reaper_start may print too, but cannot be cancelled.)
+ * Not in the calls that write a report to a stream of the program: tierpool_stats_print,
+ * tierpool_sites_print, tierpool_metrics_write, tierpool_profile_write. They may wait for it.
+ *
+ * The library starts a thread only if it is asked to: by tierpool_reaper_start, and by the
+ * environment (TIERPOOL_PROFILE_SIGNAL). No signal of the program is handled in them.
  *
  * ---- fork ----
  *
@@ -86,6 +91,11 @@
  *
  * No function is async-signal-safe: do not call any from a signal handler. A signal never corrupts
  * a pool, wherever it comes.
+ *
+ * ---- environment ----
+ *
+ * Variables that begin with TIERPOOL_ choose how the library works, debug and profile: they are
+ * listed at tierpool_create.
  *
  * ---- units ----
  *
@@ -100,13 +110,17 @@
  *   tierpool_misuse_handler                     a function
  *   struct tierpool_options, _cache_options,    the program's own: it fills them in
  *          _backing
- *   struct tierpool_stats                       the program's own: it sets size, and reads the rest
+ *   struct tierpool_stats, _cache_stats         the program's own: it sets size, and reads the rest
+ *   struct tierpool_tier_stats                  the program's own: an array, which it reads
+ *   enum tierpool_profile_format                what tierpool_profile_write writes
  *
  * ---- ABI ----
  *
  * A struct that begins with size may grow in a later version. The program sets size to the sizeof
  * that it was compiled with, by the ..._INIT macro where there is one. An older library accepts
- * options and a backing if all that it does not know is 0; its tierpool_stats_read fails.
+ * options and a backing if all that it does not know is 0; its tierpool_stats_read and
+ * tierpool_cache_stats_read fail. A struct tierpool_tier_stats may grow too: its size is the stride
+ * of tierpool_stats_tiers.
  *
  * Fields that begin with tp_ are private. While the soname stays the same, so do
  *   - of tierpool_buf the size, and the place and meaning of data, len, cap and tp_limit;
@@ -122,6 +136,7 @@
 #include <tierpool/buffer.h>
 #include <tierpool/cache.h>
 #include <tierpool/pool.h>
+#include <tierpool/profile.h>
 #include <tierpool/stats.h>
 #include <tierpool/version.h>
 

@@ -5,7 +5,7 @@
 # Time is spent where a run can find something: benchmarks are built by two compilers once; the modes differ in
 # lib/percpu only, so both are run where that is built anew; a stress program without injected delays finds in
 # 2 seconds what it finds in 4 (controls.sh: most faults show within one).
-QUICK := ALSO_BUILT= INSTALLED=
+QUICK := ALSO_BUILT= SCRIPTS=
 # What is learned from a workload is the same in each variant.
 LEARNED := WITHOUT=test/benchmarks/test_replay_verdicts.c
 
@@ -20,6 +20,12 @@ run-fastpath-clang := fastpath VARIANT=clang CC=clang
 run-model := model
 run-aarch64 := aarch64
 run-controls := controls
+# Threads, migrations and ticks with nothing wrong: check and poison report none.
+run-debug := stress STRESS=$(BUILD)/test/stress/stress_pool TIERPOOL_DEBUG=check,poison SECONDS_EACH=4
+# What Prometheus makes of the metrics.
+run-metrics := metrics
+# The profile, as pprof, google-pprof and jeprof show it.
+run-viewers := viewers
 # Blocks from jemalloc, in both modes.
 run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes $(QUICK) $(LEARNED)
 run-clang := test-run VARIANT=clang CC=clang $(LEARNED)
@@ -40,8 +46,8 @@ run-musl := stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
 
 # After the build that several use the longest ones, so that none of these is left alone at the end.
 CHECKS := gcc model asan clang environments controls jemalloc gcc-O0 gcc-O3 clang-O0 clang-O3 aarch64 tsan valgrind \
-	musl fastpath fastpath-clang
-.PHONY: check-deps environments model aarch64 controls valgrind $(addprefix check-,$(CHECKS))
+	debug musl metrics viewers fastpath fastpath-clang
+.PHONY: check-deps environments model aarch64 controls metrics viewers valgrind $(addprefix check-,$(CHECKS))
 check: $(addprefix check-,$(CHECKS))
 
 check-deps:
@@ -51,7 +57,7 @@ $(addprefix check-,$(CHECKS)): check-%: check-deps
 	+$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none $(run-$*)
 
 # The same build is used by several, so one of them makes it.
-check-environments check-fastpath check-valgrind: check-gcc
+check-debug check-environments check-fastpath check-metrics check-valgrind check-viewers: check-gcc
 check-fastpath-clang: check-clang
 
 environments: $(UNIT) $(STRESS)
@@ -63,6 +69,11 @@ aarch64:
 	$(Q)test/aarch64.sh || [ $$? = 77 ]
 controls:
 	$(Q)test/controls.sh
+# SCRAPED: for so many seconds, not only for as long as it takes.
+metrics: $(STATIC)
+	$(Q)CC='$(CC)' test/metrics.sh $(STATIC) $(SCRAPED) || [ $$? = 77 ]
+viewers: $(STATIC)
+	$(Q)CC='$(CC)' LIBRARY='$(STATIC)' test/viewers.sh || [ $$? = 77 ]
 valgrind: $(STRESS)
 	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' test/run.sh $(STRESS)
 

@@ -15,6 +15,7 @@ NONE             rseq,locked stress_stack  2
 NONE             rseq,locked stress_pool   2
 NONE             rseq,locked stress_budget 4
 NONE             rseq,locked stress_cache  2
+NONE             rseq,locked stress_profile 4
 UNLOCKED_CPU     locked      stress_stack  60
 UNLOCKED_CPU     locked      stress_cache  60
 UNBOUNDED        rseq,locked stress_pool   60
@@ -31,6 +32,8 @@ EARLY_COMMIT     rseq        stress_stack  60
 EARLY_COMMIT     rseq        stress_cache  60
 SUMMING_WATCHER  rseq,locked stress_pool   60
 NO_RECLAIM       rseq,locked stress_budget 1 3
+LATE_START       rseq,locked stress_profile 60
+STALE_GAP        rseq,locked stress_profile 60
 '
 
 dir=$(mktemp -d) || exit 1

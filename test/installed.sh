@@ -20,37 +20,15 @@ read -ra ldflags <<<"${LDFLAGS:-}"
 unset TIERPOOL_BACKING # which one is found by itself is a question here
 
 headers=(tierpool.h)
-for header in version buffer pool cache stats; do
+for header in version buffer pool cache profile stats; do
 	headers+=("tierpool/$header.h")
 done
 
 temporary=$(mktemp -d "${TMPDIR:-/tmp}/tierpool-installed.XXXXXX")
 trap 'rm -rf "$temporary"' EXIT
 prefix=$temporary/prefix stage=$temporary/stage
-passed=0 failed=0
 
-# check WHAT COMMAND...: passed when the command succeeds; else shows the first lines it wrote.
-check() {
-	local what=$1
-	shift
-	if "$@" >"$temporary/log" 2>&1; then
-		printf 'ok  %s\n' "$what"
-		passed=$((passed + 1))
-	else
-		printf 'FAIL  %s\n' "$what"
-		head -n 20 "$temporary/log" | sed 's/^/      /'
-		failed=$((failed + 1))
-	fi
-}
-
-skip() {
-	printf 'skip  %s: %s\n' "$1" "$2"
-}
-
-report() {
-	printf '%d passed, %d failed\n' "$passed" "$failed"
-	[[ $failed -eq 0 ]]
-}
+. test/support/checks.sh
 
 # flags ARGUMENT...: pkg-config as one calls it who has installed under the prefix.
 flags() {
@@ -422,13 +400,16 @@ END
 cat >"$temporary/lost.c" <<'END'
 #include <tierpool.h>
 
-void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpool_stats *s);
+void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpool_stats *s,
+	struct tierpool_cache_stats *o);
 
-void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpool_stats *s)
+void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpool_stats *s,
+	struct tierpool_cache_stats *o)
 {
 	tierpool_budget *budget;
 	tierpool_create(&pool, NULL);        /* LOST */
 	tierpool_budget_create(&budget, 1);  /* LOST */
+	tierpool_budget_create_named(&budget, 1, "x"); /* LOST */
 	tierpool_cache_create(&cache, NULL); /* LOST */
 	tierpool_get(pool);                  /* LOST */
 	(tierpool_get)(pool);                /* LOST */
@@ -455,6 +436,7 @@ void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpoo
 	tierpool_trim(pool, 0);
 	tierpool_cache_tick(cache);
 	tierpool_stats_read(pool, s);        /* LOST */
+	tierpool_cache_stats_read(cache, o); /* LOST */
 	tierpool_on_misuse(NULL);
 	tierpool_default();
 	tierpool_destroy(pool);
@@ -474,6 +456,7 @@ int main()
 	static_assert(noexcept(tierpool_version()) && noexcept(tierpool_version_number()));
 	static_assert(noexcept(tierpool_on_misuse(nullptr)));
 	static_assert(noexcept(tierpool_budget_create(&budget, 1)));
+	static_assert(noexcept(tierpool_budget_create_named(&budget, 1, "x")));
 	static_assert(noexcept(tierpool_budget_destroy(budget)));
 	static_assert(noexcept(tierpool_reaper_start()) && noexcept(tierpool_reaper_stop()));
 

@@ -18,11 +18,14 @@ LIBTEST := $(BUILD)/libtest.a
 # program would get it that calls one of them.
 SYSTEM := test/support/reaper_system.c
 MAPPINGS := test/support/mappings.c
-LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) test/support/under_filter.c, \
-	$(wildcard test/support/*.c))
+# A program with mistakes, in which tools find them.
+MISUSER := $(BUILD)/test/support/misuser
+ALLOCATIONS := $(addprefix test/support/,allocations.c profile_fixture.c proto_reader.c)
+LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS) \
+	test/support/under_filter.c test/support/misuser.c test/support/constructed.c, $(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
-# What is installed has no sanitizer in it.
-INSTALLED := $(if $(SANITIZE),,test/installed.sh)
+# What is installed, and what tools look into, has no sanitizer in it.
+SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/probes.sh)
 
 TEST_CPPFLAGS = $(CPPFLAGS) -Ilib -Itest/support
 
@@ -30,11 +33,27 @@ ENCODE_TEST := $(BUILD)/test/benchmarks/test_encode_control
 $(ENCODE_TEST): CPPFLAGS += -DENCODE_CONTROL='"$(BUILD)/benchmarks/encode_control"'
 $(ENCODE_TEST): $(BUILD)/benchmarks/encode_control
 
-REPLAY_TESTS := $(addprefix $(BUILD)/test/benchmarks/test_replay_,trace program peers verdicts)
+REPLAY_TESTS := $(addprefix $(BUILD)/test/benchmarks/test_replay_,trace program peers verdicts advise advice)
 $(REPLAY_TESTS): CPPFLAGS += -DREPLAY_TRACE='"$(BUILD)/benchmarks/replay_trace"'
 $(REPLAY_TESTS): $(BUILD)/benchmarks/replay_trace
 
-$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS)): $(BUILD)/test/%.o: test/%.c
+UNPOOLED_TEST := $(BUILD)/test/pool/test_debug_unpooled
+$(UNPOOLED_TEST): CPPFLAGS += -DMISUSER='"$(MISUSER)"'
+$(UNPOOLED_TEST): $(MISUSER)
+
+# Is loaded as a plugin is; and a plugin that uses it, with an ending of its own, as it is no part of the archive.
+ENVIRONMENT_TEST := $(BUILD)/test/profile/test_environment
+PLUGIN := $(BUILD)/test/support/constructed.so
+$(ENVIRONMENT_TEST): CPPFLAGS += -DSHARED_LIBRARY='"$(abspath $(SHARED))"' -DPLUGIN='"$(abspath $(PLUGIN))"'
+$(ENVIRONMENT_TEST): | $(SHARED) $(PLUGIN)
+$(PLUGIN): test/support/constructed.c $(SHARED)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) $(LDFLAGS) -shared $< $(abspath $(SHARED)) $(LDLIBS) \
+		-Wl,-rpath,$(abspath $(BUILD)) -o $@
+
+$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS)): \
+	$(BUILD)/test/%.o: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) -c $< -o $@
@@ -52,12 +71,17 @@ $(BUILD)/test/process/test_reaper_failures $(BUILD)/test/process/test_reaper_pre
 	$(call support_objects,$(SYSTEM))
 WRAPPED := -Wl,--wrap=mmap,--wrap=munmap,--wrap=mremap
 MAPPED := $(addprefix $(BUILD)/test/,cache/test_cache_memory idle/test_age idle/test_tiers \
-	memory/test_blocks memory/test_pages pool/test_out_of_memory)
+	memory/test_blocks memory/test_pages pool/test_debug_check pool/test_out_of_memory)
 $(MAPPED): $(call support_objects,$(MAPPINGS))
+# The profile's writers and samples; one test reads what is gzipped.
+ALLOCATED := $(addprefix $(BUILD)/test/profile/test_,advice folded json leaks pprof proto text symbols samples)
+$(ALLOCATED): $(call support_objects,$(ALLOCATIONS))
+ALLOCATED_LIBS := -lz -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 $(UNIT): $(LIBTEST)
 $(UNIT) $(STRESS): $(LIBSTRESS) $(STATIC)
-$(UNIT): TEST_LIBS = -lcriterion $(if $(filter $(MAPPED),$@),$(WRAPPED))
-$(UNIT) $(STRESS) $(PATHS): $(BUILD)/test/%: test/%.c
+$(MISUSER): $(STATIC)
+$(UNIT): private TEST_LIBS = -lcriterion -lm $(if $(filter $(MAPPED),$@),$(WRAPPED)) $(if $(filter $(ALLOCATED),$@),$(ALLOCATED_LIBS))
+$(UNIT) $(STRESS) $(PATHS) $(MISUSER): $(BUILD)/test/%: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(filter %.o %.a,$^) $(TEST_LIBS) $(LDLIBS) -o $@
@@ -73,7 +97,7 @@ ALSO_BUILT ?= $(BENCH)
 test-build: all $(UNIT) $(STRESS) $(PATHS) $(ALSO_BUILT)
 
 test-run: test-build
-	$(Q)CC='$(CC)' test/run.sh $(UNIT) $(STRESS) $(PATHS) $(INSTALLED)
+	$(Q)CC='$(CC)' BUILD='$(BUILD)' test/run.sh $(UNIT) $(STRESS) $(PATHS) $(SCRIPTS)
 
 stress: all $(STRESS)
 	$(Q)test/run.sh $(STRESS)

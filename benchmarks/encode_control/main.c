@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "job.h"
+#include "profile.h"
 #include "race.h"
 #include "support/measure.h"
 #include "support/program.h"
@@ -30,12 +31,13 @@
 #define REPEAT_MOST 1000000
 #define SECONDS_MOST 3600
 #define DEMO_SECONDS 1.0 /* how long the job repeats without --output, --trace, --repeat */
-#define DEMO_COMPARE 2.0 /* how long the comparison takes without --output, --trace, --seconds */
+#define DEMO_COMPARE 2.0 /* and the comparison without these, --profile, --seconds */
 
 struct options {
-	const char *input;  /* NULL: not given */
-	const char *output; /* NULL: not given */
-	const char *trace;  /* NULL: not given */
+	const char *input;   /* NULL: not given */
+	const char *output;  /* NULL: not given */
+	const char *trace;   /* NULL: not given */
+	const char *profile; /* NULL: not given */
 	bool guess;
 	double threads; /* 0: not given */
 	double repeat;  /* 0: not given */
@@ -55,14 +57,18 @@ static const char usage[] =
 	"  -r, --repeat N     encode the input N times, 1 to 1000000; by default once with\n"
 	"                     --output or --trace, else for a second\n"
 	"  -s, --seconds S    compare the pool with malloc and with reused buffers for S\n"
-	"                     seconds, 0 to 3600; by default 0 with --output or --trace,\n"
-	"                     else 2\n"
+	"                     seconds, 0 to 3600; by default 0 with --output, --trace or\n"
+	"                     --profile, else 2\n"
 	"  -g, --guess        guess the size of each record; by default its buffer has the\n"
 	"                     size that the pool has learned\n"
 	"      --trace FILE   encode once, and write to FILE each get, growth and put of\n"
 	"                     its pools, for replay_trace, which tells what pools with other\n"
 	"                     options would have done; the same as TIERPOOL_TRACE=FILE in\n"
 	"                     the environment\n"
+	"  -p, --profile FILE profile the job, and write to FILE which places borrow how\n"
+	"                     much, and what they use of it. Its ending is the format: .txt\n"
+	"                     for people; .pb.gz for go tool pprof; .heap for google-pprof\n"
+	"                     and jeprof; .folded for flame graphs; .json\n"
 	"  -h, --help         show this\n"
 	"\n"
 	"Exit status: 0; 1 when malformed stanzas were skipped; 2 on any error.\n";
@@ -123,15 +129,19 @@ static int job_do(struct job *job, const struct options *o)
 {
 	FILE *out = job->output.fd == STDOUT_FILENO ? stderr : stdout;
 	bool once = o->output || o->trace;
-	double seconds = o->seconds >= 0 ? o->seconds : once ? 0 : DEMO_COMPARE;
-	int status;
+	double seconds = o->seconds >= 0 ? o->seconds : once || o->profile ? 0 : DEMO_COMPARE;
+	struct profile profile;
+	int status = profile_begin(&profile, o->profile), ended;
 
 	job->threads = o->threads > 0 ? (unsigned)o->threads : cpus_usable();
 	job->guess = o->guess;
 	job->passes = o->repeat > 0 ? o->repeat : once ? 1 : DBL_MAX;
 	job->deadline = o->repeat > 0 ? DBL_MAX : now_ns() + DEMO_SECONDS * 1e9;
 	job->progress = isatty(STDERR_FILENO);
-	status = job_run(job);
+	if (!status)
+		status = job_run(job);
+	ended = profile_end(&profile);
+	status = status ? status : ended;
 	if (!status)
 		status = output_close(&job->output);
 	if (!status)
@@ -156,12 +166,13 @@ int main(int argc, char **argv)
 		{"repeat", .number = &options.repeat, 1, REPEAT_MOST, .whole = true},
 		{"seconds", .number = &options.seconds, 0, SECONDS_MOST},
 		{"trace", .text = &options.trace},
+		{"profile", .text = &options.profile},
 	};
 	struct tierpool_options pool_options = TIERPOOL_OPTIONS_INIT;
 	struct job job = {.lock = PTHREAD_MUTEX_INITIALIZER,
 		.room = PTHREAD_COND_INITIALIZER,
 		.ready = PTHREAD_COND_INITIALIZER};
-	int status = options_read("encode_control", usage, choices, 6, &options.input, argc, argv),
+	int status = options_read("encode_control", usage, choices, 7, &options.input, argc, argv),
 	    error;
 
 	if (status)

@@ -8,5 +8,5 @@
 
 uint64_t pool_slow_gets(const tierpool *pool)
 {
-	return tp_pool_counted(pool, TP_SLOW_GETS);
+	return tp_counts_slow_gets(&pool->tiers);
 }

@@ -18,6 +18,7 @@
 
 #define GETS_MOST 100000000
 #define OUT_MOST 1000000
+#define CPUS_MOST 8192
 #define CALIBRATE_EVERY_MOST 1048576 /* pool.h */
 
 static const char usage[] =
@@ -44,6 +45,11 @@ static const char usage[] =
 	"\n"
 	"  --first N                 also what each site is lent after its first N gets\n"
 	"  --csv                     comma-separated values\n"
+	"\n"
+	"  --advise                  instead of all that: for each pool, which share of gets each\n"
+	"                            retain would serve without a new block\n"
+	"  --json                    the same as JSON\n"
+	"  --cpus N                  of the machine that was traced, if this one has others\n"
 	"  --help                    show this\n";
 
 enum {
@@ -58,10 +64,13 @@ enum {
 	GETS,
 	OUT,
 	FIRST,
+	CPUS,
 	NUMBERS,
 	WORKLOAD = NUMBERS,
 	ONE_SITE,
 	CSV,
+	ADVISE,
+	JSON,
 	HELP
 };
 
@@ -82,6 +91,7 @@ static const struct {
 	[GETS] = {1, GETS_MOST, NULL, 0},
 	[OUT] = {1, OUT_MOST, NULL, 0},
 	[FIRST] = {1, UINT64_MAX, NULL, 0},
+	[CPUS] = {1, CPUS_MOST, NULL, 0},
 };
 
 static const struct option options[] = {
@@ -99,6 +109,9 @@ static const struct option options[] = {
 	{"workload", required_argument, NULL, WORKLOAD},
 	{"one-site", no_argument, NULL, ONE_SITE},
 	{"csv", no_argument, NULL, CSV},
+	{"advise", no_argument, NULL, ADVISE},
+	{"json", no_argument, NULL, JSON},
+	{"cpus", required_argument, NULL, CPUS},
 	{"help", no_argument, NULL, HELP},
 	{0},
 };
@@ -168,6 +181,7 @@ static int arguments_check(struct arguments *a, int argc, char **argv, const str
 	a->size.gets = given[GETS].value;
 	a->size.out = given[OUT].given ? given[OUT].value : 1;
 	a->first = given[FIRST].value;
+	a->cpus = (unsigned)given[CPUS].value;
 	a->retain = given[RETAIN];
 	a->decay_ms = given[DECAY_MS];
 	a->min_size = given[MIN_SIZE];
@@ -183,6 +197,10 @@ static int arguments_check(struct arguments *a, int argc, char **argv, const str
 		return arguments_fail("give either a file or a workload", "");
 	if (a->file && (given[SEED].given || given[GETS].given || given[OUT].given))
 		return arguments_fail("--seed, --gets and --out are for workloads", "");
+	if (!a->advise && (a->json || a->cpus))
+		return arguments_fail("--json and --cpus are for --advise", "");
+	if (a->advise && (a->first || (a->json && a->csv)))
+		return arguments_fail("--advise takes no --first, and --csv or --json", "");
 	if (a->min_size.given && a->max_size.given && a->min_size.value > a->max_size.value)
 		return arguments_fail("--min-size is larger than --max-size", "");
 	return 0;
@@ -203,6 +221,10 @@ int arguments_read(struct arguments *a, int argc, char **argv)
 			a->one_site = true;
 		else if (option == CSV)
 			a->csv = true;
+		else if (option == ADVISE)
+			a->advise = true;
+		else if (option == JSON)
+			a->json = true;
 		else if (option >= NUMBERS || !number_read(option, optarg, &given[option]))
 			return arguments_fail(NULL, NULL);
 	}

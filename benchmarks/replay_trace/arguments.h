@@ -19,6 +19,8 @@ struct arguments {
 	struct workload_size size;
 	uint64_t first; /* gets of a site; 0: all is told at the end only */
 	bool one_site, csv;
+	bool advise, json;
+	unsigned cpus; /* of the machine that was traced; 0: by what is in the trace */
 	/* In place of the options that a traced pool had; 0 as in struct traced_pool. */
 	struct number retain, decay_ms, min_size, max_size, steps, max_idle, calibrate_every;
 };

@@ -33,6 +33,7 @@ struct pool_state {
 	struct map written;   /* by the address of a block: up to where its pages were written */
 	size_t idle;          /* bytes, of all pools */
 	struct sites_seen *seen;
+	struct lending *lendings; /* NULL: nobody wants to know */
 };
 
 static _Noreturn void pool_fail(const char *what, int error)
@@ -139,6 +140,8 @@ static size_t pool_get(void *state, struct figures *f, const struct borrow *b)
 	s->seen->figures[b->site].gets++;
 	if (!b->n)
 		site_lent(&s->seen->figures[b->site], buf->cap, s->seen->first);
+	if (s->lendings)
+		s->lendings[b - s->trace->borrows] = (struct lending){buf->cap, buf->cap};
 	return buf->cap;
 }
 
@@ -171,6 +174,8 @@ static size_t pool_grow(
 	else
 		pool_count_moved(s, data, buf);
 	s->seen->figures[b->site].growths++;
+	if (s->lendings)
+		s->lendings[b - s->trace->borrows].cap = buf->cap;
 	return buf->cap;
 }
 
@@ -197,9 +202,10 @@ static void pool_tick(void *state, struct figures *f, size_t pool)
 
 /* ---- a replay ---- */
 
-static void pool_begin(struct pool *p, const struct traced_pool *traced)
+tierpool *pool_make(const struct traced_pool *traced, unsigned decay_ms)
 {
 	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
+	tierpool *pool;
 	int error;
 
 	options.name = traced->name;
@@ -210,15 +216,24 @@ static void pool_begin(struct pool *p, const struct traced_pool *traced)
 	options.tier_count = traced->tier_count;
 	options.retain = traced->retain;
 	options.max_idle = traced->max_idle;
-	options.decay_ms = TIERPOOL_DECAY_NEVER;
+	options.decay_ms = decay_ms;
 	options.calibrate_every = traced->calibrate_every;
 	options.alignment = traced->alignment;
-	p->stats.size = sizeof p->stats;
-	error = tierpool_create(&p->pool, &options);
-	if (!error)
-		error = tierpool_stats_read(p->pool, &p->stats);
+	error = tierpool_create(&pool, &options);
 	if (error)
 		pool_fail("a pool with these options", -error);
+	return pool;
+}
+
+static void pool_begin(struct pool *p, const struct traced_pool *traced)
+{
+	int error;
+
+	p->pool = pool_make(traced, TIERPOOL_DECAY_NEVER);
+	p->stats.size = sizeof p->stats;
+	error = tierpool_stats_read(p->pool, &p->stats);
+	if (error)
+		pool_fail("tierpool_stats_read", -error);
 }
 
 static void pool_sites_begin(struct pool_state *s)
@@ -260,12 +275,12 @@ static void pool_end(struct pool_state *s)
 	map_end(&s->written);
 }
 
-void pool_replay(
-	const struct trace *t, bool one_site, struct result *result, struct sites_seen *seen)
+void pool_replay(const struct trace *t, bool one_site, struct result *result,
+	struct sites_seen *seen, struct lending *lendings)
 {
 	static const struct contender contender = {
 		"tierpool", pool_get, pool_grow, pool_put, pool_tick};
-	struct pool_state s = {.trace = t, .seen = seen};
+	struct pool_state s = {.trace = t, .seen = seen, .lendings = lendings};
 	unsigned cpus[2];
 
 	/* On one CPU, or what lies idle on the others would be out of reach by chance. */

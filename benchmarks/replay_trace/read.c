@@ -111,15 +111,14 @@ static uint64_t read_id(struct reader *r)
 	return r->id;
 }
 
-/* Which CPU it was has no effect on a replay. */
-static uint64_t read_cpu_and_time(struct reader *r)
+/* Which CPU it was has no effect on a replay, but on what --advise says. */
+static struct moment read_moment(struct reader *r)
 {
-	uint64_t passed;
+	unsigned cpu = read_unsigned(r);
+	uint64_t passed = read_number(r);
 
-	read_number(r);
-	passed = read_number(r);
 	r->ns = passed > UINT64_MAX - r->ns ? UINT64_MAX : r->ns + passed;
-	return r->ns;
+	return (struct moment){r->ns, cpu};
 }
 
 /* Returns: the index that the map has; 0 if it has none, which is wrong. */
@@ -198,7 +197,7 @@ static void read_site(struct reader *r)
 static void read_get(struct reader *r)
 {
 	uint64_t id = read_id(r), pool = read_number(r), number = read_number(r);
-	uint64_t ns = read_cpu_and_time(r);
+	struct moment at = read_moment(r);
 	size_t n = read_length(r), cap = read_length(r), site;
 
 	read_known(r, &r->pools, pool, 0, "a get from an unknown pool");
@@ -208,7 +207,7 @@ static void read_get(struct reader *r)
 	if (!reader_stopped(r) && map_find(&r->out, id, 0))
 		reader_wrong(r, "a get of a buffer that is out");
 	if (!reader_stopped(r))
-		map_set(&r->out, id, 0, trace_get(r->trace, ns, site, n));
+		map_set(&r->out, id, 0, trace_get(r->trace, at, site, n, cap));
 }
 
 static void read_grow(struct reader *r)
@@ -225,7 +224,8 @@ static void read_grow(struct reader *r)
 
 static void read_put(struct reader *r)
 {
-	uint64_t id = read_id(r), ns = read_cpu_and_time(r);
+	uint64_t id = read_id(r);
+	struct moment at = read_moment(r);
 	size_t len = read_length(r), cap = read_length(r);
 	size_t borrow = read_known(r, &r->out, id, 0, "a put of a buffer that is not out");
 
@@ -234,7 +234,7 @@ static void read_put(struct reader *r)
 	if (reader_stopped(r))
 		return;
 	map_remove(&r->out, id, 0);
-	trace_put(r->trace, ns, borrow, len);
+	trace_put(r->trace, at, borrow, len, cap);
 }
 
 static void read_record(struct reader *r)

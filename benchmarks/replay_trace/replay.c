@@ -81,11 +81,11 @@ void replay(const struct trace *t, const struct contender *c, void *state, struc
 	for (size_t i = 0; i < t->event_count; i++) {
 		const struct borrow *b = &t->borrows[t->events[i].borrow];
 
-		replay_pass_to(&r, t->events[i].ns);
-		if (t->events[i].put) {
+		replay_pass_to(&r, t->events[i].at.ns);
+		if (t->events[i].kind == EVENT_PUT)
 			replay_put(&r, b);
+		if (t->events[i].kind != EVENT_GET)
 			continue;
-		}
 		if (gets++ == t->borrow_count / 2)
 			r.now = &result->halves[1];
 		replay_get(&r, b);

@@ -15,8 +15,7 @@
 
 /* ---- the head ---- */
 
-/* What a terminal or a table could take for something else is '?'. */
-static void text_print(const char *text)
+void report_text(const char *text)
 {
 	for (; *text; text++)
 		putchar((unsigned char)*text < ' ' || strchr("\",\177", *text) ? '?' : *text);
@@ -65,7 +64,7 @@ static void tiers_print(const struct traced_pool *p)
 static void pool_print(const struct traced_pool *p)
 {
 	fputs("pool ", stdout);
-	text_print(p->name);
+	report_text(p->name);
 	tiers_print(p);
 	option_print("retain", p->retain, true, "none", TIERPOOL_RETAIN_NONE);
 	option_print("max_idle", p->max_idle, false, "none", 0);
@@ -81,7 +80,7 @@ static void count_print(const char *before, size_t count, const char *what)
 
 void report_title(const char *what, size_t records, const struct trace *t, bool one_site)
 {
-	uint64_t ns = t->event_count ? t->events[t->event_count - 1].ns : 0;
+	uint64_t ns = t->event_count ? t->events[t->event_count - 1].at.ns : 0;
 	size_t pools = 0;
 
 	for (size_t i = 0; i < t->pool_count; i++)
@@ -168,15 +167,15 @@ static void contenders_print(const struct result *results, size_t count)
 
 static void site_name_print(const struct trace *t, const struct traced_site *site)
 {
-	text_print(t->pools[site->pool].name);
+	report_text(t->pools[site->pool].name);
 	if (site->number == SITE_OWN) {
 		printf(" (calls without a site)");
 		return;
 	}
 	putchar(' ');
-	text_print(site->file);
+	report_text(site->file);
 	printf(":%u ", site->line);
-	text_print(site->label);
+	report_text(site->label);
 }
 
 static void site_defaults_print(const struct site_figures *s)

@@ -8,6 +8,9 @@
 #include "replay.h"
 #include "sites.h"
 
+/* Prints a name of a trace; what a terminal or a table could take for something else is '?'. */
+void report_text(const char *text);
+
 /* What was played; records 0: it was generated. */
 void report_title(const char *what, size_t records, const struct trace *t, bool one_site);
 

@@ -20,15 +20,15 @@ size_t trace_site(struct trace *t, const struct traced_site *site)
 	return t->site_count++;
 }
 
-static void trace_event(struct trace *t, uint64_t ns, size_t borrow, bool put)
+static void trace_event(struct trace *t, const struct event *event)
 {
 	t->events = array_extend(t->events, t->event_count, sizeof *t->events);
-	t->events[t->event_count++] = (struct event){ns, borrow, put};
+	t->events[t->event_count++] = *event;
 }
 
-size_t trace_get(struct trace *t, uint64_t ns, size_t site, size_t n)
+size_t trace_get(struct trace *t, struct moment at, size_t site, size_t n, size_t lent)
 {
-	struct borrow borrow = {.site = site, .n = n};
+	struct borrow borrow = {.site = site, .n = n, .cpu = at.cpu, .lent = lent, .cap = lent};
 
 	if (t->slots_free_count)
 		borrow.slot = t->slots_free[--t->slots_free_count];
@@ -37,7 +37,7 @@ size_t trace_get(struct trace *t, uint64_t ns, size_t site, size_t n)
 	t->borrows = array_extend(t->borrows, t->borrow_count, sizeof borrow);
 	t->borrows[t->borrow_count] = borrow;
 	t->pools[t->sites[site].pool].gets++;
-	trace_event(t, ns, t->borrow_count, false);
+	trace_event(t, &(struct event){at, t->borrow_count, 0, EVENT_GET});
 	return t->borrow_count++;
 }
 
@@ -53,9 +53,11 @@ void trace_grow(struct trace *t, size_t borrow, size_t need, size_t len)
 		b->growths = t->growth_count;
 	b->growths_last = t->growth_count;
 	b->len = len;
+	trace_event(t, &(struct event){{t->events[t->event_count - 1].at.ns, b->cpu}, borrow,
+			       t->growth_count, EVENT_GROWTH});
 }
 
-void trace_put(struct trace *t, uint64_t ns, size_t borrow, size_t len)
+void trace_put(struct trace *t, struct moment at, size_t borrow, size_t len, size_t cap)
 {
 	struct borrow *b = &t->borrows[borrow];
 
@@ -63,7 +65,8 @@ void trace_put(struct trace *t, uint64_t ns, size_t borrow, size_t len)
 	t->slots_free = array_extend(t->slots_free, t->slots_free_count, sizeof *t->slots_free);
 	t->slots_free[t->slots_free_count++] = b->slot;
 	b->len = len;
-	trace_event(t, ns, borrow, true);
+	b->cap = cap;
+	trace_event(t, &(struct event){at, borrow, 0, EVENT_PUT});
 }
 
 bool trace_outgrows(const struct trace *t, struct rest *rest, size_t cap, struct growth *next)

@@ -42,12 +42,23 @@ struct borrow {
 	size_t n;                     /* bytes asked for; 0: the calibrated size */
 	size_t len;                   /* at put; if there is none, at the last growth */
 	size_t growths, growths_last; /* the first and the last one, index + 1; 0: none */
+	unsigned cpu;                 /* of the get */
+	size_t lent, cap; /* capacity after the get, and at put; 0: the trace does not say */
 };
 
+/* Of a get or put: when, in ns since the trace began, and on which CPU. */
+struct moment {
+	uint64_t ns;
+	unsigned cpu;
+};
+
+enum event_kind { EVENT_GET, EVENT_GROWTH, EVENT_PUT };
+
 struct event {
-	uint64_t ns;   /* since the trace began */
-	size_t borrow; /* index */
-	bool put;      /* or a get */
+	struct moment at; /* of a growth: of what came before it, and the CPU of its get */
+	size_t borrow;    /* index */
+	size_t growth;    /* index + 1; 0: it is none */
+	enum event_kind kind;
 };
 
 struct trace {
@@ -64,11 +75,11 @@ struct trace {
 /* Each returns: the index of what was added. They own no string and no list of what they get. */
 size_t trace_pool(struct trace *t, const struct traced_pool *pool);
 size_t trace_site(struct trace *t, const struct traced_site *site);
-size_t trace_get(struct trace *t, uint64_t ns, size_t site, size_t n);
+size_t trace_get(struct trace *t, struct moment at, size_t site, size_t n, size_t lent);
 
 /* Of a borrow that is out. */
 void trace_grow(struct trace *t, size_t borrow, size_t need, size_t len);
-void trace_put(struct trace *t, uint64_t ns, size_t borrow, size_t len);
+void trace_put(struct trace *t, struct moment at, size_t borrow, size_t len, size_t cap);
 
 /* What is left to do of a borrow: its growths behind *from, index + 1, and its len. */
 struct rest {

@@ -208,10 +208,11 @@ static size_t batch_generate(
 		size_t site = 0;
 
 		lens[i] = w->len(g, first + i, &site);
-		trace_get(t, (first + i) * GET_NS, site, 0);
+		trace_get(t, (struct moment){(first + i) * GET_NS, 0}, site, 0, 0);
 	}
 	for (size_t i = 0; i < count; i++)
-		trace_put(t, (first + count - 1) * GET_NS, first + i, lens[i]);
+		trace_put(
+			t, (struct moment){(first + count - 1) * GET_NS, 0}, first + i, lens[i], 0);
 	free(lens);
 	return first + count;
 }

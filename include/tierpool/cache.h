@@ -13,6 +13,7 @@
 #define TIERPOOL_CACHE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <tierpool/version.h>
 
@@ -41,11 +42,12 @@ struct tierpool_cache_options {
 	void *context;                                /* passed to both */
 	unsigned decay_ms; /* milliseconds between ticks; default 10000; TIERPOOL_DECAY_NEVER: */
 			   /* none by itself */
+	const char *name;  /* in reports; copied; default "cache" */
 };
 
 /* clang-format off */
 #ifdef __cplusplus
-#define TIERPOOL_CACHE_OPTIONS_INIT {sizeof(struct tierpool_cache_options), nullptr, nullptr, nullptr, 0}
+#define TIERPOOL_CACHE_OPTIONS_INIT {sizeof(struct tierpool_cache_options), nullptr, nullptr, nullptr, 0, nullptr}
 #else
 #define TIERPOOL_CACHE_OPTIONS_INIT {.size = sizeof(struct tierpool_cache_options)}
 #endif
@@ -112,6 +114,41 @@ TIERPOOL_API void tierpool_cache_put(tierpool_cache *cache, void *object);
  * Returns: the number of objects that this call destroyed; 0 if cache is NULL.
  */
 TIERPOOL_API size_t tierpool_cache_tick(tierpool_cache *cache);
+
+/* ---- statistics ---- */
+
+/*
+ * A cache's numbers, in objects, counted since it was made. While calls run no counter goes
+ * backwards. While no call runs all are exact: puts + creates == gets + destroys + idle, counted
+ * independently of each other.
+ */
+struct tierpool_cache_stats {
+	size_t size;             /* sizeof(struct tierpool_cache_stats), set by the caller */
+	uint64_t gets;           /* gets that returned an object: the sum of the next four */
+	uint64_t hits_cpu;       /* gets of an object that lay idle on the CPU of the get */
+	uint64_t hits_depot;     /* in the store that all CPUs share */
+	uint64_t hits_other_cpu; /* on another CPU */
+	uint64_t creates;        /* gets of an object that create made */
+	uint64_t puts;
+	uint64_t destroys;     /* objects that left for good, also if there is no destroy */
+	size_t idle;           /* objects that are kept now */
+	uint64_t ticks;        /* decay steps: by itself, tierpool_cache_tick, the reaper */
+	size_t overhead_bytes; /* the cache's own tables */
+	const char *percpu;    /* "rseq" or "locked": see tierpool_create in pool.h */
+};
+
+/*
+ * Reads a cache's numbers. No get waits for this.
+ *
+ * Before:  out->size is set to sizeof(struct tierpool_cache_stats).
+ * After:   out->size bytes of *out are written; none on failure. The string lives as long as the
+ *          process.
+ * Errors:  -EINVAL: cache or out is NULL, or out->size is less than sizeof(size_t) or more than this
+ *          library knows; -ENOENT: the cache is destroyed.
+ * Returns: 0, or a negative errno.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_cache_stats_read(
+	tierpool_cache *cache, struct tierpool_cache_stats *out);
 
 #ifdef __cplusplus
 }

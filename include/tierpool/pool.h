@@ -135,7 +135,10 @@ struct tierpool_options {
  *                                    benchmarks/replay_trace tells what other options would do. %p
  *                                    in the name is the process id. No pool has a fast path then;
  *                                    the child of a fork writes no more
- * A value that is neither of the two, or that cannot be had, is ignored with a line on stderr.
+ *   TIERPOOL_PROFILE=file[:format]   profiles the process, and writes what was found at its exit;
+ *   TIERPOOL_PROFILE_SIGNAL=USR2     at this signal too: see tierpool/profile.h
+ *   TIERPOOL_DEBUG=word,...          checks: see "debug modes" below
+ * A value that is none of these, or that cannot be had, is ignored with a line on stderr.
  *
  * After:   *out is the caller's, until tierpool_destroy; NULL on failure.
  * Errors:  -EINVAL:
@@ -306,7 +309,8 @@ TIERPOOL_API void tierpool_put_buf(tierpool_buf *b);
  *   - if the bounds leave no room for it, or there is no memory for the pool's own tables.
  *
  * A second put of the same buffer is misuse. It is certain to be found while nobody has borrowed
- * the buffer in between, its pool exists, and the two puts do not race.
+ * the buffer in between, its pool exists, and the two puts do not race. TIERPOOL_DEBUG=check finds it
+ * also if others have borrowed the buffer in between.
  *
  * Before:  no stream of the buffer is open (tierpool_buf_open).
  * After:   the buffer is the pool's.
@@ -439,6 +443,10 @@ TIERPOOL_API void tierpool_reaper_stop(void) TIERPOOL_NOEXCEPT;
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_budget_create(
 	tierpool_budget **out, size_t bytes) TIERPOOL_NOEXCEPT;
 
+/* The same. name: in reports; copied; NULL: "budget", as tierpool_budget_create has it. */
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_budget_create_named(
+	tierpool_budget **out, size_t bytes, const char *name) TIERPOOL_NOEXCEPT;
+
 /*
  * Gives a budget up. Pools whose options named it keep it alive, and go on sharing it. NULL:
  * nothing.
@@ -450,15 +458,42 @@ TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEX
 /* ---- misuse ---- */
 
 /*
+ * Debug modes: words of the variable TIERPOOL_DEBUG, between commas. They slow every get, growth and put
+ * down. Object caches know none of them.
+ *
+ *   check      A put, or any other call, on a buffer that was put is found, though others have borrowed
+ *              it since: when a buffer is lent it is another tierpool_buf, and one that was put is not lent
+ *              again before 16,384 others of its pool. That many are 1 MiB of a pool.
+ *   poison     A write to the block of a buffer that was put is found: the block is filled at the put, and
+ *              is looked at when it is lent again or freed. tierpool_trim(NULL, 0) looks at all.
+ *   leaks      What is still borrowed when a pool is destroyed, and when the process ends, is printed to
+ *              stderr, by site and stack. Each get is recorded for the profile (tierpool/profile.h).
+ *   unpooled   Nothing is kept: each put frees, and each get allocates the tierpool_buf and its block by
+ *              posix_memalign(3), so that the tools which watch malloc find what is wrong with them. ASan
+ *              and Valgrind report a use after the put and the first byte beyond cap; LeakSanitizer and
+ *              Valgrind a buffer that nobody has a pointer to, with the stack of its get. (If the library
+ *              is built without frame pointers: ASAN_OPTIONS=fast_unwind_on_malloc=0.) After a put the
+ *              tierpool_buf is free memory, too. So a second put reads what was freed: Valgrind reports
+ *              it. The library itself still finds it while that memory was not allocated again.
+ *              Blocks of a backing of the program's own still come from there. check and poison have
+ *              nothing to do then. The puts count as drops_retain, as if retain were
+ *              TIERPOOL_RETAIN_NONE.
+ *
+ * Without any of them ASan and Valgrind report the use of a block that lies idle in a pool.
+ */
+
+/*
  * What is called when the library finds a misuse, in the thread that made it, and without a lock of
- * the library held. It may call the library, and must return or end the process.
+ * the library held. It may call the library, and must return or end the process. A late write is found
+ * by the call that lends or frees the block, in the thread of that call, which then goes on.
  *
  * pool:    the name of the buffer's pool; "unknown pool" if the header was overwritten, or if the
  *          buffer was put long ago and its header's page was given back; valid until the handler
  *          returns
  * what:    "its header was overwritten"; "put twice"; "used after it was put";
- *          "its length is beyond its capacity"; "put while its stream is open". For people: the
- *          words may change
+ *          "its length is beyond its capacity"; "put while its stream is open"; under
+ *          TIERPOOL_DEBUG=poison "written after it was put, at byte 17", which is the first one that
+ *          was. For people: the words may change
  * b:       the buffer. Use it as an address only: any field may be overwritten
  * After:   when the handler returns, the call that was misuse does nothing and returns -EINVAL or
  *          NULL.

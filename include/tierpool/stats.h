@@ -40,7 +40,7 @@ struct tierpool_stats {
 	/* tierpool_put. */
 	uint64_t drops_oversize;
 	uint64_t drops_retain; /* no room under retain or the shared budget, or no memory for the */
-			       /* pool's own tables */
+			       /* pool's own tables; or TIERPOOL_DEBUG=unpooled */
 	uint64_t drops_idle_count; /* no room under max_idle */
 	uint64_t drops_decay;      /* idle through two decay steps of any cause: see ticks */
 	uint64_t drops_trim;       /* by tierpool_trim or tierpool_retain_set */
@@ -60,7 +60,8 @@ struct tierpool_stats {
 
 	/* How the pool works. */
 	size_t default_size;   /* what tierpool_get lends where it has no site, as calibrated now */
-	size_t max_size;       /* the largest tier that is kept now (tierpool_put); 0: none */
+	size_t max_size;       /* the largest tier that is kept now (tierpool_put), at most the */
+			       /* max_size of the options; 0: none */
 	uint64_t calibrations; /* of all sites */
 	uint64_t ticks;      /* decay steps of any cause: by itself, tierpool_tick, the reaper, a */
 			     /* shared budget (also at TIERPOOL_DECAY_NEVER) */
@@ -69,6 +70,39 @@ struct tierpool_stats {
 	const char *backing; /* "jemalloc", "libc" or "custom" */
 	/* 1: the system has refused membarrier(2): see "how CPUs are stopped" in pool.h. */
 	uint64_t fence_lost;
+
+	/* Where gets found their buffer: the four add up to hits. */
+	uint64_t hits_cpu;       /* idle on the CPU of the get */
+	uint64_t hits_depot;     /* in the store that all CPUs share */
+	uint64_t hits_other_cpu; /* idle on another CPU */
+	uint64_t hits_larger; /* a buffer of the next larger tier, which nobody had used lately */
+	uint64_t grow_bytes;  /* copied by growth */
+	size_t leased_bytes;  /* of retain: for idle buffers, and for puts to come */
+};
+
+/*
+ * The same of one tier. A get counts in the tier that was asked for; a put, and all else, in the tier
+ * of the block. So a get that found a larger buffer, and a growth, move a borrowed buffer from tier to
+ * tier: gets - puts need not be what is borrowed. allocs - frees == borrowed + idle, while no call
+ * runs.
+ */
+struct tierpool_tier_stats {
+	size_t block_size;   /* capacity of its buffers, bytes */
+	size_t cost;         /* bytes that an idle one takes of retain */
+	uint64_t gets, puts; /* that succeeded */
+	uint64_t hits_cpu, hits_depot, hits_other_cpu,
+		hits_larger; /* as in struct tierpool_stats */
+	uint64_t allocs,
+		frees;         /* blocks of this size; one that grows where it is leaves its tier */
+	uint64_t grows;        /* growths to this tier */
+	uint64_t grows_pooled; /* those of them that were served by exchange with an idle buffer */
+	uint64_t grow_bytes;   /* copied by them */
+	uint64_t drops_oversize, drops_retain, drops_idle_count, drops_decay, drops_trim,
+		drops_destroy;
+	size_t borrowed;    /* buffers that are borrowed */
+	size_t idle;        /* buffers that are kept */
+	size_t leased;      /* buffers for which retain is reserved: idle, and for puts to come */
+	size_t leased_peak; /* the most that were */
 };
 
 /*
@@ -83,6 +117,54 @@ struct tierpool_stats {
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);
+
+/*
+ * Reads the numbers of each tier of a pool, the smallest first. Buffers larger than the largest tier
+ * are in the numbers of the pool only.
+ *
+ * n:       elements that there is room for at out
+ * stride:  sizeof(struct tierpool_tier_stats), as the caller was compiled; bytes from one element to
+ *          the next, of which no more are written
+ * Errors:  -EINVAL: pool is NULL, out is NULL and n is not 0, or stride is not a multiple of 8 or more
+ *          than this library knows; -ENOENT: the pool is gone.
+ * Returns: how many tiers there are, which may be more than n; or a negative errno.
+ */
+TIERPOOL_API int tierpool_stats_tiers(
+	tierpool *pool, struct tierpool_tier_stats *out, size_t n, size_t stride);
+
+/*
+ * Prints a pool's numbers for people: one screen of 80 columns. First those of the pool: behind its name
+ * the pool_id of tierpool_metrics_write; then a number a line, and behind it its parts. The shares of
+ * hits are per cent of the gets. "sizes" shows default_size and max_size of struct tierpool_stats. Then
+ * a line for each tier that was ever used (if these are more than 26, for those with the most gets):
+ *
+ *   gets, hit%   gets of this size, and how many of them were served from an idle buffer; the next
+ *                four say where it lay
+ *   new, freed   blocks that the backing gave, and buffers that were dropped
+ *   idle, leased buffers that are kept, and those that retain is reserved for, with puts to come
+ *   peak         the most that was leased
+ *   cost         bytes that an idle one takes of retain
+ *
+ * k, M: thousands, millions; cut off, not rounded.
+ *
+ * Errors:  -EINVAL: pool or out is NULL; -ENOENT: the pool is gone; -ENOMEM; -EIO: out reports an
+ *          error (a buffered stream does so later).
+ * Returns: 0, or a negative errno.
+ */
+TIERPOOL_API int tierpool_stats_print(tierpool *pool, FILE *out);
+
+/*
+ * Writes the numbers of all pools, object caches and shared budgets, in the text format of Prometheus
+ * (0.0.4); each name begins with tierpool_. Those of one name stay apart by the label pool_id, which is
+ * also what tierpool_stats_print shows. Tiers that were never used are left out, and pools that are
+ * destroyed. Of sites, which the profile knows (tierpool/profile.h), the 100 with the most gets are
+ * written. What is no UTF-8 in a name is replaced.
+ * lib/PROFILING.md has an example of an HTTP handler.
+ *
+ * Errors:  -EINVAL: out is NULL; -ENOMEM; -EIO: out reports an error (a buffered stream does so later).
+ * Returns: 0, or a negative errno.
+ */
+TIERPOOL_API int tierpool_metrics_write(FILE *out);
 
 /*
  * Prints what each site of a pool has learned, a line a site: first the calls without a site, then

@@ -22,6 +22,8 @@
 #define TP_FAULT_EARLY_COMMIT 9     /* rseq: a push commits before its slot is written */
 #define TP_FAULT_SUMMING_WATCHER 10 /* idle bytes are reported as summed up while buffers move */
 #define TP_FAULT_NO_RECLAIM 11      /* a put reclaims nothing from the neighbours on its budget */
+#define TP_FAULT_LATE_START 12      /* a profile begins, and gaps that were drawn before it go on */
+#define TP_FAULT_STALE_GAP 13       /* the same, of gaps that are armed while it begins */
 
 #ifndef TP_FAULT
 #define TP_FAULT TP_FAULT_NONE
@@ -38,6 +40,7 @@ enum tp_point {
 	TP_POINT_CHANGE,    /* after a word is read, before the sequence that changes it */
 	TP_POINT_COMMITTED, /* after a word is changed, before its counters are */
 	TP_POINT_COUNT,     /* after a tier's depot is counted, before its stacks are */
+	TP_POINT_GAP,       /* after the gap of a countdown is drawn, before it is armed */
 	TP_POINT_RELEASED,  /* after a lease ends in one budget, before it ends in the other */
 	TP_POINTS,
 };

@@ -26,4 +26,14 @@ static inline unsigned tp_random_gap(uint64_t *state, unsigned mean)
 	return tp_random(state) % (2 * mean - 1) + 1;
 }
 
+/* 64 bits, independent of those before: SplitMix64 (Steele, Lea and Flood, 2014). By anyone. */
+static inline uint64_t tp_random_independent(uint64_t *state)
+{
+	uint64_t step = UINT64_C(0x9e3779b97f4a7c15), z = tp_add_relaxed(state, step) + step;
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
 #endif

@@ -52,8 +52,8 @@ static bool age_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier)
 static void age_collect(
 	struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier, struct expired *expired)
 {
-	unsigned stack_index = tiers->stack_index[tier], slot = 1, before = expired->count;
-	unsigned depth = tp_word_depth(cpu->slab[stack_index]);
+	unsigned slot = 1, before = expired->count;
+	unsigned depth = tp_word_depth(cpu->slab[tiers->stack_index[tier]]);
 
 	while (slot <= depth) {
 		unsigned run = 0;
@@ -61,7 +61,7 @@ static void age_collect(
 		while (slot + run <= depth && tp_tiers_age(tiers, cpu, tier, slot + run) == EXPIRED)
 			run++;
 		if (run)
-			tp_stack_take_out(cpu, stack_index, slot, run,
+			tp_stack_take_out(&tiers->cpus, cpu, tier, slot, run,
 				expired->item + expired->count, tiers->aged_slots);
 		expired->count += run;
 		depth -= run;
@@ -215,16 +215,19 @@ bool tp_idle_is_due(const struct tp_tiers *tiers)
 	       tp_decay_owes_here(&tiers->decay) || tp_decay_is_due(&tiers->decay);
 }
 
-void tp_idle_maintain(struct tp_tiers *tiers)
+bool tp_idle_maintain(struct tp_tiers *tiers)
 {
-	if (tp_decay_claim(&tiers->decay, tiers->decay.ms))
+	bool begun = tp_decay_claim(&tiers->decay, tiers->decay.ms);
+
+	if (begun)
 		tp_idle_tick_begin(tiers);
 	age_own_cpu(tiers);
 	if (!tp_spinlock_try(&tiers->decay.maintaining))
-		return;
+		return begun;
 	age_other_cpus(tiers);
 	age_release_some(tiers);
 	tp_spinlock_unlock(&tiers->decay.maintaining);
+	return begun;
 }
 
 void tp_idle_slabs_purge(struct tp_tiers *tiers)

@@ -15,14 +15,11 @@
 #define LOOKS 32
 #define GAP_FIRST 64
 
-void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
-	const uint16_t *stack_index, unsigned stacks, unsigned ms)
+void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus, unsigned ms)
 {
 	memset(memory, 0, tp_decay_bytes(cpus->count));
 	*decay = (struct tp_decay){.cpus = cpus,
 		.per_cpu = memory,
-		.stack_index = stack_index,
-		.stacks = stacks,
 		.ms = ms,
 		.begun_ms = tp_clock_ms(),
 		.gap = GAP_FIRST};
@@ -146,8 +143,8 @@ bool tp_decay_makes_young(const struct tp_decay *decay)
 /* Whether nothing lies there, and there is no room for anything. */
 static bool decay_cpu_is_empty(const struct tp_decay *decay, unsigned cpu_id)
 {
-	for (unsigned i = 0; i < decay->stacks; i++)
-		if (tp_word_held(tp_stack_word(decay->cpus, cpu_id, decay->stack_index[i])))
+	for (unsigned stack = 0; stack < decay->cpus->stacks; stack++)
+		if (tp_word_held(tp_stack_word(decay->cpus, cpu_id, stack)))
 			return false;
 	return true;
 }
@@ -155,10 +152,14 @@ static bool decay_cpu_is_empty(const struct tp_decay *decay, unsigned cpu_id)
 /* Pops and pushes of a CPU so far, at some moment: the same as before only if it is idle. */
 static uint64_t decay_moves(const struct tp_decay *decay, unsigned cpu_id)
 {
-	struct tp_stack_counts counts =
-		tp_stack_count_on(decay->cpus, cpu_id, decay->stack_index, decay->stacks);
+	int64_t moves = 0;
 
-	return (uint64_t)(counts.pops + counts.pushes);
+	for (unsigned stack = 0; stack < decay->cpus->stacks; stack++) {
+		struct tp_stack_counts counts = tp_stack_count_on(decay->cpus, cpu_id, stack);
+
+		moves += counts.pops + counts.pushes;
+	}
+	return (uint64_t)moves;
 }
 
 /* Those since this was last called. */

@@ -39,9 +39,7 @@ struct tp_decay_cpu {
 struct tp_decay {
 	struct tp_cpus *cpus;
 	struct tp_decay_cpu *per_cpu; /* cpus->count of them */
-	const uint16_t *stack_index;  /* of the stacks' words in each slab */
-	unsigned stacks;
-	unsigned ms;           /* between ticks; UINT_MAX: never by themselves */
+	unsigned ms;                  /* between ticks; UINT_MAX: never by themselves */
 	uint64_t begun_ms;     /* when the last tick began, or the decay was made, by tp_clock_ms */
 	uint64_t announced;    /* as ticks; ahead of it while a tick ages the depots */
 	uint64_t ticks;        /* begun so far */
@@ -65,11 +63,10 @@ static inline size_t tp_decay_cpu_bytes(unsigned count)
 }
 
 /*
- * memory: tp_decay_bytes, aligned to TP_LINE. It, cpus and stack_index[0 ... stacks - 1] must
- * outlive the decay. ms: decay_ms of the options.
+ * memory: tp_decay_bytes, aligned to TP_LINE. It and cpus must outlive the decay. ms: decay_ms of the
+ * options.
  */
-void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus,
-	const uint16_t *stack_index, unsigned stacks, unsigned ms);
+void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus, unsigned ms);
 
 /*
  * Gives a CPU its slab, whose stacks are empty; it owes none of the ticks so far. Does nothing if the

@@ -21,8 +21,7 @@ struct evicted {
 static size_t evict_from_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsigned tier, size_t n,
 	enum tp_generation youngest, struct evicted *evicted)
 {
-	unsigned stack_index = tiers->stack_index[tier];
-	size_t depth = tp_word_depth(cpu->slab[stack_index]), old = 0;
+	size_t depth = tp_word_depth(cpu->slab[tiers->stack_index[tier]]), old = 0;
 
 	n = tp_min(tp_min(n, depth), evicted->most - evicted->count);
 	/* The bottom of a stack has lain there the longest. */
@@ -32,8 +31,8 @@ static size_t evict_from_stack(struct tp_tiers *tiers, struct tp_cpu *cpu, unsig
 		n = old;
 	}
 	if (n)
-		tp_stack_take_out(cpu, stack_index, 1, (unsigned)n, evicted->item + evicted->count,
-			tiers->aged_slots);
+		tp_stack_take_out(&tiers->cpus, cpu, tier, 1, (unsigned)n,
+			evicted->item + evicted->count, tiers->aged_slots);
 	evicted->count += n;
 	return n;
 }

@@ -15,12 +15,16 @@
 
 /* ---- take.c, keep.c ---- */
 
+/* Where an item was that a get took, and its own CPU did not have. */
+enum tp_found { TP_FOUND_IN_DEPOT, TP_FOUND_ON_OTHER_CPU, TP_FOUND_LARGER };
+
 /*
  * Takes an idle item of a tier, after the caller's stack had none: from the depot, with more for
  * the stack; if it is worth it, from other CPUs' stacks; from the depot of the next larger tier, if
- * it is old there. Returns: the item, the caller's; NULL: none was found.
+ * it is old there. Returns: the item, the caller's, and where it was; NULL: none was found, and
+ * *found means nothing.
  */
-void *tp_idle_take(struct tp_tiers *tiers, unsigned tier);
+void *tp_idle_take(struct tp_tiers *tiers, unsigned tier, enum tp_found *found);
 
 /*
  * Keeps an item in the stack of the caller's CPU, after a push found no room: with room that it
@@ -83,7 +87,8 @@ bool tp_idle_is_due(const struct tp_tiers *tiers);
  * For slow calls and expired countdowns, when due: begins the tick that is due; does it on the
  * caller's CPU; and if no other call is at it, on a few other CPUs, and releases a few of the items
  * that have expired (TP_DROP_DECAY).
+ * Returns: whether it began a tick.
  */
-void tp_idle_maintain(struct tp_tiers *tiers);
+bool tp_idle_maintain(struct tp_tiers *tiers);
 
 #endif

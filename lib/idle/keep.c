@@ -51,10 +51,10 @@ static uint64_t keep_flush_decide(uint64_t word, const void *context)
  */
 static void keep_flush(struct tp_tiers *tiers, unsigned tier, unsigned limit)
 {
-	unsigned stack_index = tiers->stack_index[tier], n, old = 0;
+	unsigned n, old = 0;
 	void *items[TP_STACK_BATCH];
 	uint8_t ages[TP_STACK_BATCH] = {0};
-	struct tp_word_change change = tp_stack_change(&tiers->cpus, stack_index, keep_flush_decide,
+	struct tp_word_change change = tp_stack_change(&tiers->cpus, tier, keep_flush_decide,
 		&limit, items, tiers->aged_slots ? ages : NULL);
 
 	n = tp_word_depth(change.before) - tp_word_depth(change.after);
@@ -67,9 +67,9 @@ static void keep_flush(struct tp_tiers *tiers, unsigned tier, unsigned limit)
 bool tp_idle_keep_in_stack(struct tp_tiers *tiers, unsigned tier, void *item)
 {
 	struct keep_bounds bounds = {.limit = tp_load_relaxed(&tiers->tier[tier].limit)};
-	unsigned stack_index = tiers->stack_index[tier], depth;
 	struct tp_word_change change;
 	uint64_t word;
+	unsigned depth;
 	uint8_t young = 0;
 	bool full;
 
@@ -84,8 +84,8 @@ bool tp_idle_keep_in_stack(struct tp_tiers *tiers, unsigned tier, void *item)
 		return false;
 	if (full)
 		keep_flush(tiers, tier, bounds.limit);
-	change = tp_stack_change(&tiers->cpus, stack_index, keep_decide, &bounds, &item,
-		tiers->aged_slots ? &young : NULL);
+	change = tp_stack_change(
+		&tiers->cpus, tier, keep_decide, &bounds, &item, tiers->aged_slots ? &young : NULL);
 	tp_tiers_unlease(tiers, tier,
 		bounds.leases + tp_word_held(change.before) - tp_word_held(change.after));
 	return change.before != change.after;
@@ -116,8 +116,8 @@ static bool keep_own_room_drop(struct tp_tiers *tiers, unsigned from, unsigned t
 	unsigned cpu_id = tp_cpu_current(tiers->cpus.count), tier = from, dropped = 0;
 
 	for (; (tier = keep_room_find(tiers, cpu_id, tier, to)) < to; tier++) {
-		struct tp_word_change change = tp_stack_change(&tiers->cpus,
-			tiers->stack_index[tier], keep_no_room_decide, NULL, NULL, NULL);
+		struct tp_word_change change =
+			tp_stack_change(&tiers->cpus, tier, keep_no_room_decide, NULL, NULL, NULL);
 		unsigned room = tp_word_room(change.before) - tp_word_room(change.after);
 
 		tp_tiers_unlease(tiers, tier, room);

@@ -52,7 +52,7 @@ static void take_refill(struct tp_tiers *tiers, unsigned tier, void **items, uns
 	enum tp_generation generation)
 {
 	struct take_refill refill = {tp_load_relaxed(&tiers->tier[tier].limit), n};
-	unsigned stack_index = tiers->stack_index[tier], filled;
+	unsigned filled;
 	/* 0 if a CPU still owes the tick for which the depot has aged them (decay.h). */
 	uint8_t age = generation != TP_YOUNG && !tp_decay_makes_young(&tiers->decay);
 	struct tp_word_change change = {0, 0};
@@ -62,8 +62,8 @@ static void take_refill(struct tp_tiers *tiers, unsigned tier, void **items, uns
 		tp_bufstate_age_set(items[i], age);
 	if (refill.limit) {
 		tp_tiers_slab_create(tiers);
-		change = tp_stack_change(&tiers->cpus, stack_index, take_refill_decide, &refill,
-			items, tiers->aged_slots ? &age : NULL);
+		change = tp_stack_change(&tiers->cpus, tier, take_refill_decide, &refill, items,
+			tiers->aged_slots ? &age : NULL);
 	}
 	filled = tp_word_depth(change.after) - tp_word_depth(change.before);
 	tp_tiers_unlease(
@@ -89,15 +89,16 @@ static void *take_from_depot(struct tp_tiers *tiers, unsigned tier, enum tp_gene
 static void *take_steal_from(struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
 {
 	struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
-	unsigned stack_index = tiers->stack_index[tier], depth;
 	void *item = NULL;
+	uint64_t word;
 
 	if (!cpu)
 		return NULL;
-	depth = tp_word_depth(cpu->slab[stack_index]);
-	if (depth) {
-		tp_stack_take_out(cpu, stack_index, depth, 1, &item, tiers->aged_slots);
-		tp_stack_room_set(cpu, stack_index, tp_word_room(cpu->slab[stack_index]) + 1);
+	word = cpu->slab[tiers->stack_index[tier]];
+	if (tp_word_depth(word)) {
+		tp_stack_take_out(
+			&tiers->cpus, cpu, tier, tp_word_depth(word), 1, &item, tiers->aged_slots);
+		tp_stack_room_set(&tiers->cpus, cpu, tier, tp_word_room(word) + 1);
 	}
 	tp_cpu_start(cpu);
 	return item;
@@ -120,14 +121,19 @@ static void *take_steal(struct tp_tiers *tiers, unsigned tier)
 	return NULL;
 }
 
-void *tp_idle_take(struct tp_tiers *tiers, unsigned tier)
+void *tp_idle_take(struct tp_tiers *tiers, unsigned tier, enum tp_found *found)
 {
 	void *item = take_from_depot(tiers, tier, TP_YOUNG);
 
-	if (!item && tiers->tier[tier].steal)
+	*found = TP_FOUND_IN_DEPOT;
+	if (!item && tiers->tier[tier].steal) {
+		*found = TP_FOUND_ON_OTHER_CPU;
 		item = take_steal(tiers, tier);
+	}
 	/* Not if it is young: else two tiers would drain each other. */
-	if (!item && tier + 1 < tiers->count)
+	if (!item && tier + 1 < tiers->count) {
+		*found = TP_FOUND_LARGER;
 		item = take_from_depot(tiers, tier + 1, TP_OLD);
+	}
 	return item;
 }

@@ -61,27 +61,32 @@ enum tp_kept tp_tiers_lease(struct tp_tiers *tiers, unsigned tier, size_t n)
 {
 	struct tp_tier *t = &tiers->tier[tier];
 
-	/* many only if it bounds anything: its word is shared by all CPUs. */
-	bool counted = tiers->max_idle != SIZE_MAX;
+	bool bounded = tiers->max_idle != SIZE_MAX;
 
 	if (!t->cost)
 		return TP_KEPT;
-	if (counted && !tp_budget_lease(&t->many, n))
+	if (bounded && !tp_budget_claim(&t->many, n))
 		return TP_NO_COUNT;
-	if (tiers_bytes_lease(tiers, n * t->cost))
+	if (tiers_bytes_lease(tiers, n * t->cost)) {
+		/* Now, so that what the bytes refuse raises no peak. */
+		tp_budget_count(&t->many, n);
 		return TP_KEPT;
-	if (counted)
-		tp_budget_release(&t->many, n);
+	}
+	if (bounded)
+		tp_budget_yield(&t->many, n);
 	return TP_NO_BYTES;
 }
 
 void tp_tiers_unlease(struct tp_tiers *tiers, unsigned tier, size_t n)
 {
-	if (!n || !tiers->tier[tier].cost)
+	struct tp_tier *t = &tiers->tier[tier];
+
+	if (!n || !t->cost)
 		return;
-	tiers_bytes_release(tiers, n * tiers->tier[tier].cost);
+	tiers_bytes_release(tiers, n * t->cost);
+	tp_budget_uncount(&t->many, n);
 	if (tiers->max_idle != SIZE_MAX)
-		tp_budget_release(&tiers->tier[tier].many, n);
+		tp_budget_yield(&t->many, n);
 }
 
 bool tp_tiers_may_fit(const struct tp_tiers *tiers, unsigned tier)
@@ -166,7 +171,7 @@ static void tiers_stacks_place(struct tp_tiers *tiers)
 	tiers->no_stack = (uint16_t)words;
 	tiers->countdowns = (uint16_t)(words + LINE_WORDS);
 	tiers->slab_bytes =
-		tp_round_up(words * sizeof(uint64_t) + TP_LINE + tiers->count * sizeof(uint32_t),
+		tp_round_up(words * sizeof(uint64_t) + TP_LINE + tiers->count * sizeof(uint64_t),
 			tp_max(tp_pages_size, TP_COLOUR_PAGE));
 }
 
@@ -186,6 +191,7 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 	tiers->shared = options->shared;
 	tiers->max_idle = options->max_idle;
 	tiers->sampled = options->sampled;
+	tiers->own_bytes = options->own_bytes;
 	tp_budget_init(&tiers->retain, options->retain);
 	pthread_mutex_init(&tiers->setting, NULL);
 	if (tp_cpus_init(&tiers->cpus, cpu_memory, tp_cpu_count()))
@@ -194,6 +200,8 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 	if (!tiers->tier)
 		return -ENOMEM;
 	tiers->stack_index = (uint16_t *)(void *)(tiers->tier + tiers->count);
+	tiers->cpus.stack_index = tiers->stack_index;
+	tiers->cpus.stacks = tiers->count;
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
 		struct tp_tier *t = &tiers->tier[tier];
 		size_t size = options->blocks ? options->blocks->size[tier] : 0;
@@ -209,13 +217,11 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 	tiers_stacks_place(tiers);
 	tiers_limits_set(tiers);
 	tp_decay_init(&tiers->decay, (char *)cpu_memory + tp_cpus_bytes(tiers->cpus.count),
-		&tiers->cpus, tiers->stack_index, tiers->count, options->decay_ms);
+		&tiers->cpus, options->decay_ms);
 	return 0;
 }
 
-/* ---- slabs ---- */
-
-_Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE + sizeof(uint32_t)) +
+_Static_assert(TP_TIERS_MAX *(STACK_SLOTS * sizeof(uint64_t) + TP_LINE + sizeof(uint64_t)) +
 			       (SKIPS + 1) * TP_LINE <=
 		       TP_SLAB_BYTES_MAX,
 	"the empty slab is as large as any");
@@ -223,64 +229,6 @@ _Static_assert(STACK_SLOTS <= TP_STACK_MAX, "a word counts all slots");
 _Static_assert(STACK_SLOTS <= TP_STACK_BATCH, "half of a full stack is one batch");
 _Static_assert((1 + TP_AGES_SLOTS) % LINE_WORDS == 0 && TP_AGES_SLOTS < TP_LINE,
 	"the ages follow the slots, on one line");
-
-/* Of the mapping of all slabs. */
-static size_t tiers_slabs_bytes(const struct tp_tiers *tiers)
-{
-	return tp_round_up(tiers->cpus.count * tiers->slab_bytes, TP_PAGES_UNIT);
-}
-
-/* The mapping of all slabs, most of whose pages are not spent. NULL: out of memory. */
-static char *tiers_slabs_map(struct tp_tiers *tiers)
-{
-	size_t bytes = tiers_slabs_bytes(tiers);
-	char *slabs = tp_load_acquire(&tiers->slabs), *found = NULL;
-
-	if (slabs)
-		return slabs;
-	slabs = tp_pages_map(bytes);
-	/* Acquire and release: another thread may be first, and then found is its mapping. */
-	if (slabs && !tp_cas_strong_acq_rel(&tiers->slabs, &found, slabs)) {
-		tp_pages_end(slabs, bytes);
-		slabs = found;
-	}
-	return slabs;
-}
-
-tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
-{
-	unsigned cpu_id = tp_cpu_current(tiers->cpus.count);
-	struct tp_cpu *cpu = &tiers->cpus.cpu[cpu_id];
-	char *slabs;
-
-	/* Relaxed, all of it: a number for statistics, and tp_cpus_claim looks again in the lock. */
-	if (!tp_load_relaxed(&cpu->slab) && !tp_load_relaxed(&cpu->closed)) {
-		slabs = tiers_slabs_map(tiers);
-		if (!slabs)
-			return;
-		tp_decay_slab_install(&tiers->decay, cpu_id,
-			(uint64_t *)(void *)(slabs + cpu_id * tiers->slab_bytes));
-	}
-	if (tp_load_relaxed(&cpu->spent))
-		return;
-	/* First, so that the sum is never below 0. */
-	tp_add_relaxed(&tiers->slabs_spent, tiers->slab_bytes);
-	if (tp_exchange_relaxed(&cpu->spent, 1u))
-		tp_sub_relaxed(&tiers->slabs_spent, tiers->slab_bytes);
-}
-
-void tp_tiers_slab_purge(struct tp_tiers *tiers, struct tp_cpu *cpu)
-{
-	for (unsigned tier = 0; tier < tiers->count; tier++)
-		if (tp_word_held(cpu->slab[tiers->stack_index[tier]]))
-			return;
-	/* If a slow call sets it meanwhile and uses the slab, then the next one sets it again. */
-	if (!tp_exchange_relaxed(&cpu->spent, 0u))
-		return;
-	tp_stack_forget(cpu, tiers->stack_index, tiers->count);
-	tp_pages_purge(cpu->slab, tiers->slab_bytes);
-	tp_sub_relaxed(&tiers->slabs_spent, tiers->slab_bytes);
-}
 
 /* ---- ages ---- */
 
@@ -314,8 +262,7 @@ void tp_tiers_age_set(const struct tp_tiers *tiers, const struct tp_cpu *cpu, un
 
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
-	if (tiers->slabs)
-		tp_pages_end(tiers->slabs, tiers_slabs_bytes(tiers));
+	tp_tiers_unmap(tiers);
 	pthread_mutex_destroy(&tiers->setting);
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
@@ -355,20 +302,32 @@ void tp_tiers_room_set(
 {
 	unsigned before = tp_word_room(cpu->slab[tiers->stack_index[tier]]);
 
-	tp_stack_room_set(cpu, tiers->stack_index[tier], room);
+	tp_stack_room_set(&tiers->cpus, cpu, tier, room);
 	tp_tiers_unlease(tiers, tier, before - room);
 }
 
 /* ---- counting and fork ---- */
 
-size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
+/* Idle items of a tier; one that moves during the sum may be seen twice. */
+static size_t tiers_sum(const struct tp_tiers *tiers, unsigned tier)
 {
-	size_t count = tp_depot_count(&tiers->tier[tier].depot);
+	size_t sum = tp_depot_count(&tiers->tier[tier].depot);
 
 	tp_point(TP_POINT_COUNT);
 	for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
-		count += tp_tiers_depth(tiers, cpu_id, tier);
-	return count;
+		sum += tp_tiers_depth(tiers, cpu_id, tier);
+	return sum;
+}
+
+size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier)
+{
+	const struct tp_tier *t = &tiers->tier[tier];
+	size_t sum = tiers_sum(tiers, tier);
+
+	if (!t->cost || tp_fault(TP_FAULT_SUMMING_WATCHER))
+		return sum;
+	/* Idle ones never exceed leased ones. */
+	return tp_min(sum, tp_load_relaxed(&t->many.leased));
 }
 
 size_t tp_tiers_bytes(const struct tp_tiers *tiers)
@@ -377,7 +336,7 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers)
 
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		sum += tp_tiers_count(tiers, tier) * tiers->tier[tier].cost;
-	/* A buffer that moves during the sum may be seen twice. Idle bytes never exceed leased. */
+	/* The same for the bytes: what is counted of one tier may have moved to another meanwhile. */
 	leased = tp_load_relaxed(&tiers->retain.leased);
 	return tp_fault(TP_FAULT_SUMMING_WATCHER) ? sum : tp_min(sum, leased);
 }
@@ -403,7 +362,7 @@ bool tp_tiers_have(const struct tp_tiers *tiers)
 
 size_t tp_tiers_table_bytes(const struct tp_tiers *tiers)
 {
-	size_t bytes = tp_load_relaxed(&tiers->slabs_spent) + tiers_bytes(tiers);
+	size_t bytes = tiers_bytes(tiers);
 
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		bytes += tp_depot_bytes(&tiers->tier[tier].depot);
@@ -435,7 +394,7 @@ void tp_tiers_recount(struct tp_tiers *tiers)
 		tiers->slabs_spent += tiers->cpus.cpu[cpu_id].spent * tiers->slab_bytes;
 
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
-		size_t n = tp_tiers_count(tiers, tier);
+		size_t n = tiers_sum(tiers, tier);
 
 		for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
 			n += tp_word_room(tp_tiers_word(tiers, cpu_id, tier));

@@ -4,6 +4,12 @@
  * leased for them. Owns the memory of the tables, the leases, and where the age of an item stands.
  * Which item goes where is decided in idle.h.
  *
+ * The mapping of the tables, whose pages are spent where they are written:
+ *
+ *     slab of each CPU | counters of each CPU's stacks (stack.h) | what the owner of the tiers counts
+ *
+ * Pages of slabs are given back, the others are not: what is counted stays.
+ *
  * The items are the buffers of a pool, or the objects of a cache:
  *
  *             tiers   cost and bounds                    age
@@ -40,7 +46,7 @@
 
 struct tp_tier {
 	size_t cost;           /* bytes that one idle item of this tier takes; 0: not bounded */
-	struct tp_budget many; /* of items, not bytes: the bound max_idle */
+	struct tp_budget many; /* of items, not bytes: the bound max_idle, and what is leased */
 	uint16_t slots;        /* of its stack on each CPU */
 	uint16_t limit;        /* of depth + room on one CPU; 0: depot only. Set with retain */
 	bool steal;            /* an item is worth a look at other CPUs */
@@ -80,10 +86,9 @@ struct tp_tiers {
 	uint16_t countdowns;      /* where those of countdown.c begin in the slab, as stack_index */
 	bool aged_slots;          /* ages stand beside the slots, as in a cache */
 	bool sampled;             /* one get in TP_SAMPLE is */
+	bool watched;             /* each pop is to come the slow way, for a while; by anyone */
 	struct tp_budget *shared; /* NULL: none */
-	size_t max_idle;          /* SIZE_MAX: no bound */
 	size_t slab_bytes;        /* of one slab: whole pages */
-	char *slabs;              /* one for each CPU; NULL: none yet. Set once, by anyone */
 	uint64_t colours; /* of all that each get and put reads; words and headers keep out */
 	struct tp_decay decay;
 	uint32_t next_cpu;       /* where looks at other CPUs go on; by anyone */
@@ -93,6 +98,8 @@ struct tp_tiers {
 	struct tp_budget retain __attribute__((aligned(TP_LINE)));
 	uint64_t settings;  /* odd while retain is changed; in setting, read by statistics */
 	size_t slabs_spent; /* bytes of slabs whose pages are spent; by anyone */
+	size_t max_idle;    /* SIZE_MAX: no bound */
+	size_t own_bytes;   /* of the owner, in the mapping */
 };
 
 struct tp_tiers_options {
@@ -103,7 +110,8 @@ struct tp_tiers_options {
 	unsigned decay_ms;
 	bool sampled;
 	tp_release *release;
-	uint64_t hot; /* the colours (tp_colour) of what else each get and put reads */
+	size_t own_bytes; /* that the owner wants in the mapping, see tp_tiers_own */
+	uint64_t hot;     /* the colours (tp_colour) of what else each get and put reads */
 };
 
 /*
@@ -114,6 +122,23 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 
 /* Frees the tables. What still lies there is not touched. */
 void tp_tiers_fini(struct tp_tiers *tiers);
+
+/*
+ * Makes the mapping of the tables, if there is none. False: out of memory. A layer without it keeps
+ * nothing on CPUs, and counts nothing.
+ */
+bool tp_tiers_map(struct tp_tiers *tiers);
+void tp_tiers_unmap(struct tp_tiers *tiers); /* at the end */
+
+/* The owner's part of it, all 0 at first, beginning a line; NULL: there is no mapping yet. */
+static inline void *tp_tiers_own(const struct tp_tiers *tiers)
+{
+	/* Acquire: pairs with tp_tiers_map. */
+	char *counters = (char *)tp_load_acquire(&tiers->cpus.counters);
+
+	return counters ? counters + tp_stack_counters_bytes(tiers->cpus.count, tiers->count)
+			: NULL;
+}
 
 /* What came of a lease: done, or which bound refused it. */
 enum tp_kept { TP_KEPT, TP_NO_BYTES, TP_NO_COUNT };
@@ -138,7 +163,7 @@ bool tp_tiers_depot_push(struct tp_tiers *tiers, unsigned tier, enum tp_generati
 /* A CPU's word of a tier at some moment: says whether the CPU is worth stopping. */
 static inline uint64_t tp_tiers_word(const struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
 {
-	return tp_stack_word(&tiers->cpus, cpu_id, tiers->stack_index[tier]);
+	return tp_stack_word(&tiers->cpus, cpu_id, tier);
 }
 
 /* Where a tier's stack lies in a slab, as gets and puts want it; that of TP_TIER_NONE is empty. */
@@ -188,7 +213,7 @@ void tp_tiers_slab_purge(struct tp_tiers *tiers, struct tp_cpu *cpu);
 /* Gives back what the depots' arrays have more than they need. */
 void tp_tiers_shrink(struct tp_tiers *tiers);
 
-/* Idle items of a tier, and the bytes of all, at some moment; bytes never above the leased. */
+/* Idle items of a tier, and the bytes of all, at some moment; neither is above what is leased. */
 size_t tp_tiers_count(const struct tp_tiers *tiers, unsigned tier);
 size_t tp_tiers_bytes(const struct tp_tiers *tiers);
 
@@ -196,8 +221,9 @@ size_t tp_tiers_bytes(const struct tp_tiers *tiers);
 bool tp_tiers_have(const struct tp_tiers *tiers);
 bool tp_tiers_cpu_has(const struct tp_tiers *tiers, unsigned cpu_id); /* of one CPU */
 
-/* Bytes of the tables: slabs, depots, tiers. */
+/* Bytes of the tables that come from the backing; and of those that come from the mapping. */
 size_t tp_tiers_table_bytes(const struct tp_tiers *tiers);
+size_t tp_tiers_page_bytes(const struct tp_tiers *tiers);
 
 /* For fork: takes every lock; gives them back; in the child, leases what is really there. */
 void tp_tiers_lock(struct tp_tiers *tiers);

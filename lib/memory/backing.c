@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/debug.h"
 #include "base/options.h"
 #include "memory/poison.h"
 
@@ -21,6 +22,7 @@ static void backing_default_choose(void)
 	bool use_jemalloc;
 
 	tp_poison_init();
+	tp_debug_init();
 	use_jemalloc = present && !tp_poison_watched;
 
 	if (wish && !*wish)
@@ -33,7 +35,8 @@ static void backing_default_choose(void)
 	else if (wish && !present)
 		fprintf(stderr,
 			"tierpool: TIERPOOL_BACKING=jemalloc: this process has none; libc\n");
-	backing_default = use_jemalloc ? &tp_backing_jemalloc : &tp_backing_libc;
+	backing_default =
+		use_jemalloc && !tp_debug.unpooled ? &tp_backing_jemalloc : &tp_backing_libc;
 }
 
 int tp_backing_init(struct tp_backing *backing, const struct tierpool_backing *custom)
@@ -51,7 +54,7 @@ int tp_backing_init(struct tp_backing *backing, const struct tierpool_backing *c
 	if (backing_default == &tp_backing_jemalloc)
 		tp_backing_jemalloc_start();
 	/* So that Valgrind and ASan see each block by itself, with nothing of ours beside it. */
-	if (tp_poison_watched)
+	if (tp_poison_watched || tp_debug.unpooled)
 		backing->runs = NULL;
 	return 0;
 }

@@ -9,7 +9,9 @@
  *     jemalloc    runs, in arenas of the library's own      jemalloc; these arenas if they are large
  *     custom      one by one from the program's functions   the same
  *
- * Headers of buffers, and slabs, are mappings of the library's own in each case.
+ * Headers of buffers, and slabs, are mappings of the library's own in each case. Under
+ * TIERPOOL_DEBUG=unpooled all is libc but what is custom, and blocks, tables and headers are malloc's,
+ * each by itself.
  */
 #ifndef TP_BACKING_H
 #define TP_BACKING_H

@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory from the C library and the system: runs are mappings, tables come from posix_memalign, and
- * from MAPPED_FROM bytes on are mappings too, so that a free gives them back to the system.
+ * from MAPPED_FROM bytes on are mappings too, so that a free gives them back to the system. Leak
+ * checkers do not look into mappings: under TIERPOOL_DEBUG=unpooled there are none.
  */
 #include <stdlib.h>
 
+#include "base/debug.h"
 #include "memory/backing.h"
 #include "memory/pages.h"
 
 #define MAPPED_FROM TP_PAGES_UNIT
+
+static bool libc_is_mapped(size_t n)
+{
+	return n >= MAPPED_FROM && !tp_debug.unpooled;
+}
 
 static void *libc_alloc(void *context, size_t n, size_t alignment)
 {
 	void *block;
 
 	(void)context;
-	if (n >= MAPPED_FROM)
+	if (libc_is_mapped(n))
 		return tp_pages_map(tp_round_up(n, TP_PAGES_UNIT));
 	return posix_memalign(&block, alignment, n) ? NULL : block;
 }
@@ -23,10 +30,10 @@ static void *libc_alloc(void *context, size_t n, size_t alignment)
 static void libc_free(void *context, void *block, size_t n)
 {
 	(void)context;
-	if (n < MAPPED_FROM)
-		free(block);
-	else
+	if (libc_is_mapped(n))
 		tp_pages_end(block, tp_round_up(n, TP_PAGES_UNIT));
+	else
+		free(block);
 }
 
 static bool libc_run_free(void *pages, size_t bytes)

@@ -15,7 +15,7 @@ void tp_budget_init(struct tp_budget *budget, size_t limit)
 	*budget = (struct tp_budget){.free = budget_signed_limit(limit), .limit = limit};
 }
 
-bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
+bool tp_budget_claim(struct tp_budget *budget, size_t bytes)
 {
 	int64_t free = tp_load_relaxed(&budget->free);
 
@@ -28,14 +28,36 @@ bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
 		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))
 			return false;
 	} while (!tp_cas_relaxed(&budget->free, &free, free - (int64_t)bytes));
+	return true;
+}
+
+void tp_budget_count(struct tp_budget *budget, size_t bytes)
+{
 	tp_raise_relaxed(&budget->peak, tp_add_relaxed(&budget->leased, bytes) + bytes);
+}
+
+void tp_budget_uncount(struct tp_budget *budget, size_t bytes)
+{
+	tp_sub_relaxed(&budget->leased, bytes);
+}
+
+void tp_budget_yield(struct tp_budget *budget, size_t bytes)
+{
+	tp_add_relaxed(&budget->free, (int64_t)bytes);
+}
+
+bool tp_budget_lease(struct tp_budget *budget, size_t bytes)
+{
+	if (!tp_budget_claim(budget, bytes))
+		return false;
+	tp_budget_count(budget, bytes);
 	return true;
 }
 
 void tp_budget_release(struct tp_budget *budget, size_t bytes)
 {
-	tp_sub_relaxed(&budget->leased, bytes);
-	tp_add_relaxed(&budget->free, (int64_t)bytes);
+	tp_budget_uncount(budget, bytes);
+	tp_budget_yield(budget, bytes);
 }
 
 void tp_budget_limit_set(struct tp_budget *budget, size_t limit)

@@ -29,6 +29,16 @@ struct tp_budget {
 /* A limit of PTRDIFF_MAX or more is no bound. */
 void tp_budget_init(struct tp_budget *budget, size_t limit);
 
+/*
+ * The halves of a lease and of a release, for who has to ask another budget in between: claim and
+ * yield, which decide; count and uncount, which readers see. A budget without a bound needs only
+ * these, if its limit never changes. A lease is claimed, then counted; uncounted, then yielded.
+ */
+bool tp_budget_claim(struct tp_budget *budget, size_t bytes);
+void tp_budget_count(struct tp_budget *budget, size_t bytes);
+void tp_budget_uncount(struct tp_budget *budget, size_t bytes);
+void tp_budget_yield(struct tp_budget *budget, size_t bytes);
+
 /* Leases bytes, or buffers. False: they do not fit, and nothing happened. Any thread. */
 bool tp_budget_lease(struct tp_budget *budget, size_t bytes);
 

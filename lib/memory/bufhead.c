@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory/bufhead.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/atomic.h"
 #include "base/colour.h"
+#include "base/debug.h"
 #include "memory/bufstate.h"
 #include "memory/pagemap.h"
 #include "memory/pages.h"
@@ -24,6 +26,12 @@
 
 /* Pages that are looked at for a header of another colour. */
 #define COLOUR_TRIES 4
+
+/*
+ * Under TIERPOOL_DEBUG=check: headers that wait. They take 1 MiB of a pool, as much as its warm blocks may,
+ * and one is lent again after this many gets and frees at the earliest.
+ */
+#define WAITING_MOST 16384
 
 _Static_assert(sizeof(tierpool_buf) == TP_LINE, "a header is one cache line");
 _Static_assert(PAGE_BYTES == TP_COLOUR_PAGE, "the bit of a header is its colour");
@@ -160,7 +168,50 @@ static tierpool_buf *bufhead_take(struct tp_bufheads *heads, uint64_t colours)
 	return NULL;
 }
 
+/* ---- headers that wait; in the lock ---- */
+
+static void bufhead_wait(struct tp_bufheads *heads, tierpool_buf *b)
+{
+	b->tp_link = NULL;
+	if (heads->waiting)
+		heads->waiting_last->tp_link = b;
+	else
+		heads->waiting = b;
+	heads->waiting_last = b;
+	heads->waiting_count++;
+}
+
+/* The one that has waited longest. NULL: there is none. */
+static tierpool_buf *bufhead_waited(struct tp_bufheads *heads)
+{
+	tierpool_buf *b = heads->waiting;
+
+	if (b) {
+		heads->waiting = b->tp_link;
+		heads->waiting_count--;
+	}
+	return b;
+}
+
 /* ---- */
+
+/* A header that is an allocation of its own. NULL: out of memory. */
+static tp_cold tierpool_buf *bufhead_alloc_alone(struct tp_bufheads *heads)
+{
+	void *b;
+
+	if (posix_memalign(&b, TP_LINE, sizeof(tierpool_buf)))
+		return NULL;
+	/* Relaxed: as in bufhead_spent_set. */
+	tp_add_relaxed(&heads->bytes, sizeof(tierpool_buf));
+	return memset(b, 0, sizeof(tierpool_buf));
+}
+
+static tp_cold void bufhead_free_alone(struct tp_bufheads *heads, tierpool_buf *b)
+{
+	tp_sub_relaxed(&heads->bytes, sizeof *b);
+	free(b);
+}
 
 /* Makes a chunk of so many pages. NULL: out of memory. */
 static struct tp_bufhead_chunk *bufhead_chunk_make(unsigned pages)
@@ -182,6 +233,8 @@ tierpool_buf *tp_bufhead_alloc(struct tp_bufheads *heads, uint64_t colours)
 	unsigned pages = PAGES_LEAST;
 	tierpool_buf *b;
 
+	if (tp_unlikely(tp_debug.unpooled))
+		return bufhead_alloc_alone(heads);
 	pthread_mutex_lock(&heads->lock);
 	b = bufhead_take(heads, colours);
 	if (heads->chunks)
@@ -190,11 +243,10 @@ tierpool_buf *tp_bufhead_alloc(struct tp_bufheads *heads, uint64_t colours)
 	if (b)
 		return b;
 	chunk = bufhead_chunk_make(pages);
-	if (!chunk)
-		return NULL;
 	pthread_mutex_lock(&heads->lock);
-	bufhead_chunk_add(heads, chunk);
-	b = bufhead_take(heads, colours);
+	if (chunk)
+		bufhead_chunk_add(heads, chunk);
+	b = chunk ? bufhead_take(heads, colours) : bufhead_waited(heads);
 	pthread_mutex_unlock(&heads->lock);
 	return b;
 }
@@ -265,21 +317,36 @@ bool tp_bufhead_is_gone(const tierpool_buf *b)
 	return is_free && !b->tp_state;
 }
 
-void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b)
+/* In the lock. */
+static void bufhead_give(struct tp_bufheads *heads, tierpool_buf *b)
 {
 	size_t i = 0;
 	struct tp_bufhead_chunk *chunk = bufhead_place(b, &i);
 	unsigned page = (unsigned)(i / PAGE_HEADERS);
 
-	tp_bufstate_set(b, tp_bufstate(TP_STATE_RELEASED));
-	tp_bufhead_block_forget(b);
-	pthread_mutex_lock(&heads->lock);
 	bufhead_free_set(chunk, page, chunk->free[page] | UINT64_C(1) << i % PAGE_HEADERS);
 	chunk->first = (unsigned)tp_min(chunk->first, page);
 	heads->idle += chunk->free[page] == UINT64_MAX;
 	if (heads->idle > IDLE_MOST)
 		bufhead_page_purge(
 			heads, chunk, page - page % (unsigned)(tp_pages_size / PAGE_BYTES));
+}
+
+void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b)
+{
+	tp_bufstate_set(b, tp_bufstate(TP_STATE_RELEASED));
+	tp_bufhead_block_forget(b);
+	if (tp_unlikely(tp_debug.unpooled)) {
+		bufhead_free_alone(heads, b);
+		return;
+	}
+	pthread_mutex_lock(&heads->lock);
+	if (tp_unlikely(tp_debug.check)) {
+		bufhead_wait(heads, b);
+		b = heads->waiting_count > WAITING_MOST ? bufhead_waited(heads) : NULL;
+	}
+	if (b)
+		bufhead_give(heads, b);
 	pthread_mutex_unlock(&heads->lock);
 }
 

@@ -5,6 +5,10 @@
  * can be read whatever became of its buffer. So a put of a buffer that was put long ago reads a
  * header, and is reported; it is not undefined. If its page was given back it reads as 0, which is
  * the header of no buffer.
+ *
+ * TIERPOOL_DEBUG=check      a header that is freed waits behind others before it may be given out again
+ * TIERPOOL_DEBUG=unpooled   each header is an allocation of malloc, and is freed at once: tools that watch
+ *                           malloc see it. What is said above of reading one later does not hold
  */
 #ifndef TP_BUFHEAD_H
 #define TP_BUFHEAD_H
@@ -23,6 +27,9 @@ struct tp_bufheads {
 	struct tp_bufhead_chunk *chunks; /* under lock; the largest and newest first */
 	size_t idle;                     /* pages that are spent and have no buffer; under lock */
 	size_t bytes;                    /* spent; written under lock, read by anyone */
+	/* Those that wait, linked by tp_link, the oldest first; under lock. */
+	tierpool_buf *waiting, *waiting_last;
+	size_t waiting_count;
 };
 
 void tp_bufheads_init(struct tp_bufheads *heads);

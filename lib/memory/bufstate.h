@@ -6,7 +6,8 @@
  *     borrowed   the borrower's. More bits may be set: secret, stream and failed (tp_error
  *                sticks) send append and put the slow way, careful and recorded (its put is
  *                counted for its site) only put
- *     idle       the pool's, with its block. In a stack, age is the ticks that it has lain there
+ *     idle       the pool's, with its block. In a stack, age is the ticks that it has lain there.
+ *                Filled: its block has the pattern of pool/guard.h
  *     released   the pool's, without a block: a spare header
  *
  *     get   idle or released -> borrowed
@@ -32,6 +33,7 @@
 enum tp_state {
 	TP_STATE_BORROWED = 0x01,
 	TP_STATE_SECRET = 0x02,
+	TP_STATE_FILLED = 0x02, /* the same bit, of an idle buffer */
 	TP_STATE_STREAM = 0x04,
 	TP_STATE_RECORDED = 0x08,
 	TP_STATE_FAILED = 0x10,
@@ -137,23 +139,34 @@ static inline void tp_bufstate_remove(tierpool_buf *b, enum tp_state state)
 	tp_bufstate_set(b, b->tp_state & ~((uint32_t)state << 8));
 }
 
-/* ---- what a recorded buffer tells its site ---- */
+/* ---- what a recorded buffer tells its site, and the profile ---- */
 
-#define TP_GROWTHS_SAMPLED 0x80
-#define TP_GROWTHS_MOST 0x7f
+/* Why its put is recorded: bits of tp_growths, beside the number of growths. */
+enum tp_record {
+	TP_RECORD_SAMPLED = 0x80,  /* its get was sampled for calibration */
+	TP_RECORD_NEW = 0x40,      /* its site is new */
+	TP_RECORD_FOLLOWED = 0x20, /* by the profile */
+};
+#define TP_GROWTHS_MOST 0x1f
 
-/* Has the put of a borrowed buffer recorded. */
-static inline void tp_bufstate_record(tierpool_buf *b, bool sampled)
+/* Has the put of a borrowed buffer recorded. why: of enum tp_record, or 0. */
+static inline void tp_bufstate_record(tierpool_buf *b, unsigned why)
 {
-	b->tp_growths = sampled ? TP_GROWTHS_SAMPLED : 0;
+	if (!tp_bufstate_has(b, TP_STATE_RECORDED))
+		b->tp_growths = 0;
+	b->tp_growths = (uint8_t)(b->tp_growths | why);
 	tp_bufstate_add(b, TP_STATE_RECORDED);
+}
+
+static inline bool tp_bufstate_is_followed(const tierpool_buf *b)
+{
+	return tp_bufstate_has(b, TP_STATE_RECORDED) && b->tp_growths & TP_RECORD_FOLLOWED;
 }
 
 /* Notes a growth of a buffer that has a site. */
 static inline void tp_bufstate_record_growth(tierpool_buf *b)
 {
-	if (!tp_bufstate_has(b, TP_STATE_RECORDED))
-		tp_bufstate_record(b, false);
+	tp_bufstate_record(b, 0);
 	if ((b->tp_growths & TP_GROWTHS_MOST) < TP_GROWTHS_MOST)
 		b->tp_growths++;
 }

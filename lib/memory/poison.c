@@ -7,6 +7,7 @@
 #define RUNNING_ON_VALGRIND 0
 #define VALGRIND_MAKE_MEM_NOACCESS(block, n) ((void)0)
 #define VALGRIND_MAKE_MEM_UNDEFINED(block, n) ((void)0)
+#define VALGRIND_MAKE_MEM_DEFINED(block, n) ((void)0)
 #endif
 
 /* Weak: a program that is built with -fsanitize=address has them. */
@@ -33,4 +34,10 @@ tp_cold void tp_unpoison_slow(const void *block, size_t n)
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region(block, n);
 	VALGRIND_MAKE_MEM_UNDEFINED(block, n);
+}
+
+void tp_unpoison_filled(const void *block, size_t n)
+{
+	tp_unpoison(block, n);
+	VALGRIND_MAKE_MEM_DEFINED(block, n);
 }

@@ -24,6 +24,9 @@ extern tp_hidden bool tp_poison_watched;
 void tp_poison_slow(const void *block, size_t n);
 void tp_unpoison_slow(const void *block, size_t n);
 
+/* As tp_unpoison, but the content counts as written. */
+void tp_unpoison_filled(const void *block, size_t n);
+
 /* From now on an access to the block is reported. */
 static inline void tp_poison(const void *block, size_t n)
 {

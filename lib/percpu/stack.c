@@ -11,6 +11,19 @@ static const void *stack_base(const struct tp_cpus *cpus)
 	return (const void *)((uintptr_t)cpus->visible - TP_VISIBLE_OFFSET);
 }
 
+/* The word of a stack in the slab of a CPU that has one, with the slots behind it. */
+static uint64_t *stack_of(const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack)
+{
+	/* Relaxed: the caller has seen that the CPU has one, which never changes. */
+	return tp_load_relaxed(&cpu->slab) + cpus->stack_index[stack];
+}
+
+static struct tp_stack_counters *stack_counters_of(
+	const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack)
+{
+	return tp_stack_counters(cpus, (unsigned)(cpu - cpus->cpu), stack);
+}
+
 /* ---- rseq mode: tries again after an abort ---- */
 
 /*
@@ -62,43 +75,47 @@ tp_outline bool tp_stack_push_rseq(
 struct stack_plan {
 	struct tp_word_change change;
 	uint64_t *stack;
+	struct tp_stack_counters *counters;
 	int moved; /* pointers in; below 0: out */
 };
 
-static struct stack_plan stack_plan_make(
-	uint64_t *stack, tp_word_decide *decide, const void *context)
+/* Of a stack of a CPU that has a slab. */
+static struct stack_plan stack_plan_make(const struct tp_cpus *cpus, const struct tp_cpu *cpu,
+	unsigned stack, tp_word_decide *decide, const void *context)
 {
-	/* Relaxed: the lock is held, or the sequence compares and finds that the word is stale. */
-	struct stack_plan plan = {.stack = stack, .change.before = tp_load_relaxed(stack)};
+	struct stack_plan plan = {.stack = stack_of(cpus, cpu, stack),
+		.counters = stack_counters_of(cpus, cpu, stack)};
 
+	/* Relaxed: the lock is held, or the sequence compares and finds that the word is stale. */
+	plan.change.before = tp_load_relaxed(plan.stack);
 	plan.change.after = decide(plan.change.before, context);
 	plan.moved = (int)tp_word_depth(plan.change.after) - (int)tp_word_depth(plan.change.before);
 	return plan;
 }
 
 /* Their order, with the commit between them: see "Counting" in stack.h. */
-static void stack_count_before(struct tp_cpu *cpu, const struct stack_plan *plan)
+static void stack_count_before(const struct stack_plan *plan)
 {
 	if (plan->moved > 0)
-		tp_add_relaxed(&cpu->moved_in, (uint64_t)plan->moved);
+		tp_add_relaxed(&plan->counters->moved_in, (uint64_t)plan->moved);
 }
 
-static void stack_count_undo(struct tp_cpu *cpu, const struct stack_plan *plan)
+static void stack_count_undo(const struct stack_plan *plan)
 {
 	if (plan->moved > 0)
-		tp_sub_relaxed(&cpu->moved_in, (uint64_t)plan->moved);
+		tp_sub_relaxed(&plan->counters->moved_in, (uint64_t)plan->moved);
 }
 
-static void stack_count_after(struct tp_cpu *cpu, const struct stack_plan *plan)
+static void stack_count_after(const struct stack_plan *plan)
 {
 	int64_t armed =
 		tp_word_countdown(plan->change.after) - tp_word_countdown(plan->change.before);
 
 	tp_point(TP_POINT_COMMITTED);
 	if (plan->moved < 0)
-		tp_add_release(&cpu->moved_out, (uint64_t)-plan->moved);
+		tp_add_release(&plan->counters->moved_out, (uint64_t)-plan->moved);
 	if (armed)
-		tp_add_release(&cpu->armed, (uint64_t)armed);
+		tp_add_release(&plan->counters->armed, (uint64_t)armed);
 }
 
 /* The ages of what a change moves, outside the stack. */
@@ -133,7 +150,7 @@ static void stack_ages_give(
 		memcpy(ages, outside_ages->age, (size_t)-plan->moved);
 }
 
-static struct tp_word_change stack_change_locked(const struct tp_cpus *cpus, unsigned stack_index,
+static struct tp_word_change stack_change_locked(const struct tp_cpus *cpus, unsigned stack,
 	tp_word_decide *decide, const void *context, void **items, uint8_t *ages)
 {
 	struct tp_cpu *cpu = tp_cpus_enter(cpus);
@@ -144,32 +161,32 @@ static struct tp_word_change stack_change_locked(const struct tp_cpus *cpus, uns
 	if (!cpu)
 		return plan.change;
 	if (*cpu->visible == cpu->slab) {
-		plan = stack_plan_make(*cpu->visible + stack_index, decide, context);
+		plan = stack_plan_make(cpus, cpu, stack, decide, context);
 		stack_plan_copy(&plan, items, ages, &outside_ages, &copy);
-		stack_count_before(cpu, &plan);
+		stack_count_before(&plan);
 		for (uint64_t i = 0; items && i < copy.count; i++)
 			copy.to[i] = copy.from[i];
 		for (uint64_t i = 0; ages && i < copy.count; i++)
 			copy.ages_to[i] = copy.ages_from[i];
 		tp_store_release(plan.stack, plan.change.after); /* commit */
-		stack_count_after(cpu, &plan);
+		stack_count_after(&plan);
 		stack_ages_give(&plan, &outside_ages, ages);
 	}
 	tp_spinlock_unlock(&cpu->lock);
 	return plan.change;
 }
 
-struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack_index,
+struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack,
 	tp_word_decide *decide, const void *context, void **items, uint8_t *ages)
 {
 	ptrdiff_t area = tp_cpu_rseq;
 	struct stack_ages outside_ages;
 
 	if (!area)
-		return stack_change_locked(cpus, stack_index, decide, context, items, ages);
+		return stack_change_locked(cpus, stack, decide, context, items, ages);
 	for (unsigned tries = 0; tries < TP_RSEQ_TRIES; tries++) {
 		unsigned cpu_id = tp_cpu_id();
-		struct tp_cpu *cpu = &cpus->cpu[cpu_id < cpus->count ? cpu_id : 0];
+		const struct tp_cpu *cpu = &cpus->cpu[cpu_id < cpus->count ? cpu_id : 0];
 		/*
 		 * Acquire: pairs with the release in tp_cpu_install; the slab is seen as it was
 		 * made. Relaxed, of visible below: the sequence reads it again.
@@ -181,21 +198,21 @@ struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack
 
 		if (cpu_id >= cpus->count || !slab || tp_load_relaxed(cpu->visible) != slab)
 			break;
-		plan = stack_plan_make(slab + stack_index, decide, context);
+		plan = stack_plan_make(cpus, cpu, stack, decide, context);
 		if (plan.change.after == plan.change.before)
 			return plan.change;
 		stack_plan_copy(&plan, items, ages, &outside_ages, &store);
 		store.target = plan.stack;
 		store.expected = plan.change.before;
 		store.desired = plan.change.after;
-		stack_count_before(cpu, &plan);
+		stack_count_before(&plan);
 		tp_point(TP_POINT_CHANGE);
 		if (tp_rseq_store(area, &store)) {
-			stack_count_after(cpu, &plan);
+			stack_count_after(&plan);
 			stack_ages_give(&plan, &outside_ages, ages);
 			return plan.change;
 		}
-		stack_count_undo(cpu, &plan);
+		stack_count_undo(&plan);
 	}
 	return (struct tp_word_change){0, 0};
 }
@@ -207,109 +224,141 @@ static uint64_t stack_arm_decide(uint64_t word, const void *gap)
 
 #if tp_fault(TP_FAULT_CARELESS_ARM)
 static struct tp_word_change stack_careless_arm(
-	const struct tp_cpus *cpus, unsigned stack_index, unsigned gap)
+	const struct tp_cpus *cpus, unsigned stack, unsigned gap)
 {
-	struct tp_cpu *cpu = &cpus->cpu[tp_cpu_current(cpus->count)];
+	const struct tp_cpu *cpu = &cpus->cpu[tp_cpu_current(cpus->count)];
 	struct stack_plan plan = {0};
 
 	if (!cpu->slab)
 		return plan.change;
-	plan = stack_plan_make(cpu->slab + stack_index, stack_arm_decide, &gap);
+	plan = stack_plan_make(cpus, cpu, stack, stack_arm_decide, &gap);
 	tp_point(TP_POINT_CHANGE);
 	tp_store_release(plan.stack, plan.change.after);
-	stack_count_after(cpu, &plan);
+	stack_count_after(&plan);
 	return plan.change;
 }
 #endif
 
-bool tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned gap)
+bool tp_stack_arm(const struct tp_cpus *cpus, unsigned stack, unsigned gap)
 {
 	struct tp_word_change change;
 
 #if tp_fault(TP_FAULT_CARELESS_ARM)
-	change = stack_careless_arm(cpus, stack_index, gap);
+	change = stack_careless_arm(cpus, stack, gap);
 #else
-	change = tp_stack_change(cpus, stack_index, stack_arm_decide, &gap, NULL, NULL);
+	change = tp_stack_change(cpus, stack, stack_arm_decide, &gap, NULL, NULL);
 #endif
 	return change.before != change.after;
 }
 
 /* ---- on a stopped CPU ---- */
 
-void tp_stack_take_out(struct tp_cpu *cpu, unsigned stack_index, unsigned first, unsigned n,
-	void **items, bool aged)
+void tp_stack_take_out(const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack,
+	unsigned first, unsigned n, void **items, bool aged)
 {
-	uint64_t *stack = cpu->slab + stack_index;
-	uint64_t word = tp_load_relaxed(stack); /* the stopper owns it */
+	uint64_t *slots = stack_of(cpus, cpu, stack);
+	uint64_t word = tp_load_relaxed(slots); /* the stopper owns it */
 	unsigned above = tp_word_depth(word) + 1 - first - n;
 
-	memcpy(items, stack + first, n * sizeof *items);
+	memcpy(items, slots + first, n * sizeof *items);
 	if (!tp_fault(TP_FAULT_UNSHIFTED))
-		memmove(stack + first, stack + first + n, above * sizeof *stack);
+		memmove(slots + first, slots + first + n, above * sizeof *slots);
 	if (aged)
-		memmove(tp_stack_ages(stack) + first, tp_stack_ages(stack) + first + n, above);
+		memmove(tp_stack_ages(slots) + first, tp_stack_ages(slots) + first + n, above);
 	tp_point(TP_POINT_MOVE);
 	if (tp_fault(TP_FAULT_DRAIN_OFF_BY_ONE) && !above)
 		return;
-	tp_store_release(stack, word - n * TP_WORD_DEPTH);
-	tp_add_release(&cpu->moved_out, n);
+	tp_store_release(slots, word - n * TP_WORD_DEPTH);
+	tp_add_release(&stack_counters_of(cpus, cpu, stack)->moved_out, n);
 }
 
-void tp_stack_room_set(const struct tp_cpu *cpu, unsigned stack_index, unsigned room)
+void tp_stack_room_set(
+	const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack, unsigned room)
 {
-	uint64_t *word = &cpu->slab[stack_index];
+	uint64_t *word = stack_of(cpus, cpu, stack);
 
 	tp_store_release(
 		word, (tp_load_relaxed(word) & ~(0xff * TP_WORD_ROOM)) | room * TP_WORD_ROOM);
 }
 
-void tp_stack_forget(struct tp_cpu *cpu, const uint16_t *stack_index, unsigned stacks)
+/* Sets a word whose countdown is 0 then, and counts that in the order of a writer, as in stack.h. */
+static void stack_forget_countdown(
+	struct tp_stack_counters *counters, uint64_t *word, int64_t countdown, uint64_t after)
 {
-	for (unsigned i = 0; i < stacks; i++) {
-		uint64_t *word = &cpu->slab[stack_index[i]];
-		int64_t countdown = tp_word_countdown(tp_load_relaxed(word));
+	/* One that has expired is as if it were armed with what brings it to 0. */
+	if (countdown > 0)
+		tp_add_relaxed(&counters->forgotten, (uint64_t)countdown);
+	tp_store_release(word, after);
+	if (countdown < 0)
+		tp_add_release(&counters->armed, (uint64_t)-countdown);
+}
 
-		/* One that has expired is as if it were armed with what brings it to 0. */
-		if (countdown > 0)
-			tp_add_relaxed(&cpu->forgotten, (uint64_t)countdown);
-		tp_store_release(word, 0);
-		if (countdown < 0)
-			tp_add_release(&cpu->armed, (uint64_t)-countdown);
+unsigned tp_stack_expire(const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack)
+{
+	uint64_t *word = stack_of(cpus, cpu, stack), before = tp_load_relaxed(word);
+	int64_t countdown = tp_word_countdown(before);
+
+	/* Below 0 too: else a thread that is about to arm it does so, with a gap of before. */
+	if (countdown)
+		stack_forget_countdown(stack_counters_of(cpus, cpu, stack), word, countdown,
+			before - (uint64_t)countdown * TP_WORD_COUNTDOWN);
+	return countdown > 0 ? (unsigned)countdown : 0;
+}
+
+void tp_stack_forget(const struct tp_cpus *cpus, const struct tp_cpu *cpu)
+{
+	for (unsigned stack = 0; stack < cpus->stacks; stack++) {
+		uint64_t *word = stack_of(cpus, cpu, stack);
+
+		stack_forget_countdown(stack_counters_of(cpus, cpu, stack), word,
+			tp_word_countdown(tp_load_relaxed(word)), 0);
 	}
 }
 
 /* ---- counting ---- */
 
 struct tp_stack_counts tp_stack_count_on(
-	const struct tp_cpus *cpus, unsigned cpu_id, const uint16_t *stack_index, unsigned stacks)
+	const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack)
 {
-	const struct tp_cpu *cpu = &cpus->cpu[cpu_id];
-	/* Acquire: pairs with the adds after a word's store; it, or a newer, is seen below. */
-	struct tp_stack_counts sum = {.pops = (int64_t)tp_load_acquire(&cpu->armed),
-		.pushes = (int64_t)tp_load_acquire(&cpu->moved_out)};
+	const struct tp_stack_counters *counters;
+	struct tp_stack_counts counts = {0, 0};
+	uint64_t word;
 
-	for (unsigned i = 0; i < stacks; i++) {
-		uint64_t word = tp_stack_word(cpus, cpu_id, stack_index[i]);
-
-		sum.pops -= tp_word_countdown(word);
-		sum.pushes += tp_word_depth(word);
-	}
-	/* The acquire of the words keeps these loads after them: all that a word holds is in. */
-	sum.pops -= (int64_t)tp_load_relaxed(&cpu->forgotten);
-	sum.pushes += sum.pops - (int64_t)tp_load_relaxed(&cpu->moved_in);
-	return sum;
+	/* Acquire: pairs with the release by which they were set, and are seen zeroed. */
+	if (!tp_load_acquire(&cpus->counters))
+		return counts;
+	counters = tp_stack_counters(cpus, cpu_id, stack);
+	/* Acquire: pairs with the adds after the word's store; it, or a newer, is seen below. */
+	counts.pops = (int64_t)tp_load_acquire(&counters->armed);
+	counts.pushes = (int64_t)tp_load_acquire(&counters->moved_out);
+	word = tp_stack_word(cpus, cpu_id, stack);
+	/* The acquire of the word keeps these loads after it: all that it holds is in. */
+	counts.pops -= tp_word_countdown(word) + (int64_t)tp_load_relaxed(&counters->forgotten);
+	counts.pushes +=
+		tp_word_depth(word) + counts.pops - (int64_t)tp_load_relaxed(&counters->moved_in);
+	return counts;
 }
 
-struct tp_stack_counts tp_stack_count(
-	const struct tp_cpus *cpus, const uint16_t *stack_index, unsigned stacks)
+struct tp_stack_counts tp_stack_count(const struct tp_cpus *cpus, unsigned stack)
 {
 	struct tp_stack_counts sum = {0, 0};
 
 	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++) {
-		struct tp_stack_counts one = tp_stack_count_on(cpus, cpu_id, stack_index, stacks);
+		struct tp_stack_counts one = tp_stack_count_on(cpus, cpu_id, stack);
 
 		sum.pops += one.pops;
 		sum.pushes += one.pushes;
 	}
+	return sum;
+}
+
+uint64_t tp_stack_owner_count(const struct tp_cpus *cpus, unsigned stack, unsigned which)
+{
+	uint64_t sum = 0;
+
+	if (!tp_load_acquire(&cpus->counters)) /* as in tp_stack_count_on */
+		return sum;
+	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
+		sum += tp_load_acquire(&tp_stack_counters(cpus, cpu_id, stack)->owner[which]);
 	return sum;
 }

@@ -14,13 +14,16 @@
  * A pointer in a slot belongs to the stack from the store of a word that counts it to the store of
  * a word that does not. Words may be loaded by anyone at any time.
  *
- * Counting needs no shared word on the fast path. For each CPU
+ * Counting needs no shared word on the fast path. For each stack of each CPU
  *
- *   pops   == armed - sum of countdowns - forgotten
- *   pushes == pops + sum of depths - moved_in + moved_out
+ *   pops   == armed - countdown - forgotten
+ *   pushes == pops + depth - moved_in + moved_out
  *
  *   moved_in, moved_out  pointers that came and went, but not by push and pop
  *   forgotten            countdowns of words that were set to 0, as no memory is spent on them
+ *
+ * These counters lie apart from the slabs: a thread that has committed a change may count it when
+ * the slab is no longer its CPU's, and its pages are given back.
  *
  *   a writer:  adds to moved_in, forgotten;  stores the word;  adds to armed, moved_out
  *   a reader:  loads armed, moved_out;       loads the words;  loads moved_in, forgotten
@@ -38,6 +41,36 @@
 #include "base/compiler.h"
 #include "percpu/cpu.h"
 #include "percpu/stop.h"
+
+/* What the owner of the stacks counts, of each stack on each CPU: so many numbers of its own. */
+#define TP_OWNER_COUNTS 4
+
+/* Of one stack on one CPU. Added to by the thread that changes the word; read by anyone. */
+struct tp_stack_counters {
+	uint64_t armed, moved_in, moved_out, forgotten;
+	uint64_t owner[TP_OWNER_COUNTS];
+} __attribute__((aligned(TP_LINE)));
+
+/* From those of one CPU to those of the next: whole pairs of lines, as CPUs fetch them. */
+static inline size_t tp_stack_counters_stride(unsigned stacks)
+{
+	return stacks + stacks % 2;
+}
+
+/* Bytes of the counters of all CPUs; all 0 at first. */
+static inline size_t tp_stack_counters_bytes(unsigned cpu_count, unsigned stacks)
+{
+	return cpu_count * tp_stack_counters_stride(stacks) * sizeof(struct tp_stack_counters);
+}
+
+/* Before: the caller has seen a slab, or knows otherwise that the counters are there. */
+static inline struct tp_stack_counters *tp_stack_counters(
+	const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack)
+{
+	/* Relaxed: it is set before the first slab, and never changes. */
+	return tp_load_relaxed(&cpus->counters) + cpu_id * tp_stack_counters_stride(cpus->stacks) +
+	       stack;
+}
 
 /* In locked mode a word belongs to the holder of the CPU's lock: so its loads are relaxed. */
 static inline void *tp_stack_pop_locked(
@@ -93,7 +126,8 @@ void *tp_stack_pop_rseq(const struct tp_cpus *cpus, unsigned stack_index, bool *
 bool tp_stack_push_rseq(const struct tp_cpus *cpus, unsigned stack_index, void *item, bool aged);
 
 /*
- * Pops from a stack of the caller's CPU. stack_index: of the stack's word in the slab.
+ * Pops from a stack of the caller's CPU. stack_index: of the stack's word in the slab. (What is not
+ * as fast as pop and push is given the number of the stack.)
  *
  * After:   the pointer is the caller's; the room that it leaves is the stack's. *expired: the
  *          countdown is below 0.
@@ -170,7 +204,7 @@ struct tp_word_change {
  * ages:  of a stack with ages: before, *ages is that of all pointers which go in; after, the ages of
  *        those which came out. NULL: a stack without ages.
  */
-struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack_index,
+struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack,
 	tp_word_decide *decide, const void *context, void **items, uint8_t *ages);
 #define TP_STACK_BATCH 64
 
@@ -178,14 +212,21 @@ struct tp_word_change tp_stack_change(const struct tp_cpus *cpus, unsigned stack
  * On a stopped CPU: takes n pointers, with their leases, out of a stack: those in the slots from
  * first on; the bottom is slot 1. The pointers above them, with their ages, move down.
  */
-void tp_stack_take_out(struct tp_cpu *cpu, unsigned stack_index, unsigned first, unsigned n,
-	void **items, bool aged);
+void tp_stack_take_out(const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack,
+	unsigned first, unsigned n, void **items, bool aged);
 
 /* On a stopped CPU: sets the room of a stack. The caller brings or takes the lease for it. */
-void tp_stack_room_set(const struct tp_cpu *cpu, unsigned stack_index, unsigned room);
+void tp_stack_room_set(
+	const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack, unsigned room);
+
+/*
+ * On a stopped CPU: has the countdown of a stack expire at the next pop. One that has expired is set to
+ * that too, so that nobody arms it who chose the gap before. Returns: how many pops sooner that is.
+ */
+unsigned tp_stack_expire(const struct tp_cpus *cpus, const struct tp_cpu *cpu, unsigned stack);
 
 /* On a stopped CPU whose stacks are empty and have no room: sets their words to 0. */
-void tp_stack_forget(struct tp_cpu *cpu, const uint16_t *stack_index, unsigned stacks);
+void tp_stack_forget(const struct tp_cpus *cpus, const struct tp_cpu *cpu);
 
 /*
  * Arms the countdown of a stack of the caller's CPU, if it has expired: it expires again after gap
@@ -194,29 +235,30 @@ void tp_stack_forget(struct tp_cpu *cpu, const uint16_t *stack_index, unsigned s
  *
  * Returns: whether it was armed.
  */
-bool tp_stack_arm(const struct tp_cpus *cpus, unsigned stack_index, unsigned gap);
+bool tp_stack_arm(const struct tp_cpus *cpus, unsigned stack, unsigned gap);
 
 struct tp_stack_counts {
 	int64_t pops, pushes;
 };
 
 /*
- * Pops and pushes of one CPU, or of all CPUs, over the stacks at stack_index[0 … stacks - 1]. Never
- * above the truth; exact if no call is under way; may be below 0 while a countdown is being armed.
+ * Pops and pushes of a stack on one CPU, or on all CPUs. Never above the truth; exact if no call is
+ * under way; may be below 0 while a countdown is being armed.
  */
 struct tp_stack_counts tp_stack_count_on(
-	const struct tp_cpus *cpus, unsigned cpu_id, const uint16_t *stack_index, unsigned stacks);
-struct tp_stack_counts tp_stack_count(
-	const struct tp_cpus *cpus, const uint16_t *stack_index, unsigned stacks);
+	const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack);
+struct tp_stack_counts tp_stack_count(const struct tp_cpus *cpus, unsigned stack);
+
+/* The sum of one of the owner's numbers of a stack over all CPUs: acquires, after what was loaded. */
+uint64_t tp_stack_owner_count(const struct tp_cpus *cpus, unsigned stack, unsigned which);
 
 /* The word of a CPU's stack, as of some moment; 0 if the CPU has no slab. */
-static inline uint64_t tp_stack_word(
-	const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack_index)
+static inline uint64_t tp_stack_word(const struct tp_cpus *cpus, unsigned cpu_id, unsigned stack)
 {
 	/* Acquire: pairs with tp_cpu_install for the slab, with each commit for the word. */
 	const uint64_t *slab = tp_load_acquire(&cpus->cpu[cpu_id].slab);
 
-	return slab ? tp_load_acquire(&slab[stack_index]) : 0;
+	return slab ? tp_load_acquire(&slab[cpus->stack_index[stack]]) : 0;
 }
 
 #endif

@@ -41,21 +41,22 @@
 /* The most bytes that a slab may have: the size of the empty one. */
 #define TP_SLAB_BYTES_MAX ((size_t)160 << 10)
 
-/* One CPU's slab and what guards it. Of two cache lines, since CPUs fetch lines in pairs. */
+/* One CPU's slab and what guards it. */
 struct tp_cpu {
 	/* Points to the CPU's slab pointer. The holder of lock writes that; anyone reads it. */
 	uint64_t **visible;
 	uint64_t *slab;  /* NULL: none yet. Set once, by the holder of lock; read by anyone */
 	uint32_t lock;   /* held by a stopper; in locked mode by each pop, push and change too */
 	uint32_t closed; /* for ever: the pool is being destroyed. By the holder of lock */
-	/* The counters of stack.h. Added to by the thread that changes a word; read by anyone. */
-	uint64_t armed, moved_in, moved_out;
 	uint64_t random; /* of base/random.h; drawn from by anyone */
-	uint64_t forgotten;
-	/* Not of stack.h: the pages of the slab may be spent; by anyone. */
-	uint32_t spent __attribute__((aligned(TP_LINE)));
-	uint64_t sample_random; /* as random, of idle/countdown.h */
+	/* Not of stack.h: as random, of idle/countdown.h; the pages of the slab may be spent. */
+	uint64_t sample_random;
+	uint32_t spent;
+	/* So that no other CPU's lock is on the next line, since CPUs fetch lines in pairs. */
+	char next_line[TP_LINE];
 } __attribute__((aligned(TP_LINE)));
+
+struct tp_stack_counters;
 
 struct tp_cpus {
 	/*
@@ -65,6 +66,11 @@ struct tp_cpus {
 	uint64_t **visible;
 	struct tp_cpu *cpu; /* count of them, and of slab pointers */
 	unsigned count;
+	/* Where the stacks' words lie in each slab. Set by their owner, before the first slab. */
+	unsigned stacks;
+	const uint16_t *stack_index;
+	/* Of stack.h. By their owner, before the first slab; NULL: there is none yet, and no slab. */
+	struct tp_stack_counters *counters;
 	uint32_t fence_lost; /* the system refused a fence; set once, read by anyone */
 	uint64_t fences;     /* made so far; added to by stoppers, read by statistics */
 };
@@ -77,7 +83,7 @@ static inline size_t tp_cpus_bytes(unsigned count)
 
 /*
  * Lays cpus out in memory of tp_cpus_bytes, aligned to TP_LINE: the slab pointers first. Each CPU
- * shows the empty slab. Chooses the mode.
+ * shows the empty slab. There are no stacks yet. Chooses the mode.
  *
  * Returns: 0; -ENOMEM: the empty slab could not be mapped.
  */

@@ -3,9 +3,11 @@
  * A buffer's first step and its last: from the backing, with a reference to the pool, and back.
  */
 #include "base/colour.h"
+#include "base/debug.h"
 #include "base/inject.h"
+#include "base/probe.h"
 #include "memory/bufstate.h"
-#include "memory/poison.h"
+#include "pool/guard.h"
 #include "pool/pool.h"
 
 tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
@@ -24,7 +26,7 @@ tierpool_buf *tp_pool_alloc(tierpool *pool, unsigned tier, size_t n)
 		return NULL;
 	}
 	tp_registry_retain(&pool->registered);
-	tp_pool_count(pool, TP_ALLOCS);
+	tp_pool_count(pool, tier, TP_ALLOCS);
 	b->tp_pool = pool;
 	b->len = 0;
 	b->tp_error = 0;
@@ -49,15 +51,32 @@ tierpool_buf *tp_pool_alloc_hard(tierpool *pool, unsigned tier, size_t n)
 	return tp_pool_alloc(pool, tier, n);
 }
 
+static tp_cold void alloc_report_drop(const tierpool *pool, const tierpool_buf *b, enum tp_drop why)
+{
+	static const char *const reason[] = {
+		[TP_DROP_OVERSIZE] = "oversize",
+		[TP_DROP_RETAIN] = "retain",
+		[TP_DROP_IDLE_COUNT] = "idle_count",
+		[TP_DROP_DECAY] = "decay",
+		[TP_DROP_TRIM] = "trim",
+		[TP_DROP_DESTROY] = "destroy",
+	};
+
+	tp_probe(drop, tp_probe_text(pool->registered.name), b->cap, tp_probe_text(reason[why]),
+		tp_tiers_bytes(&pool->tiers), tp_budget_bound(&pool->tiers.retain));
+}
+
 void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased)
 {
 	unsigned tier = b->tp_tier;
 
-	tp_unpoison(b->data, b->cap);
+	if (tp_probe_wanted(drop))
+		alloc_report_drop(pool, b, why);
+	tp_guard_show(b);
 	tp_block_free(&pool->blocks, tier, b->data, b->cap);
-	tp_pool_count(pool, TP_DROPPED + why);
+	tp_pool_count(pool, tier, TP_DROPPED + why);
 	/* One for all CPUs, for a reader who does not want to look at each. */
-	if (why == TP_DROP_RETAIN)
+	if (why == TP_DROP_RETAIN && !tp_debug.unpooled)
 		tp_add_relaxed(&pool->crowded, 1u);
 	tp_bufhead_free(&pool->heads, b);
 	/* Before the lease ends: the reaper takes "no leases and nothing to purge" for empty. */

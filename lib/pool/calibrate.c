@@ -258,13 +258,15 @@ static void calibrate_forget(const struct tp_classes *classes, struct tp_calibra
 		tp_sub_relaxed(&c->count[class], (tp_load_relaxed(&c->count[class]) + 1) / 2);
 }
 
-bool tp_calibration_judge(
+struct tp_judged tp_calibration_judge(
 	const struct tp_classes *classes, struct tp_calibration *c, enum tp_due due, uint32_t drops)
 {
 	struct calibrate_view view;
+	struct tp_judged judged = {0};
 
 	if (tp_exchange_acquire(&c->judging, 1u))
-		return false;
+		return judged;
+	judged = (struct tp_judged){true, c->tier, c->tier};
 	if (due == TP_DUE_ALL)
 		calibrate_judge_price(c, classes->every, drops);
 	calibrate_view_make(classes, c, &view);
@@ -279,8 +281,9 @@ bool tp_calibration_judge(
 		tp_store_relaxed(&c->since, 0u);
 		tp_store_relaxed(&c->refresh, (uint32_t)REFRESH);
 	}
+	judged.now = c->tier;
 	tp_store_release(&c->judging, 0u);
-	return true;
+	return judged;
 }
 
 void tp_calibration_forked(struct tp_calibration *c)

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/atomic.h"
+#include "base/price.h"
 #include "idle/countdown.h"
 #include "memory/sizeclass.h"
 
@@ -27,13 +28,6 @@
 
 /* Puts between calibrations, by default. */
 #define TP_CALIBRATE_EVERY 2048
-
-/*
- * The prices. Their unit is that of lending one byte more, 1/160 ns: so 16 is 0.1 ns, 12,800 is 80 ns.
- * DESIGN.md, "Sizes that learn".
- */
-#define TP_PRICE_COPY 16
-#define TP_PRICE_GROWTH 12800
 
 /* Classes at most: the tiers of a pool with all defaults. One more is what no tier holds. */
 #define TP_CLASSES 19
@@ -81,13 +75,17 @@ enum tp_due { TP_DUE_NOTHING, TP_DUE_STEPS, TP_DUE_ALL };
 enum tp_due tp_calibration_count(
 	const struct tp_classes *classes, struct tp_calibration *c, struct tp_use use);
 
+/* What a judgement made of the default: the tiers before and after it. */
+struct tp_judged {
+	bool done; /* false: another thread is at it, and nothing was done */
+	uint8_t was, now;
+};
+
 /*
  * Judges what was counted: the steps, and if all is due the default. drops: of the whole pool so
  * far, buffers that were freed for want of room; many of them make capacity dearer.
- *
- * Returns: false: another thread is at it, and nothing was done.
  */
-bool tp_calibration_judge(const struct tp_classes *classes, struct tp_calibration *c,
+struct tp_judged tp_calibration_judge(const struct tp_classes *classes, struct tp_calibration *c,
 	enum tp_due due, uint32_t drops);
 
 /* Whether the place is new: then each of its puts is to be counted. */

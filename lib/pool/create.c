@@ -11,10 +11,12 @@
 #include "base/options.h"
 #include "idle/idle.h"
 #include "memory/pages.h"
+#include "pool/advise.h"
 #include "pool/fastpath.h"
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
 #include "pool/trace.h"
+#include "profile/control.h"
 
 #define DEFAULT_NAME "tierpool"
 #define DEFAULT_MIN_SIZE ((size_t)64)
@@ -30,6 +32,7 @@ static void pool_free(struct tp_registered *entry)
 	tierpool *pool = tp_pool_of(entry);
 	struct tp_backing backing = pool->backing;
 
+	tp_pool_advise_end(pool);
 	tp_tiers_fini(&pool->tiers);
 	tp_blocks_fini(&pool->blocks);
 	tp_bufheads_fini(&pool->heads);
@@ -96,6 +99,7 @@ static const struct tp_kind pool_kind = {.id = TP_KIND_POOL,
 	.due = tp_pool_due,
 	.tick = tp_pool_tick_entry,
 	.empty = tp_pool_empty,
+	.expire = tp_pool_expire,
 	.fork = tp_pool_fork};
 
 /* By which a get finds the stack of a size without a search. */
@@ -136,6 +140,7 @@ static int pool_parts_init(tierpool *pool, const struct tierpool_options *chosen
 			    .decay_ms = chosen->decay_ms,
 			    .sampled = learns,
 			    .release = tp_pool_release,
+			    .own_bytes = tp_counts_bytes(pool->sizes.count),
 			    .hot = tp_pool_colours(pool)}))
 		return -ENOMEM;
 	tp_classes_init(&sites.classes, &pool->sizes, chosen->calibrate_every);
@@ -159,8 +164,7 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 {
 	unsigned cpus = tp_cpu_count();
 	size_t length = strlen(chosen->name) + 1;
-	size_t counters = tp_decay_cpu_bytes(cpus);
-	size_t blocks = counters + cpus * sizeof(struct tp_counters);
+	size_t blocks = tp_decay_cpu_bytes(cpus);
 	size_t size = blocks + tp_blocks_bytes(sizes->count);
 	size_t asked = size + sizes->count * sizeof *sizes->size;
 	size_t name = asked + sizes->count * sizeof(struct tp_asked);
@@ -172,7 +176,6 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	memset(pool, 0, bytes);
 	pool->bytes = bytes;
 	pool->registered.name = memcpy(pool->cpu_memory + name, chosen->name, length);
-	pool->counters = (struct tp_counters *)(void *)(pool->cpu_memory + counters);
 	pool->backing = *backing;
 	pool->sizes = *sizes;
 	pool->sizes.size = memcpy(pool->cpu_memory + size, sizes->size, asked - size);
@@ -238,22 +241,12 @@ tierpool *tierpool_default(void)
 	return published;
 }
 
-uint64_t tp_pool_gets_less_puts(const tierpool *pool)
-{
-	struct tp_stack_counts fast =
-		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
-
-	return tp_pool_counted(pool, TP_SLOW_GETS) + (uint64_t)fast.pops -
-	       tp_pool_counted(pool, TP_EXCHANGE_POPS) - tp_pool_counted(pool, TP_SLOW_PUTS) -
-	       (uint64_t)fast.pushes + tp_pool_counted(pool, TP_EXCHANGE_PUSHES);
-}
-
 static size_t pool_borrowed(const tierpool *pool)
 {
-	uint64_t borrowed = tp_pool_gets_less_puts(pool);
+	int64_t borrowed = tp_counts_borrowed(&pool->tiers);
 
 	/* Below 0 if the reading has the put of a call in another thread, and not its get. */
-	return (int64_t)borrowed > 0 ? (size_t)borrowed : 0;
+	return borrowed > 0 ? (size_t)borrowed : 0;
 }
 
 static size_t pool_destroy(tierpool *pool, size_t unused)
@@ -271,6 +264,8 @@ static size_t pool_destroy(tierpool *pool, size_t unused)
 	tp_registry_close(&pool->registered);
 	tp_idle_close(&pool->tiers);
 	borrowed = pool_borrowed(pool);
+	if (borrowed)
+		tp_profile_leaks_print((uint32_t)pool->registered.id);
 	tp_registry_drop(&pool->registered); /* the handle's */
 	return borrowed;
 }

@@ -6,10 +6,12 @@
 #define TP_FASTPATH_H
 
 #include "memory/bufstate.h"
-#include "memory/poison.h"
 #include "percpu/stack.h"
 
-/* There is a fast path in rseq mode, if no tool watches idle blocks. Written by tp_pool_start. */
+/*
+ * There is a fast path in rseq mode, if no idle buffers are guarded and nothing is recorded. Written by
+ * tp_pool_start.
+ */
 extern tp_hidden struct tp_fast tp_pool_fast;
 
 #endif

@@ -4,8 +4,8 @@
  * child, where no other thread is left, leases and counts are made true again.
  */
 #include "pool/pool.h"
-#include "pool/shared_budget.h"
 #include "pool/trace.h"
+#include "profile/control.h"
 
 static void pool_fork_lock(struct tp_registered *entry)
 {
@@ -27,38 +27,60 @@ static void pool_fork_unlock(struct tp_registered *entry)
 	pthread_mutex_unlock(&pool->sites.lock);
 }
 
-/* Makes the counts fit what the child has, in those of one CPU. */
+/*
+ * Another thread had armed a countdown or moved pointers, and not counted it yet; or it had counted
+ * the pop or the push of an exchange, and not done it. So what a tier has counted may be behind what
+ * was reported of it. This is made up for in the counters of one CPU: pops as if a countdown had been
+ * armed, pushes as if pointers had been moved.
+ */
+static void pool_fork_count_behind(const struct tp_tiers *tiers, unsigned tier)
+{
+	const struct tp_reported *reported = tp_counts_reported(tiers, tier);
+	struct tp_stack_counters *counters = tp_stack_counters(&tiers->cpus, 0, tier);
+	struct tp_moves moves = tp_counts_moves(tiers, tier);
+	int64_t hits = (int64_t)reported->hits_cpu - moves.hits_cpu;
+	int64_t puts = (int64_t)reported->puts - moves.puts;
+
+	if (hits > 0) {
+		counters->armed += (uint64_t)hits;
+		counters->moved_in += (uint64_t)hits;
+	}
+	if (puts > 0)
+		counters->moved_out += (uint64_t)puts;
+}
+
+/* Exchanges that other threads had under way count as done, but not as puts. */
+static void pool_fork_exchanges_end(const struct tp_tiers *tiers)
+{
+	struct tp_stack_counters *counters = tp_stack_counters(&tiers->cpus, 0, 0);
+	uint64_t under_way = tp_counts_exchange_sum(tiers, TP_EXCHANGE_POPS) -
+			     tp_counts_exchange_sum(tiers, TP_EXCHANGE_PUSHES);
+
+	counters->owner[TP_EXCHANGE_PUSHES] += under_way;
+	counters->moved_out += under_way;
+}
+
+/* Makes the counts fit what the child has: first of each tier; the rest with TP_TIER_NONE. */
 static void pool_fork_count_lost(tierpool *pool)
 {
-	uint64_t *n = pool->counters[0].n;
-	struct tp_stack_counts fast =
-		tp_stack_count(&pool->tiers.cpus, pool->tiers.stack_index, pool->sizes.count);
-	int64_t lost = (int64_t)(tp_pool_counted(pool, TP_ALLOCS) - tp_pool_frees(pool) -
-				 tp_pool_gets_less_puts(pool)),
-		behind;
+	struct tp_tiers *tiers = &pool->tiers;
+	struct tp_counts *rest = tp_counts_of(tiers, TP_TIER_NONE);
+	int64_t lost;
 
-	for (unsigned tier = 0; tier < pool->sizes.count; tier++)
-		lost -= (int64_t)tp_tiers_count(&pool->tiers, tier);
-	/* Below 0: a thread had committed a change of a word, and not counted it yet. */
-	if (lost < 0)
-		n[TP_SLOW_PUTS] += (uint64_t)-lost;
+	if (!rest)
+		return;
+	pool_fork_exchanges_end(tiers);
+	for (unsigned tier = 0; tier < tiers->count; tier++)
+		pool_fork_count_behind(tiers, tier);
+	lost = (int64_t)(tp_counts_sum(tiers, TP_ALLOCS) - tp_counts_drops(tiers)) -
+	       tp_counts_borrowed(tiers);
+	for (unsigned tier = 0; tier < tiers->count; tier++)
+		lost -= (int64_t)tp_tiers_count(tiers, tier);
+	/* What slow calls had in their hands counts as a get; below 0, what they had as a put. */
+	if (lost > 0)
+		rest->n[TP_HITS_DEPOT] += (uint64_t)lost;
 	else
-		n[TP_SLOW_GETS] += (uint64_t)lost;
-	/*
-	 * If that change armed a countdown, or the pop or the push of an exchange was counted and
-	 * not done, gets and puts are both behind what was reported.
-	 */
-	behind = (int64_t)(pool->reported_gets + tp_pool_counted(pool, TP_EXCHANGE_POPS) -
-			   tp_pool_counted(pool, TP_SLOW_GETS)) -
-		 fast.pops;
-	lost = (int64_t)(pool->reported_puts + tp_pool_counted(pool, TP_EXCHANGE_PUSHES) -
-			 tp_pool_counted(pool, TP_SLOW_PUTS)) -
-	       fast.pushes;
-	behind = lost > behind ? lost : behind;
-	if (behind > 0) {
-		n[TP_SLOW_GETS] += (uint64_t)behind;
-		n[TP_SLOW_PUTS] += (uint64_t)behind;
-	}
+		rest->n[TP_SLOW_PUTS] += (uint64_t)-lost;
 }
 
 /*
@@ -74,10 +96,11 @@ static void pool_fork_recount(struct tp_registered *entry)
 	pool_fork_count_lost(tp_pool_of(entry));
 }
 
-/* What is the process's, not a pool's: lookups of blocks that are under way, and the trace. */
+/* What is the process's, not a pool's: lookups of blocks that are under way, the trace, the profile. */
 static void pool_fork_process(enum tp_fork phase)
 {
 	tp_trace_fork(phase);
+	tp_profile_fork(phase);
 	if (phase == TP_FORK_CHILD)
 		tp_pagemap_forked();
 }
@@ -95,10 +118,7 @@ void tp_pool_fork(struct tp_registered *entry, enum tp_fork phase)
 	case TP_FORK_PREPARE:
 		pool_fork_lock(entry);
 		break;
-	case TP_FORK_CHILD_FIRST:
-		/* Before any pool leases from it anew. */
-		if (tp_pool_of(entry)->budget)
-			tp_shared_budget_fork(tp_pool_of(entry)->budget);
+	case TP_FORK_CHILD_FIRST: /* shared budgets end their leases, which the pools take anew */
 		break;
 	case TP_FORK_CHILD:
 		pool_fork_recount(entry);

@@ -5,28 +5,37 @@
  *     get_from_stack   one try of the restartable sequence; get_any_mode if there is no fast path
  *     get_seldom       the same pop, tried again after an abort; and what an expired countdown
  *                      stands for: a piece of the pool's decay, or a sample
- *     get_slow         the slow call: an idle buffer from elsewhere, or a new block
+ *     get_slow         the slow call: an idle buffer from elsewhere, or a new block. A pool's first
+ *                      get is one, and makes the mapping of its tables
  */
 #include <errno.h>
 #include <pthread.h>
 
 #include "base/colour.h"
+#include "base/debug.h"
+#include "base/probe.h"
 #include "idle/countdown.h"
 #include "idle/idle.h"
+#include "pool/advise.h"
 #include "pool/fastpath.h"
+#include "pool/guard.h"
 #include "pool/pool.h"
 #include "pool/trace.h"
+#include "profile/control.h"
+#include "profile/rate.h"
+#include "profile/samples.h"
 
 struct tp_fast tp_pool_fast;
 
 static void get_fast_settle(void)
 {
 	tp_cpu_init();
-	tp_poison_init();
+	tp_guard_start();
 	/* Never changes: the state of a borrowed buffer says which way its put goes. */
 	tp_trace_start();
+	tp_profile_environment();
 	tp_pool_fast = (struct tp_fast){
-		tp_poison_watched || tp_trace_on ? 0 : tp_cpu_rseq, tp_cpu_count()};
+		tp_guarded || tp_debug_any() || tp_trace_on ? 0 : tp_cpu_rseq, tp_cpu_count()};
 }
 
 void tp_pool_start(void)
@@ -56,20 +65,22 @@ struct get_request {
 	size_t n; /* 0: the site's default */
 	unsigned tier;
 	struct tp_site *site;
+	const void *frame; /* of the function that the borrower has called */
 };
 
-static struct get_request get_request_make(tierpool *pool, size_t n, tierpool_site *stub)
+static struct get_request get_request_make(
+	tierpool *pool, size_t n, tierpool_site *stub, const void *frame)
 {
 	struct tp_site *site = tp_site_of_stub(&pool->sites, stub);
 	unsigned tier = n ? tp_sizeclass_of(&pool->sizes, n) : tp_calibration_tier(&site->sizes);
 
-	return (struct get_request){n, tier, site};
+	return (struct get_request){n, tier, site, frame};
 }
 
-/* Lends in either mode, and for a tool that watches idle blocks. */
+/* Lends in either mode, and if idle buffers are guarded. Returns: the buffer, which may be another one. */
 static tierpool_buf *get_lend_any_mode(tierpool_buf *b, uint32_t site_word)
 {
-	tp_unpoison(b->data, b->cap);
+	b = tp_guard_lend(b);
 	b->len = 0;
 	b->tp_site_word = site_word;
 	b->tp_high_water = 0;
@@ -77,45 +88,94 @@ static tierpool_buf *get_lend_any_mode(tierpool_buf *b, uint32_t site_word)
 	return b;
 }
 
+_Static_assert(TP_SERVED_DEPOT + TP_FOUND_ON_OTHER_CPU == TP_SERVED_OTHER_CPU &&
+		       TP_SERVED_DEPOT + TP_FOUND_LARGER == TP_SERVED_LARGER,
+	"in one order");
+
+/* Has the profile follow a buffer that was lent. */
+static tp_cold void get_follow(tierpool *pool, tierpool_buf *b, const struct get_request *request,
+	unsigned step, enum tp_served served)
+{
+	const struct tp_site *site = request->site;
+	bool own = site == &pool->sites.own;
+
+	if (tp_samples_get(&(struct tp_sampled_get){.buffer = b,
+		    .site = site,
+		    .pool = pool->registered.name,
+		    .file = own ? "" : site->file,
+		    .label = own ? "" : site->label,
+		    .pool_id = (uint32_t)pool->registered.id,
+		    .line = site->line,
+		    .step = step,
+		    .asked = request->n,
+		    .cap = b->cap,
+		    .served = request->tier == TP_TIER_NONE ? TP_SERVED_OVERSIZE : served,
+		    .frame = request->frame}))
+		tp_bufstate_record(b, TP_RECORD_FOLLOWED);
+	tp_pool_advise(pool);
+}
+
 /* The same; if it is sampled, or the site is new, its put is recorded. */
-static tierpool_buf *get_lend_noted(
-	tierpool_buf *b, const struct get_request *request, bool sampled)
+static tierpool_buf *get_lend_noted(tierpool *pool, tierpool_buf *b,
+	const struct get_request *request, struct tp_expiry expiry, enum tp_served served)
 {
 	struct tp_site *site = request->site;
 	bool learns = !request->n && tp_calibration_is_new(&site->sizes);
+	unsigned why = (expiry.sampled ? TP_RECORD_SAMPLED : 0u) | (learns ? TP_RECORD_NEW : 0u);
 
-	get_lend_any_mode(b, request->n ? 0 : tp_site_word_half(tp_load_relaxed(&site->word)));
-	if (sampled || learns)
+	b = get_lend_any_mode(b, request->n ? 0 : tp_site_word_half(tp_load_relaxed(&site->word)));
+	if (why)
 		tp_add_lossy(&site->gets, learns ? 1u : (uint64_t)TP_SAMPLE);
-	if (!request->n && (sampled || learns))
-		tp_bufstate_record(b, sampled);
+	if (!request->n && why)
+		tp_bufstate_record(b, why);
+	if (tp_unlikely(expiry.step != TP_RATE_OFF))
+		get_follow(pool, b, request, expiry.step, served);
+	if (tp_pool_is_watched(pool)) {
+		tp_bufstate_record(b, TP_RECORD_FOLLOWED);
+		tp_pool_advise_get(pool, request->tier);
+	}
 	return b;
+}
+
+static size_t get_bytes(const tierpool *pool, const struct get_request *request)
+{
+	return request->n ? request->n : pool->sizes.size[request->tier];
 }
 
 static tierpool_buf *get_slow(tierpool *pool, const struct get_request *request)
 {
+	enum tp_served served = TP_SERVED_NEW;
 	tierpool_buf *b = NULL;
+	enum tp_found found;
 
-	/* First: what comes to this CPU later is not aged for a tick that was due before. */
+	if (tp_unlikely(!tp_tiers_map(&pool->tiers)))
+		goto no_memory;
+	/* Before all else: what comes to this CPU later is not aged for a tick that was due before. */
 	tp_pool_maintain(pool);
 	if (request->tier != TP_TIER_NONE) {
 		tp_maximum_ask(&pool->maximum, request->tier);
-		b = tp_idle_take(&pool->tiers, request->tier);
+		b = tp_idle_take(&pool->tiers, request->tier, &found);
 	}
-	if (!b) {
+	if (b) {
+		tp_pool_count(pool, request->tier, TP_HITS_DEPOT + found);
+		served = TP_SERVED_DEPOT + found;
+	} else {
+		tp_probe(get_miss, tp_probe_text(pool->registered.name), get_bytes(pool, request),
+			tp_probe_text(request->site->file), request->site->line,
+			tp_tiers_bytes(&pool->tiers), tp_budget_bound(&pool->tiers.retain));
 		b = tp_pool_alloc_hard(pool, request->tier, request->n);
-		if (!b) {
-			errno = ENOMEM;
-			return NULL;
-		}
-		tp_pool_count(pool, TP_MISSES);
+		if (!b)
+			goto no_memory;
+		tp_pool_count(pool, request->tier, TP_MISSES);
 	}
-	/* Release: a reader of this get sees its miss. Partner: the acquire in tp_pool_counted. */
-	tp_add_release(&tp_pool_counts(pool)[TP_SLOW_GETS], 1u);
-	return get_lend_noted(b, request, tp_idle_samples(&pool->tiers));
+	return get_lend_noted(pool, b, request, tp_idle_draw(&pool->tiers, b->cap), served);
+
+no_memory:
+	errno = ENOMEM;
+	return NULL;
 }
 
-tp_cold bool tp_pool_expired(tierpool *pool, unsigned tier)
+tp_cold struct tp_expiry tp_pool_expired(tierpool *pool, unsigned tier)
 {
 	struct tp_expiry expiry = tp_idle_expiry(&pool->tiers, tier);
 	bool more = false;
@@ -125,15 +185,20 @@ tp_cold bool tp_pool_expired(tierpool *pool, unsigned tier)
 		more = tp_idle_is_due(&pool->tiers) || tp_load_relaxed(&pool->blocks.passing);
 	}
 	tp_idle_arm(&pool->tiers, tier, more);
-	return expiry.sampled;
+	return expiry;
 }
 
-/* A get whose pop has left the countdown expired, and took b; or took nothing, and b is NULL. */
-static tp_cold tierpool_buf *get_seldom(
-	tierpool *pool, tierpool_buf *b, size_t n, tierpool_site *stub)
+void tp_pool_expire(struct tp_registered *entry)
 {
-	struct get_request request = get_request_make(pool, n, stub);
-	bool expired = b, sampled = false;
+	tp_idle_expire(&tp_pool_of(entry)->tiers);
+}
+
+static tierpool_buf *get_seldom_untraced(
+	tierpool *pool, tierpool_buf *b, size_t n, tierpool_site *stub, const void *frame)
+{
+	struct get_request request = get_request_make(pool, n, stub, frame);
+	struct tp_expiry expiry = {.step = TP_RATE_OFF};
+	bool expired = b;
 
 	/* Again: it may have been aborted, or have looked into the empty stack of a new site. */
 	if (!b)
@@ -143,11 +208,29 @@ static tp_cold tierpool_buf *get_seldom(
 	if (!b)
 		return get_slow(pool, &request);
 	if (expired)
-		sampled = tp_pool_expired(pool, b->tp_tier);
+		expiry = tp_pool_expired(pool, b->tp_tier);
 	/* Claimed, so that the stub is with the pool that uses it most. */
-	if (sampled)
+	if (expiry.sampled)
 		tp_site_renew(&pool->sites, request.site, stub, true);
-	return get_lend_noted(b, &request, sampled);
+	return get_lend_noted(pool, b, &request, expiry, TP_SERVED_CPU);
+}
+
+static inline void get_trace(tierpool *pool, const tierpool_buf *b, size_t n, tierpool_site *stub)
+{
+	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)) && b)
+		tp_trace_get(pool, b, tp_site_of_stub(&pool->sites, stub), n);
+}
+
+/*
+ * A get whose pop has left the countdown expired, and took b; or took nothing, and b is NULL. Its
+ * callers leave to it by a jump. So it is called by the borrower: its frame begins a stack.
+ */
+static tp_cold tierpool_buf *get_seldom(
+	tierpool *pool, tierpool_buf *b, size_t n, tierpool_site *stub)
+{
+	b = get_seldom_untraced(pool, b, n, stub, __builtin_frame_address(0));
+	get_trace(pool, b, n, stub);
+	return b;
 }
 
 /* Where the stack of a size lies. */
@@ -160,25 +243,34 @@ static inline size_t get_sized_offset(const tierpool *pool, size_t n)
 	return tp_tiers_stack_offset(&pool->tiers, tp_sizeclass_search(&pool->sizes, n));
 }
 
+/* By value: a call that were given the place of expired could not be left by a jump. */
+struct get_popped {
+	tierpool_buf *b;
+	bool expired;
+};
+
+static inline struct get_popped get_pop(const tierpool *pool, size_t stack_offset)
+{
+	bool expired; /* if nothing was there it means nothing */
+	tierpool_buf *b = tp_stack_pop(
+		&pool->tiers.cpus, (unsigned)(stack_offset / sizeof(uint64_t)), &expired);
+
+	return b ? (struct get_popped){b, expired} : (struct get_popped){NULL, false};
+}
+
 /* Without a fast path. */
 static tp_outline tierpool_buf *get_any_mode(tierpool *pool, size_t n, tierpool_site *stub)
 {
 	uint32_t half = tp_site_half(&pool->sites, stub);
-	tierpool_buf *b = NULL;
-	size_t stack_offset;
-	bool expired = false;
+	struct get_popped popped = {NULL, false};
+	tierpool_buf *b;
 
-	if (tp_likely(half)) {
-		stack_offset = n ? get_sized_offset(pool, n) : tp_site_word_offset(half);
-		b = tp_stack_pop(
-			&pool->tiers.cpus, (unsigned)(stack_offset / sizeof(uint64_t)), &expired);
-	}
-	if (tp_unlikely(!b || expired))
-		b = get_seldom(pool, b, n, stub);
-	else
-		get_lend_any_mode(b, n ? 0 : half);
-	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)) && b)
-		tp_trace_get(pool, b, tp_site_of_stub(&pool->sites, stub), n);
+	if (tp_likely(half))
+		popped = get_pop(pool, n ? get_sized_offset(pool, n) : tp_site_word_offset(half));
+	if (tp_unlikely(!popped.b || popped.expired))
+		return get_seldom(pool, popped.b, n, stub);
+	b = get_lend_any_mode(popped.b, n ? 0 : half);
+	get_trace(pool, b, n, stub);
 	return b;
 }
 

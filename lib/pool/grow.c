@@ -3,10 +3,14 @@
 
 #include <string.h>
 
+#include "base/probe.h"
 #include "idle/idle.h"
+#include "pool/advise.h"
 #include "pool/fastpath.h"
+#include "pool/guard.h"
 #include "pool/pool.h"
 #include "pool/trace.h"
+#include "profile/samples.h"
 
 #define SWAP(a, b)                       \
 	do {                             \
@@ -31,6 +35,33 @@ static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 	SWAP(a->tp_tier, b->tp_tier);
 }
 
+static tp_cold void grow_report(const tierpool_buf *b, size_t old_cap, size_t copied)
+{
+	const struct tp_sites *sites = &b->tp_pool->sites;
+	uint32_t number = tp_site_word_number(b->tp_site_word);
+	const struct tp_site *site = number ? tp_site_of_number(sites, number) : &sites->own;
+
+	tp_probe(grow, tp_probe_text(b->tp_pool->registered.name), old_cap, b->cap, copied,
+		tp_probe_text(site->file), site->line);
+}
+
+/* Whether anyone wants to know of a growth: the profile, its advisor, a probe. */
+static inline bool grow_is_told(const tierpool_buf *b)
+{
+	return tp_unlikely(tp_bufstate_is_followed(b)) || tp_probe_wanted(grow);
+}
+
+static tp_cold void grow_tell(
+	const tierpool_buf *b, unsigned old_tier, size_t old_cap, size_t copied)
+{
+	if (tp_bufstate_is_followed(b))
+		tp_samples_grow(b, b->cap, copied);
+	if (tp_bufstate_is_followed(b) && tp_pool_is_watched(b->tp_pool))
+		tp_pool_advise_grow(b->tp_pool, old_tier, b->tp_tier);
+	if (tp_probe_wanted(grow))
+		grow_report(b, old_cap, copied);
+}
+
 /* A buffer has grown: its put is recorded, if it has a site; the content may be cut off later. */
 static void grow_note(tierpool_buf *b)
 {
@@ -47,13 +78,17 @@ static void grow_note(tierpool_buf *b)
 static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t size)
 {
 	tierpool *pool = b->tp_pool;
+	size_t old_cap = b->cap;
+	unsigned old_tier = b->tp_tier;
 	size_t offset = (uintptr_t)src - (uintptr_t)b->data;
 	bool inside = src && offset < b->cap;
 	char *block = tp_block_grow(&pool->blocks, b->data, size);
 
 	if (!block)
 		return false;
-	tp_pool_count(pool, TP_GROWS_MISSED);
+	tp_pool_count(pool, TP_TIER_NONE, TP_GROWS_MISSED);
+	if (b->tp_tier != TP_TIER_NONE)
+		tp_pool_count(pool, b->tp_tier, TP_GROWN_AWAY);
 	tp_bufhead_block_forget(b);
 	tp_bufhead_block_set(b, block, size);
 	b->tp_tier = TP_TIER_NONE;
@@ -64,6 +99,8 @@ static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, si
 		memmove(block + keep, inside ? block + offset : src, n);
 	b->len = keep + n;
 	grow_note(b);
+	if (grow_is_told(b))
+		grow_tell(b, old_tier, old_cap, 0);
 	return true;
 }
 
@@ -94,18 +131,19 @@ static tierpool_buf *grow_obtain(tierpool *pool, size_t n, bool hard)
 {
 	unsigned tier = tp_sizeclass_of(&pool->sizes, n);
 	enum tp_count count = TP_GROWS_TAKEN;
+	enum tp_found found;
 	tierpool_buf *b = NULL;
 
 	if (tier != TP_TIER_NONE) {
 		tp_maximum_ask(&pool->maximum, tier);
-		b = tp_idle_take(&pool->tiers, tier);
+		b = tp_idle_take(&pool->tiers, tier, &found);
 	}
 	if (!b) {
 		b = hard ? tp_pool_alloc_hard(pool, tier, n) : tp_pool_alloc(pool, tier, n);
 		count = TP_GROWS_MISSED;
 	}
 	if (b)
-		tp_pool_count(pool, count);
+		tp_pool_count(pool, b->tp_tier, count);
 	return b;
 }
 
@@ -119,22 +157,37 @@ static tp_cold tierpool_buf *grow_slow(tierpool *pool, size_t n, size_t need)
 	return b || n <= need ? b : grow_obtain(pool, need, true);
 }
 
+/* ---- an exchange ---- */
+
+/*
+ * What it counts: of the tier in counters, those of the CPU where the growth began, on a line that no
+ * CPU shares.
+ */
+static inline uint64_t *grow_count(
+	struct tp_stack_counters *counters, unsigned tier, enum tp_exchange which)
+{
+	return &counters[tier].owner[which];
+}
+
 /* Pops an idle buffer of the tier from the caller's CPU, which is no get. NULL: there is none. */
-static inline tierpool_buf *grow_pop(tierpool *pool, unsigned tier, uint64_t *counts)
+static inline tierpool_buf *grow_pop(
+	tierpool *pool, unsigned tier, struct tp_stack_counters *counters)
 {
 	uint32_t stack_offset = tp_tiers_stack_offset(&pool->tiers, tier);
 	tierpool_buf *b = NULL;
 	bool expired;
 
+	if (tp_unlikely(tier == TP_TIER_NONE))
+		return NULL;
 	/* Before the pop: no reading counts that as a get. */
-	tp_add_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
+	tp_add_relaxed(grow_count(counters, tier, TP_EXCHANGE_POPS), 1u);
 	if (tp_likely(tp_pool_fast.rseq))
 		b = tp_stack_pop_fast(&tp_pool_fast, pool, stack_offset, &expired);
 	/* Again: an abort is no reason to allocate. */
 	if (tp_unlikely(!b))
 		b = tp_stack_pop(&pool->tiers.cpus, stack_offset / sizeof(uint64_t), &expired);
 	if (tp_unlikely(!b)) {
-		tp_sub_relaxed(&counts[TP_EXCHANGE_POPS], 1u);
+		tp_sub_relaxed(grow_count(counters, tier, TP_EXCHANGE_POPS), 1u);
 		return NULL;
 	}
 	if (tp_unlikely(expired))
@@ -142,20 +195,32 @@ static inline tierpool_buf *grow_pop(tierpool *pool, unsigned tier, uint64_t *co
 	return b;
 }
 
+/* Counts the bytes that a growth to a tier has copied. */
+static inline void grow_count_bytes(tierpool *pool, unsigned tier, size_t bytes, bool popped,
+	struct tp_stack_counters *counters)
+{
+	if (tp_likely(popped)) {
+		tp_add_relaxed(grow_count(counters, tier, TP_EXCHANGE_BYTES), bytes);
+	} else {
+		tp_counts_add(&pool->tiers, tier, TP_GROW_BYTES, bytes);
+	}
+}
+
 /* Gives the buffer that has the old block to its pool; after a pop by a push, which is no put. */
-static inline void grow_retire(tierpool *pool, tierpool_buf *b, bool popped, uint64_t *counts)
+static inline void grow_retire(
+	tierpool *pool, tierpool_buf *b, bool popped, struct tp_stack_counters *counters)
 {
 	if (popped) {
-		tp_poison(b->data, b->cap);
-		/* Before the push, as in grow_pop. */
-		tp_add_relaxed(&counts[TP_EXCHANGE_PUSHES], 1u);
+		tp_guard_hide(b);
+		/* Before the push, as in grow_pop. Release: see tp_counts_exchanges. */
+		tp_add_release(grow_count(counters, b->tp_tier, TP_EXCHANGE_PUSHES), 1u);
 		if (tp_likely(tp_pool_fast.rseq) &&
 			tp_stack_push_fast(&tp_pool_fast, pool, &b->tp_stack_offset, b))
 			return;
 		if (tp_stack_push(&pool->tiers.cpus, pool->tiers.stack_index[b->tp_tier], b))
 			return;
-		/* Release: a reader of this one sees the one above. Partner: tp_pool_counted. */
-		tp_add_release(&counts[TP_SLOW_PUTS], 1u);
+		/* Release: a reader of this one sees the one above. Partner: tp_counts_read. */
+		tp_add_release(&tp_counts_of(&pool->tiers, b->tp_tier)->n[TP_SLOW_PUTS], 1u);
 	}
 	tp_pool_keep(pool, b);
 }
@@ -165,7 +230,8 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 	tierpool *pool = b->tp_pool;
 	size_t size = grow_size(b, need);
 	unsigned tier = tp_sizeclass_of(&pool->sizes, size);
-	uint64_t *counts = tp_pool_counts(pool);
+	struct tp_stack_counters *counters =
+		tp_stack_counters(&pool->tiers.cpus, tp_cpu_current(pool->tiers.cpus.count), 0);
 	tierpool_buf *other;
 	bool popped;
 
@@ -174,13 +240,13 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 			tp_trace_grow(b, need, keep);
 		return true;
 	}
-	other = grow_pop(pool, tier, counts);
+	other = grow_pop(pool, tier, counters);
 	popped = other;
 	if (tp_unlikely(!popped))
 		other = grow_slow(pool, size, need);
 	if (tp_unlikely(!other))
 		return false;
-	tp_unpoison(other->data, other->cap);
+	tp_guard_show(other);
 	memcpy(other->data, b->data, keep);
 	if (n)
 		memcpy(other->data + keep, src, n);
@@ -189,12 +255,15 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 	tp_block_owner_set(&pool->blocks, b->data, b);
 	tp_block_owner_set(&pool->blocks, other->data, other);
 	grow_note(b);
+	if (grow_is_told(b))
+		grow_tell(b, other->tp_tier, other->cap, keep);
+	grow_count_bytes(pool, b->tp_tier, keep, popped, counters);
 	if (tp_unlikely(tp_bufstate_has(b, TP_STATE_SECRET)))
 		explicit_bzero(other->data, other->cap);
 	/* Age 0: the block that it has now was in use until now. */
 	tp_bufstate_idle(other);
 	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
 		tp_trace_grow(b, need, keep);
-	grow_retire(pool, other, popped, counts);
+	grow_retire(pool, other, popped, counters);
 	return true;
 }

@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 
+#include "base/probe.h"
 #include "idle/idle.h"
 #include "pool/pool.h"
 
@@ -59,10 +60,16 @@ static void maintain_purge(tierpool *pool)
 
 /* ---- decay ---- */
 
+tp_cold void tp_pool_report_tick(const tierpool *pool, size_t bytes, bool whole)
+{
+	tp_probe(tick, tp_probe_text(pool->registered.name),
+		tp_load_relaxed(&pool->tiers.decay.ticks), bytes, (int)whole);
+}
+
 void tp_pool_maintain(tierpool *pool)
 {
-	if (tp_idle_is_due(&pool->tiers))
-		tp_idle_maintain(&pool->tiers);
+	if (tp_idle_is_due(&pool->tiers) && tp_idle_maintain(&pool->tiers))
+		tp_pool_report_tick(pool, 0, false);
 	tp_maximum_tick(&pool->maximum);
 	if (tp_unlikely(!tp_pool_is_purged(pool)))
 		maintain_purge(pool);
@@ -74,6 +81,7 @@ size_t tp_pool_tick(tierpool *pool)
 
 	tp_maximum_tick(&pool->maximum);
 	tp_pool_purge(pool);
+	tp_pool_report_tick(pool, bytes, true);
 	return bytes;
 }
 

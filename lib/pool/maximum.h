@@ -3,8 +3,8 @@
  * The largest size that a pool keeps, as it learns it (golang issue 23199): a large tier is kept
  * while it is asked for again within two ticks. Owns how often each large tier was asked for.
  *
- * Slow gets and growths are counted here. Fast ones are not; but if the countdowns of the tier's
- * stacks have moved since the tick began, there were some.
+ * Slow gets and growths are counted here. Of fast ones it is enough to know whether there were any since
+ * the tick began: the stacks count their pops.
  */
 #ifndef TP_MAXIMUM_H
 #define TP_MAXIMUM_H
@@ -21,7 +21,7 @@
 /* Of one large tier; written by anyone, relaxed: if two threads do so at once, one ask is lost. */
 struct tp_asked {
 	uint32_t now, before; /* asks in this tick, and in the last one */
-	uint64_t countdowns;  /* their sum over all CPUs, when this tick was seen to begin */
+	int64_t pops;         /* of the tier's stacks, when this tick was seen to begin */
 };
 
 struct tp_maximum {

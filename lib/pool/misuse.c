@@ -6,11 +6,13 @@
 
 #include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/probe.h"
 #include "memory/bufhead.h"
 #include "memory/bufstate.h"
 #include "process/registry.h"
 
 static tierpool_misuse_handler *misuse_handler;
+static uint64_t misuse_reports;
 
 tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *handler)
 {
@@ -26,14 +28,21 @@ tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 	bool known = tp_registry_hold(pool);
 	const char *name = known ? pool->name : "unknown pool";
 
+	tp_add_relaxed(&misuse_reports, 1u);
+	tp_probe(misuse, tp_probe_text(name), tp_probe_text(what), b->cap);
 	if (!handler) {
-		fprintf(stderr, "tierpool: %s: buffer %p (%zu bytes): %s\n", name, (const void *)b,
-			b->cap, what);
+		fprintf(stderr, "tierpool: %s%s: buffer %p (%zu bytes): %s\n", known ? "pool " : "",
+			name, (const void *)b, b->cap, what);
 		abort();
 	}
 	handler(name, what, b);
 	if (known)
 		tp_registry_drop(pool);
+}
+
+uint64_t tp_misuse_count(void)
+{
+	return tp_load_relaxed(&misuse_reports);
 }
 
 tp_cold bool tp_misuse_check(const tierpool_buf *b, bool put)

@@ -7,6 +7,7 @@
 #define TP_MISUSE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <tierpool/pool.h>
 
@@ -18,5 +19,8 @@ void tp_misuse(const tierpool_buf *b, const char *what);
  * the call is not a put, its length at most its capacity. Returns: false after a report.
  */
 bool tp_misuse_check(const tierpool_buf *b, bool put);
+
+/* Misuses that were reported so far. */
+uint64_t tp_misuse_count(void);
 
 #endif

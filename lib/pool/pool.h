@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: its struct, its counters, and what the files of this folder do for each other. Owns how
- * a pool's parts lie in memory. The header of a part says what may be done with it.
+ * The pool: its struct, and what the files of this folder do for each other. Owns how a pool's parts
+ * lie in memory. The header of a part says what may be done with it.
  */
 #ifndef TP_POOL_H
 #define TP_POOL_H
@@ -9,48 +9,16 @@
 #include <tierpool/pool.h>
 
 #include "base/atomic.h"
+#include "idle/countdown.h"
 #include "idle/tiers.h"
 #include "memory/backing.h"
 #include "memory/blocks.h"
 #include "memory/bufhead.h"
 #include "memory/sizeclass.h"
+#include "pool/counts.h"
 #include "pool/maximum.h"
 #include "pool/site.h"
 #include "process/registry.h"
-
-/*
- * What slow calls count, on each CPU apart; the fast path counts in the words (percpu/stack.h: pops,
- * pushes). An exchange is a growth that popped one buffer and pushes the other, which is neither a
- * get nor a put.
- *
- *     gets == slow gets + pops - exchange pops          hits == gets - misses
- *     puts == slow puts + pushes - exchange pushes      frees == sum of all drops
- *     grows == grows_pooled + grows missed, and grows_pooled == exchange pushes + grows taken
- *     gets - puts == borrowed, and allocs - frees == borrowed + idle, while no call runs
- *
- * Each only grows, but exchange pops: raised before the pop, and lowered, on the same CPU, if that
- * took nothing. An exchange push is raised before the push; if that finds no room, it is a slow put
- * as well. A miss is counted before its get, so a reader that loads gets first never computes more
- * hits than there were. Model: test/model/exchange.pml.
- */
-enum tp_count {
-	TP_SLOW_GETS,
-	TP_SLOW_PUTS,
-	TP_MISSES,
-	TP_EXCHANGE_POPS,
-	TP_EXCHANGE_PUSHES,
-	TP_ALLOCS,
-	TP_GROWS_TAKEN,
-	TP_GROWS_MISSED,
-	TP_CALIBRATIONS,
-	TP_DROPPED, /* and TP_DROPS - 1 more, by enum tp_drop */
-	TP_COUNTS = TP_DROPPED + TP_DROPS,
-};
-
-struct tp_counters {
-	uint64_t
-		n[TP_COUNTS]; /* added to on this CPU, as far as the thread knows; read by anyone */
-} __attribute__((aligned(TP_LINE)));
 
 struct tierpool {
 	union {
@@ -71,60 +39,38 @@ struct tierpool {
 			 * stub has. Each get reads it: not on the line of the references.
 			 */
 			uint32_t fast_id __attribute__((aligned(TP_LINE)));
-			struct tp_counters *counters; /* tiers.cpus.count of them */
 			struct tp_backing backing;
 			struct tp_sizeclass sizes;
 			/* By tp_size_index, for get: the tier's capacity and stack, as an offset. */
 			size_t quick_size[TP_SIZE_INDICES];
 			uint32_t quick_offset[TP_SIZE_INDICES];
-			/* Of stats.c: the highest sums reported; the next report is not below. */
-			uint64_t reported_gets, reported_puts, reported_hits;
+			uint64_t calibrations; /* by anyone */
+			/* Of advise.c: set once, in its lock; NULL: not yet. */
+			struct tp_advice *advice;
+			struct tp_maximum maximum;
 			struct tp_tiers tiers;
 			struct tp_blocks blocks;
 			struct tp_bufheads heads;
 			struct tp_sites sites;
-			struct tp_maximum maximum;
 		};
 		char padding[TP_VISIBLE_OFFSET]; /* puts cpu_memory where the sequences look */
 	};
 	/*
 	 * First the slab pointers: a put finds its slab from the pool by one load. Then what else
-	 * tiers keeps of each CPU, the counters, and the name.
+	 * tiers keeps of each CPU, and the name.
 	 */
 	char cpu_memory[];
 };
 
 _Static_assert(sizeof(struct tierpool) == TP_VISIBLE_OFFSET, "else TP_VISIBLE_OFFSET is too small");
 
-/* Those of the CPU that the caller runs on, or did just now. */
-static inline uint64_t *tp_pool_counts(tierpool *pool)
+/*
+ * Counts one call, or buffer, of a tier or of TP_TIER_NONE. Before: a get of the pool has succeeded, or
+ * is about to (get_slow).
+ */
+static inline void tp_pool_count(tierpool *pool, unsigned tier, unsigned count)
 {
-	return pool->counters[tp_cpu_current(pool->tiers.cpus.count)].n;
-}
-
-/* Relaxed: a counter orders nothing. Where one must, get_slow and grow_retire say so. */
-static inline void tp_pool_count(tierpool *pool, unsigned count)
-{
-	tp_add_relaxed(&tp_pool_counts(pool)[count], 1u);
-}
-
-/* The sum over all CPUs. Acquire: pairs with the releases in get_slow and grow_retire. */
-static inline uint64_t tp_pool_counted(const tierpool *pool, unsigned count)
-{
-	uint64_t sum = 0;
-
-	for (unsigned cpu_id = 0; cpu_id < pool->tiers.cpus.count; cpu_id++)
-		sum += tp_load_acquire(&pool->counters[cpu_id].n[count]);
-	return sum;
-}
-
-static inline uint64_t tp_pool_frees(const tierpool *pool)
-{
-	uint64_t sum = 0;
-
-	for (unsigned why = 0; why < TP_DROPS; why++)
-		sum += tp_pool_counted(pool, TP_DROPPED + why);
-	return sum;
+	tp_counts_add(&pool->tiers, tier, count, 1);
 }
 
 static inline tierpool *tp_pool_of(struct tp_registered *entry)
@@ -141,10 +87,13 @@ void tp_pool_start(void);
 uint64_t tp_pool_colours(const tierpool *pool);
 
 /*
- * Does what is due, after a pop that left the countdown expired, and arms it again. Returns: whether
- * the get is sampled.
+ * Does what is due, after a pop that left the countdown expired, and arms it again. Returns: what it
+ * stood for.
  */
-bool tp_pool_expired(tierpool *pool, unsigned tier);
+struct tp_expiry tp_pool_expired(tierpool *pool, unsigned tier);
+
+/* The expire of struct tp_kind. */
+void tp_pool_expire(struct tp_registered *entry);
 
 /* ---- put.c ---- */
 
@@ -180,6 +129,9 @@ void tp_pool_release(struct tp_tiers *tiers, void *const *items, unsigned count,
 /* Does a piece of the pool's decay, if any is due: each slow call begins with this. */
 void tp_pool_maintain(tierpool *pool);
 
+/* The probe of a tick that has ended, with the bytes that it released, or was begun (base/probe.h). */
+void tp_pool_report_tick(const tierpool *pool, size_t bytes, bool whole);
+
 /* Gives back all pages of blocks and headers that hold nothing, and the rest of the depots' arrays. */
 void tp_pool_purge(tierpool *pool);
 
@@ -210,10 +162,7 @@ size_t tp_pool_trim(tierpool *pool, size_t keep);
 /* The same, of all that is idle, as the reaper calls it (struct tp_kind). */
 size_t tp_pool_empty(struct tp_registered *entry);
 
-/* ---- create.c, fork.c ---- */
-
-/* All gets minus all puts: exact while no call runs. */
-uint64_t tp_pool_gets_less_puts(const tierpool *pool);
+/* ---- fork.c ---- */
 
 void tp_pool_fork(struct tp_registered *entry, enum tp_fork phase);
 

@@ -4,12 +4,17 @@
  */
 #include <string.h>
 
+#include "base/debug.h"
+#include "base/probe.h"
 #include "idle/idle.h"
+#include "pool/advise.h"
 #include "pool/fastpath.h"
+#include "pool/guard.h"
 #include "pool/misuse.h"
 #include "pool/pool.h"
 #include "pool/shared_budget.h"
 #include "pool/trace.h"
+#include "profile/samples.h"
 
 static bool put_evict(tierpool *pool, unsigned tier)
 {
@@ -45,7 +50,11 @@ void tp_pool_keep(tierpool *pool, tierpool_buf *b)
 		tp_pool_wake_reaper(pool, false);
 		return;
 	}
-	tp_poison(b->data, b->cap);
+	if (tp_unlikely(tp_debug.unpooled)) {
+		tp_pool_free(pool, b, TP_DROP_RETAIN, false);
+		return;
+	}
+	tp_guard_hide(b);
 	stays = tp_idle_keep_in_stack(&pool->tiers, tier, b);
 	if (!stays) {
 		kept = put_lease(pool, tier);
@@ -65,7 +74,7 @@ static tp_cold void put_slow(tierpool_buf *b)
 
 	/* Once b is kept another thread may destroy the pool. This reference keeps it here. */
 	tp_registry_retain(&pool->registered);
-	tp_pool_count(pool, TP_SLOW_PUTS);
+	tp_pool_count(pool, b->tp_tier, TP_SLOW_PUTS);
 	/* First: b must not be aged for a tick that was due before. */
 	tp_pool_maintain(pool);
 	tp_pool_keep(pool, b);
@@ -105,8 +114,15 @@ static bool put_site_is_set(const tierpool *pool, const struct tp_site *site)
 	return tp_site_word_offset(half) != pool->sites.options.stack_offset;
 }
 
+static tp_cold void put_report_default(
+	const tierpool *pool, const struct tp_site *site, struct tp_judged judged)
+{
+	tp_probe(learn, tp_probe_text(pool->registered.name), tp_probe_text(site->file), site->line,
+		pool->sizes.size[judged.was], pool->sizes.size[judged.now]);
+}
+
 /* Counts the put for its site, and judges what the site has learned, if that is due. */
-static tp_cold void put_record(tierpool_buf *b)
+static tp_cold void put_calibrate(tierpool_buf *b)
 {
 	tierpool *pool = b->tp_pool;
 	const struct tp_classes *classes = &pool->sites.options.classes;
@@ -114,20 +130,40 @@ static tp_cold void put_record(tierpool_buf *b)
 		tp_site_of_number(&pool->sites, tp_site_word_number(b->tp_site_word));
 	unsigned growths = b->tp_growths & TP_GROWTHS_MOST;
 	enum tp_due due;
-	bool judged;
+	struct tp_judged judged = {0};
 
 	if (growths)
 		tp_add_relaxed(&site->growths, growths);
 	due = tp_calibration_count(classes, &site->sizes,
 		(struct tp_use){tp_min(tp_bufstate_used(b), b->cap), growths,
-			b->tp_growths & TP_GROWTHS_SAMPLED});
-	judged = due != TP_DUE_NOTHING &&
-		 tp_calibration_judge(classes, &site->sizes, due, tp_load_relaxed(&pool->crowded));
-	if (judged && due == TP_DUE_ALL)
-		tp_pool_count(pool, TP_CALIBRATIONS);
+			b->tp_growths & TP_RECORD_SAMPLED});
+	if (due != TP_DUE_NOTHING)
+		judged = tp_calibration_judge(
+			classes, &site->sizes, due, tp_load_relaxed(&pool->crowded));
+	if (judged.done && due == TP_DUE_ALL)
+		tp_add_relaxed(&pool->calibrations, 1u);
+	if (judged.was != judged.now)
+		put_report_default(pool, site, judged);
 	/* Also if another thread was judging when the place ceased to be new. */
-	if (!tp_calibration_is_new(&site->sizes) && (judged || !put_site_is_set(pool, site)))
+	if (!tp_calibration_is_new(&site->sizes) && (judged.done || !put_site_is_set(pool, site)))
 		put_site_set(pool, site);
+}
+
+/* Tells the profile, and its advisor. */
+static void put_tell(tierpool_buf *b)
+{
+	tp_samples_put(b, tp_min(tp_bufstate_used(b), b->cap));
+	if (tp_pool_is_watched(b->tp_pool))
+		tp_pool_advise_put(b->tp_pool, b->tp_tier);
+}
+
+static tp_cold void put_record(tierpool_buf *b)
+{
+	if (b->tp_growths & TP_RECORD_FOLLOWED)
+		put_tell(b);
+	/* Not of a get with a size; nor if it is recorded for the profile alone. */
+	if (b->tp_site_word && b->tp_growths != TP_RECORD_FOLLOWED)
+		put_calibrate(b);
 }
 
 static inline bool put_push(tierpool_buf *b)
@@ -136,7 +172,7 @@ static inline bool put_push(tierpool_buf *b)
 		&b->tp_pool->tiers.cpus, b->tp_stack_offset / (unsigned)sizeof(uint64_t), b);
 }
 
-/* As tierpool_put, for any state, in either mode, and for a tool that watches idle blocks. */
+/* As tierpool_put, for any state, in either mode, and if idle buffers are guarded. */
 static tp_outline void put_any_mode(tierpool_buf *b)
 {
 	bool plain = tp_bufstate_is_plain(b->tp_state);
@@ -148,7 +184,7 @@ static tp_outline void put_any_mode(tierpool_buf *b)
 	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
 		tp_trace_put(b);
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
-	tp_poison(b->data, b->cap);
+	tp_guard_hide(b);
 	if (!plain || !put_push(b))
 		put_slow(b);
 }

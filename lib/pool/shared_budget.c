@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/inject.h"
@@ -10,39 +11,80 @@
 #include "idle/idle.h"
 #include "pool/pool.h"
 
+#define DEFAULT_NAME "budget"
+
+/* ---- from create to destroy ---- */
+
+static tierpool_budget *shared_budget_of(struct tp_registered *entry)
+{
+	return (tierpool_budget *)entry;
+}
+
+static void shared_budget_free(struct tp_registered *entry)
+{
+	free(shared_budget_of(entry));
+}
+
+static void shared_budget_describe(struct tp_registered *entry, uint64_t figure[TP_FIGURES])
+{
+	const struct tp_budget *budget = &shared_budget_of(entry)->budget;
+
+	figure[TP_FIGURE_BOUND] = tp_budget_bound(budget);
+	figure[TP_FIGURE_LEASED] = tp_load_relaxed(&budget->leased);
+}
+
+/* In the child all leases end, and the lock; each pool leases anew after that. */
+static void shared_budget_fork(struct tp_registered *entry, enum tp_fork phase)
+{
+	if (phase != TP_FORK_CHILD_FIRST)
+		return;
+	tp_budget_recount(&shared_budget_of(entry)->budget, 0);
+	shared_budget_of(entry)->reclaiming = 0;
+}
+
+static const struct tp_kind shared_budget_kind = {.id = TP_KIND_BUDGET,
+	.dead = shared_budget_free,
+	.describe = shared_budget_describe,
+	.fork = shared_budget_fork};
+
 struct tp_budget *tp_shared_budget_join(tierpool_budget *budget)
 {
-	/* Relaxed: the program still has its handle, which keeps the budget meanwhile. */
-	tp_add_relaxed(&budget->users, 1u);
+	/* The program still has its handle, which keeps the budget meanwhile. */
+	tp_registry_retain(&budget->registered);
 	return &budget->budget;
 }
 
-int tierpool_budget_create(tierpool_budget **out, size_t bytes)
+int tierpool_budget_create_named(tierpool_budget **out, size_t bytes, const char *name)
 {
+	size_t length;
+
 	if (!out)
 		return -EINVAL;
 	*out = NULL;
 	if (!bytes)
 		return -EINVAL;
-	*out = calloc(1, sizeof **out);
+	if (!name)
+		name = DEFAULT_NAME;
+	length = strlen(name) + 1;
+	*out = calloc(1, sizeof **out + length);
 	if (!*out)
 		return -ENOMEM;
 	tp_budget_init(&(*out)->budget, bytes);
-	(*out)->users = 1;
+	(*out)->registered.name = memcpy((*out)->name, name, length);
+	(*out)->registered.kind = &shared_budget_kind;
+	tp_registry_add(&(*out)->registered);
 	return 0;
+}
+
+int tierpool_budget_create(tierpool_budget **out, size_t bytes)
+{
+	return tierpool_budget_create_named(out, bytes, NULL);
 }
 
 void tierpool_budget_destroy(tierpool_budget *budget)
 {
-	/* Acquire and release, its own partners: the last user sees all that the others did. */
-	if (budget && tp_sub_acq_rel(&budget->users, 1u) == 1)
-		free(budget);
-}
-
-void tp_shared_budget_fork(tierpool_budget *budget)
-{
-	tp_budget_recount(&budget->budget, 0);
-	budget->reclaiming = 0;
+	if (budget)
+		tp_registry_drop(&budget->registered);
 }
 
 /* ---- neighbours ---- */
@@ -79,8 +121,10 @@ static void shared_budget_reclaim_from(tierpool *pool)
 		return;
 	tp_idle_room_drop(&pool->tiers, 0, pool->sizes.count, NEIGHBOUR_CPUS);
 	/* The last tick may be one of its own: what lies there has had the same time. */
-	if (tp_decay_claim(&pool->tiers.decay, RECLAIM_MS))
+	if (tp_decay_claim(&pool->tiers.decay, RECLAIM_MS)) {
 		tp_idle_tick_begin(&pool->tiers);
+		tp_pool_report_tick(pool, 0, false);
+	}
 	tp_pool_maintain(pool);
 }
 

@@ -15,11 +15,12 @@
 #include "process/registry.h"
 
 struct tierpool_budget {
+	struct tp_registered registered; /* first */
 	struct tp_budget budget;
-	size_t users;          /* pools, and 1 for the program's handle; the last one frees it */
 	struct tp_group pools; /* those that are not destroyed */
 	uint32_t reclaiming;   /* a lock that puts only try; its holder alone walks the pools */
 	uint64_t reclaimed_ms; /* in that lock: when it was last taken with effect */
+	char name[];
 };
 
 /* One more pool uses the budget and keeps it alive, until its own tierpool_budget_destroy. */
@@ -30,8 +31,5 @@ struct tp_budget *tp_shared_budget_join(tierpool_budget *budget);
  * from keeping a buffer of the tier. Returns: whether another try to keep it is worth while.
  */
 bool tp_pool_reclaim(tierpool *pool, unsigned tier);
-
-/* TP_FORK_CHILD_FIRST: ends all leases and the lock; each pool leases anew after that. */
-void tp_shared_budget_fork(tierpool_budget *budget);
 
 #endif

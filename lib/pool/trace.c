@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/pathname.h"
 #include "memory/bufstate.h"
 
 bool tp_trace_on;
@@ -226,17 +227,6 @@ void tp_trace_put(const tierpool_buf *b)
 
 /* ---- start and end ---- */
 
-/* The name with %p replaced by the process id. False: it is too long. */
-static bool trace_path(char *path, size_t size, const char *name)
-{
-	const char *p = strstr(name, "%p");
-	int length =
-		p ? snprintf(path, size, "%.*s%ld%s", (int)(p - name), name, (long)getpid(), p + 2)
-		  : snprintf(path, size, "%s", name);
-
-	return length >= 0 && (size_t)length < size;
-}
-
 void tp_trace_start(void)
 {
 	const char *name = secure_getenv("TIERPOOL_TRACE");
@@ -246,7 +236,7 @@ void tp_trace_start(void)
 	if (!name || !*name)
 		return;
 	errno = ENAMETOOLONG;
-	if (trace_path(path, sizeof path, name))
+	if (tp_pathname(path, sizeof path, name))
 		trace.file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (trace.file < 0) {
 		fprintf(stderr, "tierpool: TIERPOOL_TRACE=%s: %s; no trace\n", name,

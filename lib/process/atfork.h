@@ -27,13 +27,17 @@ struct tp_atfork_handler {
  */
 void tp_atfork_add(struct tp_atfork_handler *handler);
 
-/* Of the constructors that add them: the registry's first, so that the reaper prepares first. */
+/*
+ * Of the constructors that add them: the registry's first, so that the reaper prepares before it, and
+ * the profile first of all: a start of it waits for the registry and for pools.
+ */
 #define TP_ATFORK_ADD_REGISTRY __attribute__((constructor(101)))
 #define TP_ATFORK_ADD_REAPER __attribute__((constructor(102)))
+#define TP_ATFORK_ADD_PROFILE __attribute__((constructor(103)))
 
 /*
  * Has all of them called around every fork from now on; once. Called before the first pool or cache
- * is entered, and by the first start of the reaper. A jemalloc that the process has by then has
+ * is entered, by the first start of the reaper and by that of the profile. A jemalloc that the process has by then has
  * registered its own handlers, and handlers that prepare run in reverse order: so our locks are
  * taken before jemalloc's.
  */

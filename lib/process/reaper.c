@@ -56,6 +56,7 @@ static struct {
 	 * this is no longer its own watch.
 	 */
 	struct reaper_watch *watch;
+	uint64_t ticks, pressure_trims; /* written by the thread, read by anyone */
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake_lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void reaper_event_raise(int event)
@@ -89,6 +90,14 @@ void tp_reaper_wake(void)
 	 */
 	if (tp_load_acquire(&reaper.watch))
 		reaper_wake_current();
+}
+
+struct tp_reaper_counts tp_reaper_count(void)
+{
+	/* Relaxed: numbers for people, which order nothing. */
+	return (struct tp_reaper_counts){.running = tp_load_relaxed(&reaper.watch),
+		.ticks = tp_load_relaxed(&reaper.ticks),
+		.pressure_trims = tp_load_relaxed(&reaper.pressure_trims)};
 }
 
 /* ---- memory pressure ---- */
@@ -195,9 +204,10 @@ static uint64_t reaper_tick_due(void)
 	uint64_t now = tp_clock_ms(), next = TP_DUE_EMPTY;
 
 	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));) {
-		uint64_t due = entry->kind->due(entry);
+		uint64_t due = entry->kind->due ? entry->kind->due(entry) : TP_DUE_EMPTY;
 
 		if (due <= now) {
+			tp_add_relaxed(&reaper.ticks, 1u);
 			entry->kind->tick(entry);
 			due = entry->kind->due(entry);
 		}
@@ -209,8 +219,10 @@ static uint64_t reaper_tick_due(void)
 
 static void reaper_empty_all(void)
 {
+	tp_add_relaxed(&reaper.pressure_trims, 1u);
 	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
-		entry->kind->empty(entry);
+		if (entry->kind->empty)
+			entry->kind->empty(entry);
 }
 
 /* Milliseconds until due, for poll; -1: no limit. */

@@ -10,10 +10,22 @@
 #ifndef TP_REAPER_H
 #define TP_REAPER_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /*
  * Has the reaper ask every entry again when it is due. Called by puts: a few instructions if no
  * reaper is started, else a lock and a write to an event.
  */
 void tp_reaper_wake(void);
+
+struct tp_reaper_counts {
+	bool running;
+	/* In this process and those that it was forked from: ticks that were due; and how often all */
+	/* entries were emptied because memory was short. */
+	uint64_t ticks, pressure_trims;
+};
+
+struct tp_reaper_counts tp_reaper_count(void);
 
 #endif

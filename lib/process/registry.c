@@ -8,6 +8,7 @@
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tp_registered *registry_first;
+static uint64_t registry_last_id; /* in the lock */
 
 /*
  * The same entries by their addresses. Enough buckets that an entry is found at the first look with
@@ -67,6 +68,7 @@ void tp_registry_add(struct tp_registered *entry)
 	entry->visits = 0;
 	entry->closed = false;
 	pthread_mutex_lock(&registry_lock);
+	entry->id = ++registry_last_id;
 	entry->next = registry_first;
 	entry->link = &registry_first;
 	if (entry->next)
@@ -172,6 +174,8 @@ void tp_registry_drop(struct tp_registered *entry)
 	/* Acquire and release: what each thread did before its drop comes before dead. */
 	if (tp_sub_acq_rel(&entry->references, 1u) != 1)
 		return;
+	if (!entry->closed)
+		tp_registry_close(entry);
 	pthread_mutex_lock(&registry_lock);
 	chain = registry_bucket(entry);
 	while (*chain != entry)

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All pools and object caches, and the references that keep each alive. Owns the list, its lock and
- * the meaning of due times. Of an entry it knows a name and a kind: a table of functions.
+ * All pools, object caches and shared budgets, and the references that keep each alive. Owns the
+ * list, its lock, the ids and the meaning of due times. Of an entry it knows a name and a kind: a
+ * table of functions.
  *
  *   references of a pool == 1 for its handle + 1 for each buffer that has a block + 1 for each
  *                           slow put, tick, trim and reading of statistics under way
- *   references of a cache == 1 for its handle + 1 for each tierpool_cache_tick under way
+ *   references of a cache == 1 for its handle + 1 for each tierpool_cache_tick, and reading of
+ *                           statistics, under way
+ *   references of a budget == 1 for its handle + 1 for each pool that uses it
  *
  * The thread that drops the last one frees the entry. A walk visits one entry after the other and
  * takes no reference. Instead destroy first closes the entry, which waits for its visits, and then
- * drops the handle's reference. So no walk of the reaper uses a pool after its destroy.
+ * drops the handle's reference. So no walk of the reaper uses a pool after its destroy. A budget is
+ * visited while pools use it: the last drop closes it.
  *
  * Entries that share something form a group, a ring, and are visited in turn: the group remembers
  * whose turn is next. Close takes an entry out of its ring.
@@ -29,15 +33,33 @@
 
 struct tp_registered;
 
-enum tp_kind_id { TP_KIND_POOL, TP_KIND_CACHE };
+enum tp_kind_id { TP_KIND_POOL, TP_KIND_CACHE, TP_KIND_BUDGET };
+
+/* What describe tells. */
+enum tp_figure {
+	/* Of a cache, in objects. */
+	TP_FIGURE_GETS,
+	TP_FIGURE_PUTS,
+	TP_FIGURE_CREATES,
+	TP_FIGURE_DESTROYS,
+	TP_FIGURE_IDLE,
+	/* Of a budget, in bytes. */
+	TP_FIGURE_BOUND,
+	TP_FIGURE_LEASED,
+	TP_FIGURES,
+};
 
 struct tp_kind {
 	enum tp_kind_id id;
 	void (*dead)(struct tp_registered *self); /* called once, when no reference is left */
-	/* For the reaper, on a visit. */
+	/* For report/, on a visit: fills in the figures of its kind. NULL: of a pool, which it knows. */
+	void (*describe)(struct tp_registered *self, uint64_t figure[TP_FIGURES]);
+	/* For the reaper, on a visit. NULL, all three: nothing is idle there. */
 	uint64_t (*due)(struct tp_registered *self); /* when the next tick is, by tp_clock_ms */
 	size_t (*tick)(struct tp_registered *self);  /* one decay step to its end, if it is due */
 	size_t (*empty)(struct tp_registered *self); /* gives up all that is idle */
+	/* Has every get be drawn for the profile from now on, on a visit; NULL: it has none. */
+	void (*expire)(struct tp_registered *self);
 	/* All entries are called, with the registry's lock, before the next phase (atfork.h). */
 	void (*fork)(struct tp_registered *self, enum tp_fork phase);
 };
@@ -47,20 +69,21 @@ struct tp_group {
 	struct tp_registered *next; /* in the registry's lock: whose turn is next; NULL: none */
 };
 
-/* The head of every pool and cache. */
+/* The head of every pool, cache and budget. */
 struct tp_registered {
 	struct tp_registered *next, **link; /* in the registry's lock, as the next two */
 	struct tp_registered *chained;      /* the next one of its bucket */
 	struct tp_registered *ring_next, *ring_previous; /* of its group, while it is not closed */
 	size_t references; /* written and read by anyone, atomically */
-	size_t visits;     /* written in the lock; read by tp_registry_close */
+	uint32_t visits;   /* written in the lock; read by tp_registry_close */
 	bool closed;       /* in the lock: no more visits */
+	uint64_t id;       /* from 1 on, in the order of tp_registry_add; reports show it */
 	const char *name;  /* these three: set before the entry is added */
 	const struct tp_kind *kind;
 	struct tp_group *group; /* NULL: none */
 };
 
-/* Enters a pool or cache, with the one reference of its handle. */
+/* Enters a pool, cache or budget, with the one reference of its handle, and gives it its id. */
 void tp_registry_add(struct tp_registered *entry);
 
 /*
@@ -87,8 +110,8 @@ void tp_registry_leave(struct tp_registered *entry);
 void tp_registry_retain(struct tp_registered *entry);
 
 /*
- * Drops a reference. Before: if it may be the last one and the entry is of a group, it is closed.
- * After: the entry may be gone.
+ * Drops a reference; the last one closes the entry. Blocks: if that is the last one and the entry is
+ * not closed, as tp_registry_close. After: the entry may be gone.
  */
 void tp_registry_drop(struct tp_registered *entry);
 

@@ -270,7 +270,8 @@ Test(encode_control, rejects_options_that_make_no_sense)
 		"--threads=", "--threads=-1", "--threads=1.5", "--repeat=0", "--repeat=1e3",
 		"--repeat=99999999999999999999", "--seconds=-1", "--seconds=nan", "--seconds=inf",
 		"--seconds=3601", "--seconds=1.2.3", "--guess=1", "--frobnicate", "-q",
-		"/dev/null /dev/null", "--threads", "--trace"};
+		"/dev/null /dev/null", "--threads", "--trace", "--profile", "--profile=p.svg",
+		"--profile=txt"};
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		run_says(bad[i], 2, "Try encode_control --help.");
@@ -345,6 +346,33 @@ Test(encode_control, traces_one_pass_without_a_comparison)
 	shell("printf 'tptrace\\001' >magic && head -c 8 trace | cmp - magic");
 	/* The sample has 200 records, and a get and its put take 10 bytes at least. */
 	shell("test $(wc -c <trace) -gt 2000");
+}
+
+/* Each in the format of its ending; test/report has what is in them. */
+Test(encode_control, profiles_the_job_without_a_comparison)
+{
+	static const char *const begins[][2] = {{"p.txt", "."}, {"p.pb.gz", "^.\213"},
+		{"p.heap", "^heap profile:"}, {"p.folded", ";.* [0-9]+$"}, {"p.json", "^\\{"}};
+	char command[256];
+
+	for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
+		snprintf(command, sizeof command, "--profile %s -t 2 -r 200 \"$sample\" >report",
+			begins[i][0]);
+		run(command, 0);
+		snprintf(command, sizeof command, "LC_ALL=C grep -aqE '%s' %s", begins[i][1],
+			begins[i][0]);
+		shell(command);
+	}
+	shell("! grep -q 'times malloc' report && ! test -s err");
+	run_says("--profile /no/where.txt \"$sample\"", 2, "/no/where.txt: No such file");
+	run_says("--profile - \"$sample\"", 2, "does not end in .txt");
+}
+
+Test(encode_control, profiles_the_job_where_the_environment_has_begun_to)
+{
+	cr_assert_eq(setenv("TIERPOOL_DEBUG", "leaks", 1), 0);
+	run("--profile exact.txt -t 2 -r 20 \"$sample\" >report", 0);
+	shell("grep -q 'Sums are exact' exact.txt && ! test -s err");
 }
 
 /* Nothing, one stanza, faults only; more threads than CPUs and pieces. */

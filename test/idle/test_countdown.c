@@ -4,11 +4,13 @@
  */
 #include <criterion/criterion.h>
 #include <limits.h>
+#include <sys/mman.h>
 
 #include "base/random.h"
 #include "cpus.h"
 #include "idle/countdown.h"
 #include "idle_fixture.h"
+#include "profile/rate.h"
 
 static struct idle_fixture f; /* one a process, and each test is one */
 
@@ -114,7 +116,7 @@ Test(countdown, one_in_256_gets_that_popped_nothing_is_sampled_too)
 
 	start(true);
 	for (unsigned n = 0; n < 1000 * TP_SAMPLE; n++)
-		sampled += tp_idle_samples(&f.tiers);
+		sampled += tp_idle_draw(&f.tiers, 1024).sampled;
 	cr_assert(sampled > 850 && sampled < 1150, "%u", sampled);
 	idle_end(&f);
 }
@@ -169,7 +171,7 @@ Test(countdown, what_is_not_sampled_has_looks_only)
 
 	start(false);
 	for (unsigned n = 0; n < 50 * TP_DECAY_GAP; n++) {
-		cr_assert_not(tp_idle_samples(&f.tiers));
+		cr_assert_not(tp_idle_draw(&f.tiers, 1024).sampled);
 		if (!pop(&expiry))
 			continue;
 		cr_assert(expiry.look && !expiry.sampled);
@@ -191,5 +193,82 @@ Test(countdown, each_tier_has_a_countdown_of_its_own)
 	cr_assert(expiry.look && !expiry.sampled, "as in a new slab");
 	tp_idle_arm(&f.tiers, 0, true);
 	cr_assert_not(pop(&expiry), "the first gap of the seed is more than 1");
+	idle_end(&f);
+}
+
+/* ---- the profile ---- */
+
+/* Pops until the countdown has expired. Returns: what that stands for. */
+static struct tp_expiry pop_until_expired(void)
+{
+	struct tp_expiry expiry;
+
+	while (!pop(&expiry))
+		;
+	return expiry;
+}
+
+static uint64_t *countdowns(void)
+{
+	return &f.tiers.cpus.cpu[idle_own_cpu(&f)].slab[f.tiers.countdowns + TIER];
+}
+
+static unsigned profile_gap(void)
+{
+	return *countdowns() >> 32 & 0xffffff;
+}
+
+Test(countdown, a_gap_that_is_longer_than_fits_is_waited_for_and_not_drawn_anew)
+{
+	unsigned left;
+
+	start(true);
+	tp_rate_start((size_t)1 << 42); /* some 2^31 gets: one gap in 128 fits */
+	pop_until_expired();
+	tp_idle_arm(&f.tiers, TIER, false);
+	left = profile_gap();
+	cr_assert_gt(left, TP_RATE_GAP_MOST / 2);
+	for (unsigned n = 0; n < 100; n++) {
+		pop_until_expired();
+		tp_idle_arm(&f.tiers, TIER, false);
+		cr_assert_lt(profile_gap(), left, "expiry %u", n);
+		left = profile_gap();
+	}
+	/* As if all but one were over. */
+	*countdowns() = (*countdowns() & ~(UINT64_C(0xffffff) << 32)) | UINT64_C(1) << 32;
+	cr_assert_eq(pop_until_expired().step, TP_RATE_OFF, "its end is no sample");
+	tp_rate_stop();
+	idle_end(&f);
+}
+
+Test(countdown, a_gap_of_before_the_profile_is_not_armed_after_its_start)
+{
+	struct tp_expiry expiry;
+
+	start(true);
+	cr_assert(pop(&expiry));
+	/* Here the thread has chosen a gap, and another one starts the profile. */
+	tp_rate_start(1);
+	tp_idle_expire(&f.tiers);
+	cr_assert_not(tp_stack_arm(&f.tiers.cpus, TIER, 1000));
+	for (unsigned n = 0; n < 1000; n++) {
+		cr_assert(pop(&expiry), "get %u", n);
+		cr_assert_eq(expiry.step, 0);
+		tp_idle_arm(&f.tiers, TIER, false);
+	}
+	cr_assert_eq(tp_stack_count(&f.tiers.cpus, TIER).pops, 1001);
+	tp_rate_stop();
+	idle_end(&f);
+}
+
+Test(countdown, nothing_is_written_where_no_countdown_is_as_in_a_slab_that_was_given_back)
+{
+	void *slab;
+
+	start(true);
+	slab = f.tiers.cpus.cpu[idle_own_cpu(&f)].slab;
+	cr_assert_eq(mprotect(slab, f.tiers.slab_bytes, PROT_READ), 0);
+	tp_idle_expire(&f.tiers);
+	cr_assert_eq(mprotect(slab, f.tiers.slab_bytes, PROT_READ | PROT_WRITE), 0);
 	idle_end(&f);
 }

@@ -197,7 +197,7 @@ static void room_on_others(unsigned n, unsigned tier, size_t max_idle)
 	cost = f.tiers.tier[tier].cost;
 	for (unsigned i = 1; i <= n; i++) {
 		cr_assert_eq(tp_tiers_lease(&f.tiers, tier, 1), TP_KEPT);
-		tp_stack_room_set(idle_cpu(&f, i), f.tiers.stack_index[tier], 1);
+		tp_stack_room_set(&f.tiers.cpus, idle_cpu(&f, i), tier, 1);
 	}
 	tp_budget_limit_set(&f.tiers.retain, n * cost);
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a pool counts growths, for spin (pool.h, grow.c, stats.c). A growth pops one buffer and pushes
+ * How a pool counts growths, for spin (counts.h, grow.c, stats.c). A growth pops one buffer and pushes
  * the other, which is neither a get nor a put. So its pop is counted as one of an exchange, before it
  * happens, and no more if it takes nothing; and so is its push, which counts as a slow put if it finds
  * no room. With two counters, what is borrowed is right in the middle of a growth, too.
  *
  *     gets == pops - exchange pops      puts == slow puts + pushes - exchange pushes
  *
- * Modelled: two CPUs with a counter each, threads that may be on another CPU at each step, and a
- * reader that loads one counter after the other. Slow gets, and slow puts that are puts, are left out:
+ * Modelled: one tier, two CPUs with a counter each (also of slow puts, of which all CPUs share one: a
+ * reader of two may see more), threads that may be on another CPU at each step, and a reader that
+ * loads one counter after the other. That the popped tier and the pushed one have counters of their
+ * own makes no difference. Slow gets, and slow puts that are puts, are left out:
  * they are added to both sides. That pops and pushes are never above the truth: stack.pml.
  *
  * Breakages: COUNTED_LATE, UNDONE_ELSEWHERE, READ_EARLY.

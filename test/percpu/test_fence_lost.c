@@ -365,13 +365,13 @@ Test(fence_lost, destroy_leaves_behind_what_it_cannot_reach_and_the_pool_with_it
 	cr_assert(held && n);
 	/* Those that are borrowed, and not those that are left behind. */
 	cr_assert_eq(tierpool_destroy(pool), 2);
-	cr_assert_eq(tp_pool_counted(pool, TP_ALLOCS) - tp_pool_frees(pool), n + 2);
+	cr_assert_eq(tp_counts_sum(&pool->tiers, TP_ALLOCS) - tp_counts_drops(&pool->tiers), n + 2);
 	cr_assert(!tierpool_buf_append(b, "still mine", 10) && !tierpool_buf_reserve(b, 50 * KIB));
 	tierpool_put(b);
 	do_there(return_there);
 	tierpool_trim(NULL, 0);
 	/* The buffers themselves, and not one of the tables that know of them. */
-	cr_assert_eq(tp_pool_counted(pool, TP_ALLOCS) - tp_pool_frees(pool), n);
+	cr_assert_eq(tp_counts_sum(&pool->tiers, TP_ALLOCS) - tp_counts_drops(&pool->tiers), n);
 	after_a_stop(0);
 	/* Nor is any of it given to anybody again. */
 	cycle(other, KIB, 100);

@@ -33,7 +33,7 @@ Test(stack, a_word_of_0_is_a_stack_that_gives_and_takes_nothing)
 	cr_assert(slab_install(&own.cpus, own.cpu_id, own.slabs[1]));
 	cr_assert_null(own_pop(SECOND));
 	cr_assert_not(own_push(SECOND, own.item));
-	cr_assert_eq(own.slabs[1][SECOND], 0);
+	cr_assert_eq(own.slabs[1][SECOND_AT], 0);
 }
 
 Test(stack, a_stack_takes_no_more_than_it_has_room_for)
@@ -68,7 +68,7 @@ static bool pop_expires(void)
 {
 	bool expired;
 
-	cr_assert_not_null(tp_stack_pop(&own.cpus, FIRST, &expired));
+	cr_assert_not_null(tp_stack_pop(&own.cpus, FIRST_AT, &expired));
 	return expired;
 }
 
@@ -77,7 +77,7 @@ Test(stack, a_pop_expires_when_the_countdown_is_below_zero)
 	bool expired;
 
 	own_install();
-	own.slabs[0][FIRST] = own_word(0, 0, 1);
+	own.slabs[0][FIRST_AT] = own_word(0, 0, 1);
 	own_room_set(FIRST, 3);
 	for (unsigned i = 0; i < 3; i++)
 		own_push(FIRST, &own.item[i]);
@@ -85,7 +85,7 @@ Test(stack, a_pop_expires_when_the_countdown_is_below_zero)
 	expect_word(FIRST, 2, 1, 0);
 	cr_assert(pop_expires(), "at -1");
 	cr_assert(pop_expires(), "and again, for the thread may have moved before it armed");
-	cr_assert_null(tp_stack_pop(&own.cpus, FIRST, &expired), "nothing is left");
+	cr_assert_null(tp_stack_pop(&own.cpus, FIRST_AT, &expired), "nothing is left");
 }
 
 Test(stack, arming_puts_the_next_expiry_the_gap_away_and_random_gaps_are_uniform)
@@ -132,18 +132,18 @@ Test(stack, a_gap_of_one_expires_at_every_pop)
 
 #define NO_AGE 0xa5
 
-static uint64_t aged_slab[FIRST + AGED_WORDS] __attribute__((aligned(TP_LINE)));
-static uint64_t *const aged_stack = aged_slab + FIRST;
+static uint64_t aged_slab[FIRST_AT + AGED_WORDS] __attribute__((aligned(TP_LINE)));
+static uint64_t *const aged_stack = aged_slab + FIRST_AT;
 
 static bool push_aged(void *pointer)
 {
-	return tp_stack_push_aged(&own.cpus, FIRST, pointer);
+	return tp_stack_push_aged(&own.cpus, FIRST_AT, pointer);
 }
 
 /* The way that programs run, which gives up where the other one tries again. */
 static bool push_aged_fast(void *pointer)
 {
-	static const uint32_t offset = FIRST * sizeof(uint64_t);
+	static const uint32_t offset = FIRST_AT * sizeof(uint64_t);
 	static struct tp_fast fast;
 
 	fast = (struct tp_fast){tp_cpu_rseq, own.cpus.count};

@@ -30,14 +30,14 @@ static uint64_t grow(uint64_t word, const void *context)
 	       (uint64_t)by->countdown * TP_WORD_COUNTDOWN;
 }
 
-static void change(unsigned at, int depth, int room, int countdown)
+static void change(unsigned stack, int depth, int room, int countdown)
 {
 	struct growth by = {depth, room, countdown};
 	void *items[SLOTS];
 
 	for (unsigned i = 0; i < SLOTS; i++)
 		items[i] = &own.item[i];
-	tp_stack_change(&own.cpus, at, grow, &by, items, NULL);
+	tp_stack_change(&own.cpus, stack, grow, &by, items, NULL);
 }
 
 /* As a stopper, of the first stack: the lowest n go, and become room. */
@@ -46,8 +46,8 @@ static void take_out(unsigned n)
 	struct tp_cpu *cpu = tp_cpus_stop(&own.cpus, own.cpu_id);
 	void *items[SLOTS];
 
-	tp_stack_take_out(cpu, FIRST, 1, n, items, false);
-	tp_stack_room_set(cpu, FIRST, tp_word_room(cpu->slab[FIRST]) + n);
+	tp_stack_take_out(&own.cpus, cpu, FIRST, 1, n, items, false);
+	tp_stack_room_set(&own.cpus, cpu, FIRST, tp_word_room(cpu->slab[FIRST_AT]) + n);
 	tp_cpu_start(cpu);
 }
 
@@ -59,36 +59,36 @@ Test(stack_counts, counts_are_exact_at_rest_whatever_was_moved_or_armed)
 	own_install();
 	for (unsigned i = 0; i < 100000; i++) {
 		uint64_t dice = next_random(&random);
-		unsigned at = own_stacks[dice >> 8 & 1];
-		int depth = (int)tp_word_depth(own.slabs[0][at]);
-		int room = (int)tp_word_room(own.slabs[0][at]);
+		unsigned stack = dice >> 8 & 1;
+		int depth = (int)tp_word_depth(own.slabs[0][own_at[stack]]);
+		int room = (int)tp_word_room(own.slabs[0][own_at[stack]]);
 		int some = (int)(dice >> 10 & 3);
 
 		switch (dice & 7) {
 		case 0:
 		case 1:
 		case 2:
-			pushes += own_push(at, own.item);
+			pushes += own_push(stack, own.item);
 			break;
 		case 3:
 		case 4:
-			pops += own_pop(at) != NULL;
+			pops += own_pop(stack) != NULL;
 			break;
 		case 5:
 			if (dice >> 9 & 1)
-				own_room_set(
-					at, (unsigned)(dice >> 10) % (unsigned)(SLOTS - depth + 1));
-			else if (at == FIRST && depth)
+				own_room_set(stack,
+					(unsigned)(dice >> 10) % (unsigned)(SLOTS - depth + 1));
+			else if (stack == FIRST && depth)
 				take_out((unsigned)(dice >> 10) % (unsigned)depth + 1);
 			break;
 		case 6:
 			if (dice >> 9 & 1 && depth + some + room <= SLOTS)
-				change(at, some, 0, some);
+				change(stack, some, 0, some);
 			else if (depth >= some)
-				change(at, -some, some, 0);
+				change(stack, -some, some, 0);
 			break;
 		case 7:
-			tp_stack_arm(&own.cpus, at, 50);
+			tp_stack_arm(&own.cpus, stack, 50);
 			break;
 		}
 		expect_counts(pops, pushes);
@@ -103,7 +103,7 @@ static struct tp_stack_counts reading, highest;
 static void read_counts(unsigned step)
 {
 	(void)step;
-	reading = tp_stack_count(&own.cpus, own_stacks, 2);
+	reading = own_counts();
 	highest.pops = reading.pops > highest.pops ? reading.pops : highest.pops;
 	highest.pushes = reading.pushes > highest.pushes ? reading.pushes : highest.pushes;
 }
@@ -180,7 +180,7 @@ static void work_at_one_step(unsigned step)
 
 static void read_once(void)
 {
-	reading = tp_stack_count(&own.cpus, own_stacks, 1);
+	reading = tp_stack_count(&own.cpus, FIRST);
 }
 
 Test(stack_counts, no_reading_is_above_the_truth_at_whichever_step_something_happens)

@@ -36,7 +36,7 @@ static void take_out(unsigned first, unsigned n, unsigned item)
 {
 	void *out[SLOTS + 1] = {NULL};
 
-	tp_stack_take_out(own_stop(), FIRST, first, n, out, false);
+	tp_stack_take_out(&own.cpus, own_stop(), FIRST, first, n, out, false);
 	own_start();
 	for (unsigned i = 0; i < n; i++)
 		cr_assert_eq(out[i], &own.item[item + i], "slot %u", first + i);
@@ -66,22 +66,22 @@ Test(stop, what_is_taken_out_takes_its_lease_along_and_the_rest_moves_down)
 
 Test(stop, the_ages_of_what_moves_down_move_with_it)
 {
-	static uint64_t slab[FIRST + AGED_WORDS] __attribute__((aligned(TP_LINE)));
-	uint8_t *ages = tp_stack_ages(slab + FIRST);
+	static uint64_t slab[FIRST_AT + AGED_WORDS] __attribute__((aligned(TP_LINE)));
+	uint8_t *ages = tp_stack_ages(slab + FIRST_AT);
 	void *out[SLOTS];
 
 	cr_assert(slab_install(&own.cpus, own.cpu_id, slab));
 	own_room_set(FIRST, SLOTS);
 	for (unsigned i = 0; i < 9; i++) {
-		cr_assert(tp_stack_push_aged(&own.cpus, FIRST, &own.item[i]));
+		cr_assert(tp_stack_push_aged(&own.cpus, FIRST_AT, &own.item[i]));
 		ages[1 + i] = (uint8_t)(100 + i);
 	}
-	tp_stack_take_out(own_stop(), FIRST, 3, 2, out, true);
+	tp_stack_take_out(&own.cpus, own_stop(), FIRST, 3, 2, out, true);
 	own_start();
 	for (unsigned slot = 1; slot <= 7; slot++) {
 		unsigned i = slot < 3 ? slot - 1 : slot + 1;
 
-		cr_assert_eq(slab[FIRST + slot], (uintptr_t)&own.item[i]);
+		cr_assert_eq(slab[FIRST_AT + slot], (uintptr_t)&own.item[i]);
 		cr_assert_eq(ages[slot], 100 + i, "slot %u has the age %u", slot, ages[slot]);
 	}
 }
@@ -89,7 +89,7 @@ Test(stop, the_ages_of_what_moves_down_move_with_it)
 Test(stop, room_is_set_without_a_touch_of_depth_and_countdown)
 {
 	own_install();
-	own.slabs[0][FIRST] = own_word(3, 2, -5);
+	own.slabs[0][FIRST_AT] = own_word(3, 2, -5);
 	for (unsigned room = 0; room <= TP_STACK_MAX; room++) {
 		own_room_set(FIRST, room);
 		expect_word(FIRST, 3, room, -5);
@@ -161,7 +161,7 @@ Test(stop, a_busy_door_sends_on_to_the_next_and_when_all_are_busy_away)
 	cpus_setup(2);
 	for (unsigned cpu_id = 0; cpu_id < 2; cpu_id++) {
 		cr_assert(slab_install(&own.cpus, cpu_id, own.slabs[cpu_id]));
-		tp_stack_room_set(tp_cpus_stop(&own.cpus, cpu_id), FIRST, SLOTS);
+		tp_stack_room_set(&own.cpus, tp_cpus_stop(&own.cpus, cpu_id), FIRST, SLOTS);
 		tp_cpu_start(&own.cpus.cpu[cpu_id]);
 	}
 	for (unsigned stopped = 0; stopped < 2; stopped++) {

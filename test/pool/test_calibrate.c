@@ -45,7 +45,7 @@ static enum tp_due count(size_t used, bool grown, bool sampled)
 
 static bool judge(enum tp_due due)
 {
-	return tp_calibration_judge(&classes, &c, due, c.drops);
+	return tp_calibration_judge(&classes, &c, due, c.drops).done;
 }
 
 /* A put, and what follows. */
@@ -297,7 +297,7 @@ static void *put_many(void *argument)
 		if (due == TP_DUE_NOTHING && n % 8 == 0)
 			due = TP_DUE_STEPS;
 		if (due != TP_DUE_NOTHING &&
-			tp_calibration_judge(&classes, &c, due, tp_load_relaxed(&c.drops)))
+			tp_calibration_judge(&classes, &c, due, tp_load_relaxed(&c.drops)).done)
 			(*judged)++;
 	}
 	return NULL;

@@ -127,7 +127,7 @@ static void judge_by_model(void)
 	cost_t before, least = COST_NEVER;
 
 	model_take();
-	cr_assert(tp_calibration_judge(&classes, &c, TP_DUE_ALL, c.drops));
+	cr_assert(tp_calibration_judge(&classes, &c, TP_DUE_ALL, c.drops).done);
 	for (unsigned first = 0; first <= m.last; first++) {
 		cr_assert(model_cost(steps_chain(first)) == model_least(first), "from %u", first);
 		least = cost_least(least, model_least(first));

@@ -79,11 +79,14 @@ static void crew_end(struct crew *crew, pthread_t *thread)
 
 #define FORKS 60
 #define BUDGET (2 * MIB)
+#define CHILD_TIERS 19
 #define FEW 3 /* as max_idle: all of it goes to the depots, so that these are busy */
 
 static int child_use(tierpool *pool, size_t least)
 {
+	struct tierpool_tier_stats before[CHILD_TIERS], after[CHILD_TIERS];
 	struct tierpool_stats s = {.size = sizeof s}, first = s;
+	unsigned tier = tp_sizeclass_of(&pool->sizes, 64 * KIB);
 	tierpool_buf *b[40];
 
 	tierpool_trim(NULL, 0);
@@ -93,6 +96,7 @@ static int child_use(tierpool *pool, size_t least)
 	if (first.gets - first.puts != first.borrowed ||
 		first.allocs - first.frees != first.borrowed)
 		return 9;
+	tierpool_stats_tiers(pool, before, CHILD_TIERS, sizeof *before);
 	for (unsigned i = 0; i < 40; i++)
 		if (!(b[i] = tierpool_get_sized(pool, 64 * KIB)) ||
 			tierpool_buf_append(b[i], "child", 5))
@@ -105,6 +109,11 @@ static int child_use(tierpool *pool, size_t least)
 	if (tierpool_stats_read(pool, &s) || s.gets != first.gets + 40 ||
 		s.puts != first.puts + 40 || s.grows != first.grows + 40)
 		return 11;
+	tierpool_stats_tiers(pool, after, CHILD_TIERS, sizeof *after);
+	if (after[tier].gets != before[tier].gets + 40 || after[tier].grows != before[tier].grows ||
+		after[tier + 1].puts != before[tier + 1].puts + 40 ||
+		after[tier + 1].grows != before[tier + 1].grows + 40)
+		return 12;
 	/* What other threads of the parent had leased is free for the child. */
 	if (tierpool_stats_read(pool, &s) || s.idle_bytes > BUDGET || s.idle_bytes < least)
 		return 3;
@@ -211,34 +220,75 @@ enum half {
 /* Does, or undoes, half of what a call does, as if another thread were in the middle of it. */
 static void half_do(tierpool *pool, enum half half, bool undo)
 {
-	unsigned stack_index = pool->tiers.stack_index[tp_sizeclass_of(&pool->sizes, KIB)];
-	struct tp_cpu *cpu = &pool->tiers.cpus.cpu[tp_cpu_current(pool->tiers.cpus.count)];
+	unsigned tier = tp_sizeclass_of(&pool->sizes, KIB);
+	unsigned stack_index = pool->tiers.stack_index[tier];
+	struct tp_stack_counters *counters =
+		tp_stack_counters(&pool->tiers.cpus, tp_cpu_current(pool->tiers.cpus.count), tier);
 	static void *popped;
 	bool expired;
 
 	if (half == EXCHANGE_COUNTED)
-		tp_pool_counts(pool)[TP_EXCHANGE_POPS] += undo ? (uint64_t)-1 : 1;
+		counters->owner[TP_EXCHANGE_POPS] += undo ? (uint64_t)-1 : 1;
 	if ((half == EXCHANGE_POPPED || half == EXCHANGE_PUSH_COUNTED) && !undo) {
-		tp_pool_count(pool, TP_EXCHANGE_POPS);
+		counters->owner[TP_EXCHANGE_POPS]++;
 		cr_assert(popped = tp_stack_pop(&pool->tiers.cpus, stack_index, &expired));
 	}
 	if (half == EXCHANGE_PUSH_COUNTED ? !undo : half == EXCHANGE_POPPED && undo)
-		tp_pool_count(pool, TP_EXCHANGE_PUSHES);
+		counters->owner[TP_EXCHANGE_PUSHES]++;
 	if ((half == EXCHANGE_POPPED || half == EXCHANGE_PUSH_COUNTED) && undo)
 		cr_assert(tp_stack_push(&pool->tiers.cpus, stack_index, popped));
 	/* The word has five pops more to go, or two pointers left it, and no counter says so yet. */
 	if (half == ARMED)
-		cpu->armed += undo ? 5 : (uint64_t)-5;
+		counters->armed += undo ? 5 : (uint64_t)-5;
 	if (half == MOVED)
-		cpu->moved_out += undo ? 2 : (uint64_t)-2;
+		counters->moved_out += undo ? 2 : (uint64_t)-2;
 	if (half == MAINTAINING)
 		pool->tiers.decay.maintaining = !undo;
+}
+
+#define TIERS 32
+
+static struct tierpool_tier_stats tiers_reported[TIERS];
+
+/* No counter of a tier is below what was reported of it. */
+static bool child_tiers_go_on(tierpool *pool)
+{
+	struct tierpool_tier_stats t[TIERS];
+	int count = tierpool_stats_tiers(pool, t, TIERS, sizeof *t);
+
+	for (int tier = 0; tier < count; tier++)
+		if (t[tier].gets < tiers_reported[tier].gets ||
+			t[tier].puts < tiers_reported[tier].puts ||
+			t[tier].allocs - t[tier].frees != t[tier].borrowed + t[tier].idle)
+			return false;
+	return count > 0 && count < TIERS;
+}
+
+static bool child_growths_count(tierpool *pool)
+{
+	struct tierpool_tier_stats before[TIERS], after[TIERS];
+	unsigned tier = tp_sizeclass_of(&pool->sizes, 2 * KIB);
+
+	tierpool_stats_tiers(pool, before, TIERS, sizeof *before);
+	for (unsigned i = 0; i < 5; i++) {
+		tierpool_buf *b = (tierpool_get_sized)(pool, KIB);
+
+		if (tierpool_buf_reserve(b, 2 * KIB))
+			return false;
+		tierpool_put(b);
+	}
+	tierpool_stats_tiers(pool, after, TIERS, sizeof *after);
+	return after[tier].grows == before[tier].grows + 5 &&
+	       after[tier].grows_pooled == before[tier].grows_pooled + 4;
 }
 
 /* The child's counters go on from what was reported, exactly; and slow calls do its ticks. */
 static int child_goes_on(tierpool *pool, const struct tierpool_stats *reported)
 {
 	struct tierpool_stats s = {.size = sizeof s}, later = s;
+
+	if (!child_tiers_go_on(pool))
+		return 4;
 
 	if (tierpool_stats_read(pool, &s) || s.gets < reported->gets || s.puts < reported->puts ||
 		s.allocs - s.frees != s.borrowed + s.idle)
@@ -253,7 +303,7 @@ static int child_goes_on(tierpool *pool, const struct tierpool_stats *reported)
 	}
 	if (tierpool_stats_read(pool, &later) || later.idle || later.drops_decay != s.idle)
 		return 3;
-	return 0;
+	return child_growths_count(pool) ? 0 : 5;
 }
 
 Test(fork, what_another_thread_had_half_done_and_half_counted_is_exact_in_the_child)
@@ -267,6 +317,9 @@ Test(fork, what_another_thread_had_half_done_and_half_counted_is_exact_in_the_ch
 
 		cycle(pool, KIB, 3);
 		reported = at_rest(pool);
+		cr_assert_gt(
+			tierpool_stats_tiers(pool, tiers_reported, TIERS, sizeof *tiers_reported),
+			0);
 		half_do(pool, half, false);
 		child = fork();
 		if (!child)

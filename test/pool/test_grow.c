@@ -107,7 +107,12 @@ Test(grow, growth_finds_what_is_idle_after_retain_was_lowered)
 
 static uint64_t slow_calls(const tierpool *pool)
 {
-	return tp_pool_counted(pool, TP_SLOW_GETS) + tp_pool_counted(pool, TP_SLOW_PUTS);
+	return tp_counts_slow_gets(&pool->tiers) + tp_counts_sum(&pool->tiers, TP_SLOW_PUTS);
+}
+
+static uint64_t exchange_pops(const tierpool *pool)
+{
+	return tp_counts_exchange_sum(&pool->tiers, TP_EXCHANGE_POPS);
 }
 
 /* Borrows and grows n times; each of it is counted once, and nothing else, with the pool at rest. */
@@ -133,13 +138,13 @@ Test(grow, growth_between_stacks_is_a_pop_and_a_push_and_no_slow_call)
 	enum { GROWTHS = 20000 };
 	tierpool *pool = pool_on(&counting, .max_size = MIB);
 	struct tierpool_stats before = grow_counted(pool, 2), after;
-	uint64_t slow = slow_calls(pool), exchanges = tp_pool_counted(pool, TP_EXCHANGE_POPS);
+	uint64_t slow = slow_calls(pool), exchanges = exchange_pops(pool);
 
 	after = grow_counted(pool, GROWTHS);
 	cr_assert_eq(after.grows_pooled - before.grows_pooled, GROWTHS);
 	cr_assert_eq(after.hits - before.hits, GROWTHS);
 	cr_assert_eq(after.allocs, before.allocs);
-	cr_assert_eq(tp_pool_counted(pool, TP_EXCHANGE_POPS) - exchanges, GROWTHS);
+	cr_assert_eq(exchange_pops(pool) - exchanges, GROWTHS);
 	cr_assert_eq(slow_calls(pool), slow);
 	pool_end(pool, &counting);
 }
@@ -163,7 +168,7 @@ Test(grow, growth_out_of_depots_and_growth_that_finds_nothing_are_counted_alike)
 		cr_assert_eq(after.grows_pooled - before.grows_pooled, i + 1);
 		tierpool_put(b);
 	}
-	cr_assert_eq(tp_pool_counted(depots, TP_EXCHANGE_POPS), 0, "none was a pop and a push");
+	cr_assert_eq(exchange_pops(depots), 0, "none was a pop and a push");
 	cr_assert_eq(tierpool_destroy(depots), 0);
 	for (unsigned i = 1; i <= 100; i++) {
 		tierpool_buf *b = (tierpool_get_sized)(nothing, KIB);
@@ -194,11 +199,11 @@ Test(grow, an_old_block_for_which_there_is_no_place_in_the_stack_counts_as_no_pu
 	for (unsigned i = 0; i < most; i++)
 		tierpool_put(small[i]);
 	before = at_rest(pool);
-	exchanges = tp_pool_counted(pool, TP_EXCHANGE_POPS);
+	exchanges = exchange_pops(pool);
 	cr_assert_eq(before.idle, most + 1);
 	cr_assert_eq(tierpool_buf_reserve(small[most], 2 * KIB), 0);
 	after = at_rest(pool);
-	cr_assert_eq(tp_pool_counted(pool, TP_EXCHANGE_POPS), exchanges + 1, "it was a pop");
+	cr_assert_eq(exchange_pops(pool), exchanges + 1, "it was a pop");
 	cr_assert_eq(after.drops_idle_count, 1, "the old block");
 	cr_assert(after.gets == before.gets && after.puts == before.puts);
 	cr_assert_eq(after.grows_pooled, 1);
@@ -248,7 +253,7 @@ Test(grow, a_growth_that_finds_no_memory_is_not_counted_and_leaves_the_buffer_wh
 	cr_assert(b->data == block && b->cap == KIB && b->len == KIB && block[KIB - 1] == 'a');
 	s = accounted(pool, &counting, b->cap);
 	cr_assert(s.gets == 1 && s.puts == 0 && s.grows == 0 && s.allocs == 1 && s.frees == 0);
-	cr_assert_eq(tp_pool_counted(pool, TP_EXCHANGE_POPS), 0, "the pop took nothing");
+	cr_assert_eq(exchange_pops(pool), 0, "the pop took nothing");
 	tierpool_buf_reset(b);
 	tierpool_put(b);
 	pool_end(pool, &counting);

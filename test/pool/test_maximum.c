@@ -126,10 +126,10 @@ Test(maximum, a_tier_that_fast_gets_use_keeps_a_second_buffer)
 	cycle(pool, LARGE, 1);
 	cycle(pool, LARGE, 1);
 	for (unsigned tick = 0; tick < 10; tick++) {
-		uint64_t slow = tp_pool_counted(pool, TP_SLOW_GETS);
+		uint64_t slow = tp_counts_slow_gets(&pool->tiers);
 
 		cycle(pool, LARGE, 1);
-		cr_assert_eq(tp_pool_counted(pool, TP_SLOW_GETS), slow);
+		cr_assert_eq(tp_counts_slow_gets(&pool->tiers), slow);
 		ticks(pool, 1);
 	}
 	cr_assert_eq(idle_of(pool, LARGE), 1);

@@ -19,6 +19,7 @@
 #include <tierpool/stats.h>
 
 #include "child.h"
+#include "pool/misuse.h"
 
 #define NAME "the misused pool"
 
@@ -147,6 +148,7 @@ static void expect_refused(
 	const struct call *c, tierpool_buf *b, const char *name, const char *what)
 {
 	struct tierpool_stats before = stats(), after;
+	uint64_t misuses = tp_misuse_count();
 	tierpool_buf header;
 	int answer;
 
@@ -157,6 +159,7 @@ static void expect_refused(
 	cr_assert_eq(
 		reported.calls, 1, "%s was reported %u times: %s", c->name, reported.calls, what);
 	expect_reported(b, name, what);
+	cr_assert_eq(tp_misuse_count(), misuses + 1);
 	after = stats();
 	cr_assert_eq(memcmp(&before, &after, sizeof after), 0, "%s was counted", c->name);
 }
@@ -331,7 +334,7 @@ static void expect_abort(const struct call *c, tierpool_buf *b, const char *what
 
 	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%s: status %x", c->name,
 		(unsigned)status);
-	snprintf(wanted, sizeof wanted, "tierpool: %s: buffer %p (%zu bytes): %s\n", NAME,
+	snprintf(wanted, sizeof wanted, "tierpool: pool %s: buffer %p (%zu bytes): %s\n", NAME,
 		(void *)b, b->cap, what);
 	cr_assert_str_eq(report, wanted, "%s", c->name);
 }

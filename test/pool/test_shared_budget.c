@@ -8,6 +8,10 @@
 #include "pool_checks.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "process/registry.h"
 
 #define NEIGHBOURS 12 /* more than one call looks after */
 #define EACH 4
@@ -52,6 +56,92 @@ Test(shared_budget, create_refuses_a_NULL_out_and_a_bound_of_nothing)
 	cr_assert_eq(tierpool_budget_create(&budget, 0), -EINVAL);
 	cr_assert_null(budget);
 	tierpool_budget_destroy(NULL);
+}
+
+/* ---- what is known of it in the process ---- */
+
+/* The budgets that a walk meets; figure, name: of the last one. */
+static unsigned budgets_met(uint64_t figure[TP_FIGURES], char name[32])
+{
+	unsigned met = 0;
+
+	for (struct tp_registered *at = NULL; (at = tp_registry_next(at));)
+		if (at->kind->id == TP_KIND_BUDGET) {
+			at->kind->describe(at, figure);
+			strncpy(name, at->name, 31);
+			met++;
+		}
+	return met;
+}
+
+Test(shared_budget, it_is_described_by_its_name_for_as_long_as_anyone_uses_it)
+{
+	uint64_t figure[TP_FIGURES] = {0};
+	char name[32] = "kitchen";
+	tierpool *pool;
+
+	cr_assert_eq(budgets_met(figure, name), 0);
+	cr_assert_eq(tierpool_budget_create_named(&budget, MIB, name), 0);
+	memset(name, 'x', 7);
+	cr_assert_eq(budgets_met(figure, name), 1);
+	cr_assert_str_eq(name, "kitchen", "the name is copied");
+	cr_assert(figure[TP_FIGURE_BOUND] == MIB && figure[TP_FIGURE_LEASED] == 0);
+	pool = SHARING();
+	tierpool_budget_destroy(budget);
+	cycle(pool, SIZE, EACH);
+	cr_assert_eq(budgets_met(figure, name), 1, "the pool uses it");
+	cr_assert_geq(figure[TP_FIGURE_LEASED], stats_of(pool).idle_bytes);
+	cr_assert_leq(figure[TP_FIGURE_LEASED], MIB);
+	pool_end(pool, &counting);
+	cr_assert_eq(budgets_met(figure, name), 0);
+}
+
+Test(shared_budget, names_may_be_equal_left_out_empty_and_long)
+{
+	static const char *const names[] = {"budget", NULL, "", "twenty-nine letters, or so ..."};
+	uint64_t figure[TP_FIGURES];
+	char name[32] = "";
+	tierpool_budget *made[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		cr_assert_eq(tierpool_budget_create_named(&made[i], 1 + i, names[i]), 0);
+		cr_assert_eq(budgets_met(figure, name), i + 1);
+	}
+	cr_assert_eq(tierpool_budget_create_named(NULL, 1, "x"), -EINVAL);
+	cr_assert_eq(tierpool_budget_create_named(&budget, 0, "x"), -EINVAL);
+	cr_assert_null(budget);
+	for (unsigned i = 4; i--;) {
+		cr_assert_eq(budgets_met(figure, name), i + 1);
+		tierpool_budget_destroy(made[i]);
+	}
+	cr_assert_eq(budgets_met(figure, name), 0);
+}
+
+Test(shared_budget, in_the_child_of_a_fork_what_is_leased_is_what_its_pools_lease)
+{
+	uint64_t figure[TP_FIGURES], forked[TP_FIGURES];
+	char name[32];
+	tierpool *pool[2];
+	int status;
+	pid_t child;
+
+	cr_assert_eq(tierpool_budget_create(&budget, MIB), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		pool[i] = SHARING();
+		cycle(pool[i], SIZE, EACH);
+	}
+	cr_assert_eq(budgets_met(figure, name), 1);
+	child = fork();
+	cr_assert_geq(child, 0);
+	if (!child)
+		_exit(budgets_met(forked, name) != 1 ||
+			forked[TP_FIGURE_LEASED] != figure[TP_FIGURE_LEASED] ||
+			forked[TP_FIGURE_BOUND] != figure[TP_FIGURE_BOUND]);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0, "exit %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));
+	for (unsigned i = 0; i < 2; i++)
+		tierpool_destroy(pool[i]);
+	tierpool_budget_destroy(budget);
 }
 
 /* ---- the bound ---- */

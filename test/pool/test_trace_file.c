@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "pool/fastpath.h"
+#include "pool/guard.h"
 #include "traced_program.h"
 
 TestSuite(trace_file, .init = folder_new, .fini = folder_end, .timeout = 50);
@@ -148,7 +149,7 @@ static void has_its_fast_path(void)
 {
 	uses_a_pool();
 	NEED(!tp_trace_on);
-	NEED(tp_poison_watched || tp_pool_fast.rseq == tp_cpu_rseq);
+	NEED(tp_guarded || tp_pool_fast.rseq == tp_cpu_rseq);
 }
 
 Test(trace_file, is_not_there_without_the_variable)

@@ -16,6 +16,7 @@
 
 #include "cache_objects.h"
 #include "pool_checks.h"
+#include "process/reaper.h"
 #include "reaper_checks.h"
 
 TestSuite(reaper, .timeout = 120);
@@ -128,6 +129,7 @@ Test(reaper, ticks_pools_and_caches_that_nobody_touches_until_they_are_empty)
 	cr_assert(comes_true(objects_destroyed() == 200));
 	tierpool_reaper_stop();
 	cr_assert_geq(at_rest(pool[0]).ticks, 2);
+	cr_assert_geq(tp_reaper_count().ticks, 6, "two of each");
 	cache_end(cache);
 	for (unsigned i = 0; i < 2; i++)
 		cr_assert_eq(tierpool_destroy(pool[i]), 0);

@@ -15,6 +15,7 @@
 #include "child.h"
 #include "cpus.h"
 #include "pool_checks.h"
+#include "process/reaper.h"
 #include "reaper_checks.h"
 #include "reaper_system.h"
 
@@ -24,8 +25,12 @@ Test(reaper, under_pressure_empties_every_pool_and_cache)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
 	tierpool *pool[2] = {pool_new(.decay_ms = UINT_MAX), pool_new(.decay_ms = 1000000)};
+	tierpool_budget *budget; /* it has nothing that could be freed */
 
+	cr_assert_eq(tierpool_budget_create(&budget, 1), 0);
+	cr_assert_not(tp_reaper_count().running);
 	reaper_start();
+	cr_assert(tp_reaper_count().running);
 	for (unsigned which = 0; which < FILES; which++)
 		kernel_assert_asked(which);
 	for (unsigned round = 1; round <= 2; round++) {
@@ -37,8 +42,12 @@ Test(reaper, under_pressure_empties_every_pool_and_cache)
 		cr_assert(comes_true(!stats_of(pool[0]).idle));
 		cr_assert(comes_true(!stats_of(pool[1]).idle));
 		cr_assert(comes_true(objects_destroyed() == 200 * round));
+		cr_assert_eq(tp_reaper_count().pressure_trims, round);
 	}
 	tierpool_reaper_stop();
+	cr_assert_not(tp_reaper_count().running);
+	cr_assert_eq(tp_reaper_count().ticks, 0);
+	tierpool_budget_destroy(budget);
 	cr_assert_eq(at_rest(pool[0]).drops_trim, at_rest(pool[0]).frees);
 	cache_end(cache);
 	for (unsigned i = 0; i < 2; i++)

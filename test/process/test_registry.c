@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The list of all pools: who is in it, and that each goes exactly once, when nobody refers to it.
+ * Entries that share something: test_registry_groups.c.
  */
 #include "process/registry.h"
 
@@ -9,7 +10,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/spinlock.h"
@@ -170,136 +170,21 @@ Test(registry, of_many_each_is_found_until_it_goes_though_its_memory_is_used_aga
 	cr_assert_eq(many[0].registered.references, 2);
 }
 
-/* ---- groups ---- */
-
-static struct tp_group group;
-
-/* The number of the entry; ENTRIES: none. */
-static unsigned number(const struct tp_registered *at)
+Test(registry, ids_count_from_1_and_are_never_given_again)
 {
-	return at ? (unsigned)((const struct entry *)at - entry) : ENTRIES;
-}
-
-/* All entries into the group, and a stranger between each two. */
-static void group_make(void)
-{
-	static struct entry stranger[ENTRIES];
-
 	for (unsigned i = 0; i < ENTRIES; i++) {
-		add(&stranger[i]);
-		entry[i].registered.group = &group;
 		add(&entry[i]);
+		cr_assert_eq(entry[i].registered.id, i + 1);
 	}
-}
-
-/* One walk by the member, of so many visits at most; found: whom it met, and ENTRIES at its end. */
-static void group_walk(unsigned member, unsigned most, unsigned *found)
-{
-	struct tp_registered *at = NULL;
-
-	for (unsigned i = 0; i < most; i++) {
-		at = tp_registry_next_in_group(&entry[member].registered, at);
-		*found++ = number(at);
-		if (!at)
-			return;
-		cr_assert_eq(at->visits, 1);
-	}
-	tp_registry_leave(at);
-}
-
-Test(registry, a_walk_of_a_group_meets_all_other_members_once_and_nobody_else)
-{
-	group_make();
-	for (unsigned round = 0; round < 3; round++)
-		for (unsigned member = 0; member < ENTRIES; member++) {
-			unsigned found[ENTRIES], seen = 1u << member;
-
-			group_walk(member, ENTRIES, found);
-			for (unsigned i = 0; i < ENTRIES - 1; i++) {
-				cr_assert_lt(found[i], ENTRIES);
-				cr_assert_not(seen >> found[i] & 1, "met twice, or itself");
-				seen |= 1u << found[i];
-			}
-			cr_assert_eq(found[ENTRIES - 1], ENTRIES);
-		}
-	for (unsigned i = 0; i < ENTRIES; i++)
-		cr_assert_eq(entry[i].registered.visits, 0);
-}
-
-Test(registry, walks_of_a_group_that_end_early_give_each_member_its_turn)
-{
-	unsigned first[2], found[2];
-
-	group_make();
-	group_walk(0, 2, first);
-	group_walk(0, 2, found);
-	cr_assert_eq((1u << first[0] | 1u << first[1] | 1u << found[0] | 1u << found[1]),
-		(1u << ENTRIES) - 2, "four visits, and not all four were met");
-	group_walk(0, 2, found);
-	cr_assert_eq(found[0], first[0]);
-	cr_assert_eq(found[1], first[1]);
-	/* Whoever asks: 3 and 4 are next. */
-	group_walk(1, 2, found);
-	cr_assert_eq(found[0], 3);
-	cr_assert_eq(found[1], 4);
-}
-
-Test(registry, what_is_closed_is_out_of_its_group)
-{
-	unsigned found[ENTRIES];
-
-	group_make();
-	for (unsigned i = 1; i < ENTRIES; i++) {
-		tp_registry_close(&entry[i].registered);
-		group_walk(0, ENTRIES, found);
-		for (unsigned k = 0; k < ENTRIES - 1 - i; k++)
-			cr_assert(found[k] > i && found[k] < ENTRIES);
-		cr_assert_eq(found[ENTRIES - 1 - i], ENTRIES);
-		group_walk(i, ENTRIES, found);
-		cr_assert_eq(found[0], ENTRIES, "a closed one walks the group still");
-	}
-	tp_registry_close(&entry[0].registered);
-	cr_assert_null(group.next);
-	for (unsigned i = 0; i < ENTRIES; i++) {
-		tp_registry_close(&entry[i].registered);
-		tp_registry_drop(&entry[i].registered);
-		cr_assert_eq(entry[i].deaths, 1);
-	}
-	/* And empty it may be entered anew. */
-	add(&entry[1]);
+	tp_registry_drop(&entry[ENTRIES - 1].registered);
+	tp_registry_drop(&entry[0].registered);
 	add(&entry[0]);
-	group_walk(0, ENTRIES, found);
-	cr_assert_eq(found[0], 1);
-	cr_assert_eq(found[1], ENTRIES);
-}
-
-Test(registry, in_the_child_of_a_fork_a_group_is_whole_and_no_visit_is_left)
-{
-	struct tp_registered *at;
-	int status;
-	pid_t child;
-
-	group_make();
-	at = tp_registry_next_in_group(&entry[0].registered, NULL);
-	child = fork();
-	cr_assert_geq(child, 0);
-	if (!child) {
-		unsigned found[ENTRIES];
-
-		alarm(10);
-		tp_registry_close(at); /* waits for nobody */
-		tp_registry_drop(at);
-		group_walk(0, ENTRIES, found);
-		_exit(found[ENTRIES - 3] == ENTRIES || found[ENTRIES - 2] != ENTRIES ||
-			tp_registry_hold(at) || !tp_registry_hold(&entry[ENTRIES - 1]));
-	}
-	cr_assert_eq(waitpid(child, &status, 0), child);
-	cr_assert_eq(status, 0, "exit %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));
-	cr_assert_eq(at->visits, 1);
-	tp_registry_leave(at);
+	cr_assert_eq(entry[0].registered.id, ENTRIES + 1);
 }
 
 /* ---- what is closed ---- */
+
+static struct tp_group group;
 
 static uint32_t has_closed;
 
@@ -354,6 +239,32 @@ Test(registry, a_close_waits_for_all_visits_and_a_walk_goes_on_from_there)
 	cr_assert_eq(((struct entry *)one)->deaths, 1);
 }
 
+static void *drop(void *e)
+{
+	tp_registry_drop(&((struct entry *)e)->registered);
+	return NULL;
+}
+
+Test(registry, the_last_drop_of_what_is_not_closed_waits_for_its_visits)
+{
+	struct tp_registered *at;
+	pthread_t thread;
+
+	add(&entry[1]);
+	add(&entry[0]);
+	at = tp_registry_next(NULL);
+	cr_assert_eq(at, &entry[0].registered);
+	pthread_create(&thread, NULL, drop, &entry[0]);
+	usleep(30000);
+	cr_assert_eq(tp_load_acquire(&entry[0].deaths), 0);
+	at = tp_registry_next(at);
+	pthread_join(thread, NULL);
+	cr_assert_eq(entry[0].deaths, 1);
+	cr_assert_eq(at, &entry[1].registered, "the walk goes on from there");
+	tp_registry_leave(at);
+	cr_assert_eq(listed(), 1);
+}
+
 /* An entry on the heap, so that a thread which reaches it after its end reaches freed memory. */
 #define ALIVE UINT64_C(0x616c697665)
 
@@ -406,8 +317,9 @@ static void *live(void *unused)
 				meet(at);
 			tp_spinlock_unlock(&life.walking);
 		}
-		/* Walks are under way. */
-		tp_registry_close(&m->registered);
+		/* Walks are under way. The last drop closes, too. */
+		if (i % 3)
+			tp_registry_close(&m->registered);
 		tp_registry_drop(&m->registered);
 	}
 	tp_sub_relaxed(&life.running, 1u);

@@ -37,6 +37,7 @@
 static struct thread *threads; /* the workers, and one more, the stopper */
 static unsigned workers;
 static uint64_t (*closed_words)[TIERS];
+static struct tp_stack_counters *counters;
 
 /* ---- threads ---- */
 
@@ -104,9 +105,22 @@ static void *stopper(void *argument)
 	return NULL;
 }
 
+static struct tp_stack_counts count_all(void)
+{
+	struct tp_stack_counts sum = {0, 0};
+
+	for (unsigned tier = 0; tier < TIERS; tier++) {
+		struct tp_stack_counts one = tp_stack_count(&cpus, tier);
+
+		sum.pops += one.pops;
+		sum.pushes += one.pushes;
+	}
+	return sum;
+}
+
 static void read_once(void)
 {
-	struct tp_stack_counts counts = tp_stack_count(&cpus, at, TIERS);
+	struct tp_stack_counts counts = count_all();
 	uint64_t pops = 0, pushes = 0;
 
 	/* After the counts, whose acquire keeps it there: what they count is in these. */
@@ -119,7 +133,7 @@ static void read_once(void)
 			(long)pops, (long)counts.pushes, (long)pushes);
 	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			if (tp_word_held(tp_stack_word(&cpus, cpu_id, at[tier])) > SLOTS)
+			if (tp_word_held(tp_stack_word(&cpus, cpu_id, tier)) > SLOTS)
 				broke("a stack holds more than it may");
 }
 
@@ -155,6 +169,10 @@ static void round_start(bool with_ages)
 		broke("no empty slab");
 		return;
 	}
+	cpus.stack_index = at;
+	cpus.stacks = TIERS;
+	cpus.counters = counters;
+	memset(counters, 0, tp_stack_counters_bytes(cpus.count, TIERS));
 	for (unsigned i = 0; i <= workers; i++) {
 		struct thread *t = &threads[i];
 
@@ -173,13 +191,13 @@ static void round_close(void)
 	tp_cpus_stop_all(&cpus);
 	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			closed_words[cpu_id][tier] = tp_stack_word(&cpus, cpu_id, at[tier]);
+			closed_words[cpu_id][tier] = tp_stack_word(&cpus, cpu_id, tier);
 	tp_cpus_close_all(&cpus);
 	tp_cpus_start_all(&cpus);
 	usleep(500);
 	for (unsigned cpu_id = 0; cpu_id < cpus.count; cpu_id++)
 		for (unsigned tier = 0; tier < TIERS; tier++)
-			if (closed_words[cpu_id][tier] != tp_stack_word(&cpus, cpu_id, at[tier]))
+			if (closed_words[cpu_id][tier] != tp_stack_word(&cpus, cpu_id, tier))
 				broke("a closed CPU's word has changed");
 }
 
@@ -248,7 +266,7 @@ static void thread_check(const struct thread *t, struct totals *all)
 /* Nobody is at work any more. */
 static void round_check(void)
 {
-	struct tp_stack_counts counts = tp_stack_count(&cpus, at, TIERS);
+	struct tp_stack_counts counts = count_all();
 	struct totals before = total;
 
 	for (unsigned i = 0; i <= workers; i++)
@@ -280,7 +298,8 @@ static bool prepare(void)
 		tp_round_up(TP_VISIBLE_OFFSET + tp_cpus_bytes(cpus.count), 2 * TP_LINE));
 	threads = aligned_alloc(2 * TP_LINE, (workers + 1) * sizeof *threads);
 	closed_words = calloc(cpus.count, sizeof *closed_words);
-	if (!items || !base || !threads || !closed_words)
+	counters = aligned_alloc(2 * TP_LINE, tp_stack_counters_bytes(cpus.count, TIERS));
+	if (!items || !base || !threads || !closed_words || !counters)
 		return false;
 	for (unsigned i = 0; i <= workers; i++) {
 		threads[i] = (struct thread){.random = i + 1, .in_line = i % 2};

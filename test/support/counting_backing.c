@@ -93,10 +93,7 @@ struct tierpool_backing counting_backing_calls(struct counting_backing *counting
 
 size_t counting_backing_tables(const tierpool *pool)
 {
-	/* First: if it grows meanwhile, the sum is too large and not too small. */
-	size_t slabs = tp_load_relaxed(&pool->tiers.slabs_spent);
-
-	return pool->bytes + tp_tiers_table_bytes(&pool->tiers) - slabs +
+	return pool->bytes + tp_tiers_table_bytes(&pool->tiers) +
 	       tp_load_relaxed(&pool->sites.bytes);
 }
 

@@ -154,7 +154,7 @@ tierpool_buf *idle_take(struct idle_fixture *f, unsigned tier)
 	tierpool_buf *b = tp_stack_pop(&f->tiers.cpus, f->tiers.stack_index[tier], &expired);
 
 	if (!b)
-		b = tp_idle_take(&f->tiers, tier);
+		b = tp_idle_take(&f->tiers, tier, &f->found);
 	return b ? idle_came_out(f, b) : NULL;
 }
 
@@ -211,7 +211,7 @@ const char *idle_lease_fault(const struct idle_fixture *f, size_t other)
 
 		for (unsigned cpu_id = 0; cpu_id < tiers->cpus.count; cpu_id++)
 			n += idle_depth(f, cpu_id, tier) + idle_room(f, cpu_id, tier);
-		if (tiers->max_idle != SIZE_MAX && n != tiers->tier[tier].many.leased)
+		if (tiers->tier[tier].cost && n != tiers->tier[tier].many.leased)
 			return "leased counts are not the sum of their parts";
 		if (n > tiers->max_idle)
 			return "more of a tier are leased than max_idle";
@@ -263,8 +263,9 @@ void idle_others(struct idle_fixture *f, unsigned n)
 		skip("other CPUs cannot be stopped, since fences are refused");
 	cr_assert(n <= IDLE_OTHERS && tiers->slab_bytes <= sizeof f->slab[0]);
 	cr_assert_eq(tp_cpus_init(&tiers->cpus, f->cpus, count), 0);
-	tp_decay_init(&tiers->decay, f->cpus + tp_cpus_bytes(count), &tiers->cpus,
-		tiers->stack_index, tiers->count, tiers->decay.ms);
+	tiers->cpus.stack_index = tiers->stack_index;
+	tiers->cpus.stacks = tiers->count;
+	tp_decay_init(&tiers->decay, f->cpus + tp_cpus_bytes(count), &tiers->cpus, tiers->decay.ms);
 	tp_tiers_slab_create(tiers);
 	for (unsigned i = 1; i <= n; i++)
 		tp_decay_slab_install(&tiers->decay, f->own + i, f->slab[i - 1]);

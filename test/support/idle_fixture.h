@@ -13,6 +13,7 @@
 
 #include "counting_backing.h"
 #include "idle/depot.h"
+#include "idle/idle.h"
 #include "idle/tiers.h"
 
 #define IDLE_BUFFERS 4096
@@ -49,7 +50,8 @@ struct idle_fixture {
 	uint32_t kept_at[IDLE_BUFFERS]; /* the last tick that was done where it was kept then */
 	size_t leased[TP_TIERS_MAX];    /* leases that came out with what was released */
 	unsigned released;
-	enum tp_drop why; /* of the last one */
+	enum tp_drop why;    /* of the last one */
+	enum tp_found found; /* where the last one was that was not on its CPU */
 };
 
 /* A layer with tiers of these sizes, the last arguments, as a pool has it. max_idle as its option. */

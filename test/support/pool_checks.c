@@ -31,6 +31,8 @@ const char *stats_fault(const struct tierpool_stats *s)
 		return "a free without its reason, or a reason without its free";
 	if (s->allocs != s->gets - s->hits + s->grows - s->grows_pooled)
 		return "an alloc that is neither a miss nor a growth";
+	if (s->hits != s->hits_cpu + s->hits_depot + s->hits_other_cpu + s->hits_larger)
+		return "a hit that is not of one layer";
 	if (s->hits > s->gets)
 		return "more hits than gets";
 	if (s->grows_pooled > s->grows)
@@ -54,7 +56,7 @@ struct tierpool_stats at_rest(tierpool *pool)
 struct tierpool_stats accounted(tierpool *pool, const struct counting_backing *counting, size_t out)
 {
 	struct tierpool_stats s = at_rest(pool);
-	size_t pages = pool->heads.bytes + pool->tiers.slabs_spent;
+	size_t pages = pool->heads.bytes + tp_tiers_page_bytes(&pool->tiers);
 
 	cr_assert_eq(s.idle_bytes + s.overhead_bytes + s.borrowed * HEADER + out,
 		counting_backing_live(counting) + pages,

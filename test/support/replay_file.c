@@ -77,7 +77,7 @@ void record_get(int64_t id, uint64_t site, uint64_t ns, size_t n, size_t cap)
 	record_difference(id);
 	record_number(7);
 	record_number(site);
-	record_number(3); /* cpu */
+	record_number(0); /* cpu */
 	record_number(ns);
 	record_number(n);
 	record_number(cap);

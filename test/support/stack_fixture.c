@@ -4,15 +4,19 @@
 
 #define CPUS 1024
 
-const uint16_t own_stacks[2] = {FIRST, SECOND};
+const uint16_t own_at[2] = {FIRST_AT, SECOND_AT};
 struct own own;
 
 static char memory[(CPUS / 8 + 1 + 2 * CPUS) * TP_LINE] __attribute__((aligned(TP_LINE)));
+static struct tp_stack_counters counters[2 * CPUS];
 
 void cpus_setup(unsigned cpu_count)
 {
 	cr_assert_leq(tp_cpus_bytes(cpu_count), sizeof memory);
 	cr_assert_eq(tp_cpus_init(&own.cpus, memory, cpu_count), 0);
+	own.cpus.stack_index = own_at;
+	own.cpus.stacks = 2;
+	own.cpus.counters = counters;
 }
 
 void own_setup(void)
@@ -44,22 +48,22 @@ void own_start(void)
 	tp_cpu_start(&own.cpus.cpu[own.cpu_id]);
 }
 
-void own_room_set(unsigned at, unsigned room)
+void own_room_set(unsigned stack, unsigned room)
 {
-	tp_stack_room_set(own_stop(), at, room);
+	tp_stack_room_set(&own.cpus, own_stop(), stack, room);
 	own_start();
 }
 
-void *own_pop(unsigned at)
+void *own_pop(unsigned stack)
 {
 	bool expired;
 
-	return tp_stack_pop(&own.cpus, at, &expired);
+	return tp_stack_pop(&own.cpus, own_at[stack], &expired);
 }
 
-bool own_push(unsigned at, void *pointer)
+bool own_push(unsigned stack, void *pointer)
 {
-	return tp_stack_push(&own.cpus, at, pointer);
+	return tp_stack_push(&own.cpus, own_at[stack], pointer);
 }
 
 uint64_t own_word(unsigned depth, unsigned room, int64_t countdown)
@@ -80,18 +84,26 @@ struct tp_word_change own_change(unsigned depth, unsigned room, int64_t countdow
 	return tp_stack_change(&own.cpus, FIRST, own_decide, &wanted, items, NULL);
 }
 
-void expect_word(unsigned at, unsigned depth, unsigned room, int64_t countdown)
+void expect_word(unsigned stack, unsigned depth, unsigned room, int64_t countdown)
 {
-	uint64_t word = tp_stack_word(&own.cpus, own.cpu_id, at);
+	uint64_t word = tp_stack_word(&own.cpus, own.cpu_id, stack);
 
 	cr_assert_eq(tp_word_depth(word), depth, "depth %u", tp_word_depth(word));
 	cr_assert_eq(tp_word_room(word), room, "room %u", tp_word_room(word));
 	cr_assert_eq(tp_word_countdown(word), countdown);
 }
 
+struct tp_stack_counts own_counts(void)
+{
+	struct tp_stack_counts first = tp_stack_count(&own.cpus, FIRST);
+	struct tp_stack_counts second = tp_stack_count(&own.cpus, SECOND);
+
+	return (struct tp_stack_counts){first.pops + second.pops, first.pushes + second.pushes};
+}
+
 void expect_counts(int64_t pops, int64_t pushes)
 {
-	struct tp_stack_counts counts = tp_stack_count(&own.cpus, own_stacks, 2);
+	struct tp_stack_counts counts = own_counts();
 
 	cr_assert_eq(counts.pops, pops, "%lld pops", (long long)counts.pops);
 	cr_assert_eq(counts.pushes, pushes, "%lld pushes", (long long)counts.pushes);

@@ -49,7 +49,7 @@ bool call_pop(struct thread *me, unsigned tier)
 	}
 	hand_take(&me->hand, item, "popped");
 	if (tp_unlikely(slow))
-		tp_stack_arm(&cpus, at[tier], tp_random_gap(&random_gaps, EXPIRE_MEAN));
+		tp_stack_arm(&cpus, tier, tp_random_gap(&random_gaps, EXPIRE_MEAN));
 	return true;
 }
 
@@ -117,7 +117,7 @@ void call_change(struct thread *me, unsigned tier)
 		item_disown(me->hand.item[kept + i]);
 	}
 	done = tp_stack_change(
-		&cpus, at[tier], wish_decide, &wish, me->hand.item + kept, aged ? ages : NULL);
+		&cpus, tier, wish_decide, &wish, me->hand.item + kept, aged ? ages : NULL);
 	if (done.before == done.after) {
 		for (unsigned i = 0; i < in; i++)
 			item_own(me->hand.item[kept + i], "not put in");
@@ -161,14 +161,14 @@ static uint64_t stack_rearrange(struct thread *me, struct tp_cpu *cpu, unsigned 
 		void *out[SLOTS];
 
 		n = n > BATCH ? BATCH : n;
-		tp_stack_take_out(cpu, at[tier], first, n, out, aged);
+		tp_stack_take_out(&cpus, cpu, tier, first, n, out, aged);
 		for (unsigned i = 0; i < n; i++)
 			hand_take(&me->hand, out[i], "taken out of a slot");
 		after -= n * TP_WORD_DEPTH;
 	} else {
 		unsigned room = below(&me->random, SLOTS - depth + 1);
 
-		tp_stack_room_set(cpu, at[tier], room);
+		tp_stack_room_set(&cpus, cpu, tier, room);
 		after += ((uint64_t)room - tp_word_room(word)) * TP_WORD_ROOM;
 	}
 	if (tp_load_relaxed(&cpu->slab[at[tier]]) != after)

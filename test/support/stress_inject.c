@@ -29,6 +29,7 @@ static const unsigned inject_one_in[TP_POINTS] = {
 	[TP_POINT_START] = 8,
 	[TP_POINT_INSTALL] = 1,
 	[TP_POINT_MOVE] = 32,
+	[TP_POINT_GAP] = 8,
 };
 
 /* Not rand(), which takes a lock. Each thread begins elsewhere, and so does each run. */

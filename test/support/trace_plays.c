@@ -417,12 +417,13 @@ void play_run(void)
 		scene->prepare();
 		if (scene->rival && pthread_create(&thread, NULL, rival_run, &cpu_id))
 			fail("no thread");
-		slow = tp_pool_counted(pool, TP_SLOW_GETS) + tp_pool_counted(pool, TP_SLOW_PUTS);
+		slow = tp_counts_slow_gets(&pool->tiers) +
+		       tp_counts_sum(&pool->tiers, TP_SLOW_PUTS);
 		trace_mark();
 		scene->act();
 		trace_mark();
-		scene->slow = tp_pool_counted(pool, TP_SLOW_GETS) +
-			      tp_pool_counted(pool, TP_SLOW_PUTS) - slow;
+		scene->slow = tp_counts_slow_gets(&pool->tiers) +
+			      tp_counts_sum(&pool->tiers, TP_SLOW_PUTS) - slow;
 		if (scene->rival)
 			pthread_join(thread, NULL);
 		check_owners();
