@@ -8,13 +8,13 @@
 #include <string.h>
 
 /* Static: found by .symtab only. */
-__attribute__((noinline, noclone)) static int borrow_here(void)
+__attribute__((noinline)) static int borrow_here(void)
 {
 	__asm__ volatile("");
 	return 1;
 }
 
-__attribute__((noinline, noclone)) static int serve(void)
+__attribute__((noinline)) static int serve(void)
 {
 	return borrow_here() + 1;
 }

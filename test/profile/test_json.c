@@ -14,7 +14,7 @@
 
 TestSuite(profile_json, .init = folder_new, .fini = folder_end);
 
-__attribute__((noinline, noclone)) static void borrow_here(void)
+__attribute__((noinline)) static void borrow_here(void)
 {
 	__asm__ volatile("");
 }

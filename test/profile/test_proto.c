@@ -24,12 +24,12 @@ static void written(const struct tp_snapshot *snapshot)
 
 /* ---- what is in it ---- */
 
-__attribute__((noinline, noclone)) static void borrow_here(void)
+__attribute__((noinline)) static void borrow_here(void)
 {
 	__asm__ volatile("");
 }
 
-__attribute__((noinline, noclone)) static void serve(void)
+__attribute__((noinline)) static void serve(void)
 {
 	__asm__ volatile("" ::: "memory");
 }

@@ -20,12 +20,12 @@
 
 TestSuite(symbols, .init = folder_new, .fini = folder_end);
 
-__attribute__((noinline, noclone)) static void here(void)
+__attribute__((noinline)) static void here(void)
 {
 	__asm__ volatile("");
 }
 
-__attribute__((noinline, noclone)) static void there(void)
+__attribute__((noinline)) static void there(void)
 {
 	__asm__ volatile("" ::: "memory");
 }
