@@ -9,7 +9,8 @@
 /*
  * Pops that are left, of one stack: until a look, until a sample for calibration, until one for the
  * profile. Each is one more than that, so that 0, as in a new slab, says that none was drawn yet. step:
- * by which the third was drawn, or TP_RATE_OFF, if it ends without a sample. Written by threads on the CPU; if two of them do, a gap is lost.
+ * by which the third was drawn, or TP_RATE_OFF, if it ends without a sample. Written by threads on the
+ * CPU; if two of them do, a gap is lost.
  *
  *      63      56 55                    32 31          16 15           0
  *     +----------+------------------------+--------------+--------------+

@@ -21,8 +21,7 @@
 
 struct tp_expiry {
 	bool look, sampled;
-	unsigned
-		step; /* of the probability with which it was drawn for the profile, or TP_RATE_OFF */
+	unsigned step; /* by which it was drawn for the profile, or TP_RATE_OFF */
 };
 
 /* What the expired countdown of a tier's stack on the caller's CPU stands for. */

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
 #include "idle/countdown.h"
 #include "pool/counts.h"
 #include "pool/model_options.h"
 #include "profile/advice.h"
 #include "profile/rate.h"
-#include "profile/samples_table.h"
 
 /* What is out: each number as of some moment of the poll. */
 static void advise_look(const tierpool *pool, struct tp_poll *poll)
@@ -17,20 +17,17 @@ static void advise_look(const tierpool *pool, struct tp_poll *poll)
 	int64_t hits = 0;
 
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
-		uint64_t idle = tp_tiers_count(tiers, tier), freed = 0, made;
+		uint64_t gone = tp_tiers_count(tiers, tier) + tp_counts_drops_of(tiers, tier) +
+				tp_counts_read(tiers, tier, TP_GROWN_AWAY);
+		uint64_t made = tp_counts_read(tiers, tier, TP_ALLOCS);
 
-		for (unsigned why = 0; why < TP_DROPS; why++)
-			freed += tp_counts_read(tiers, tier, TP_DROPPED + why);
-		freed += tp_counts_read(tiers, tier, TP_GROWN_AWAY);
-		made = tp_counts_read(tiers, tier, TP_ALLOCS);
-		poll->out[tier] = made > freed + idle ? (size_t)(made - freed - idle) : 0;
-	}
-	for (unsigned tier = 0; tier < tiers->count; tier++)
+		poll->out[tier] = made > gone ? (size_t)(made - gone) : 0;
 		hits += tp_counts_moves(tiers, tier).hits_cpu;
+	}
 	/* Less than before at most, if a countdown is being armed. */
 	poll->gets = tp_counts_slow_gets(tiers) + (hits > 0 ? (uint64_t)hits : 0);
 	poll->retain = tp_budget_bound(&tiers->retain);
-	poll->ns = tp_samples_now_ns();
+	poll->ns = tp_clock_ns();
 }
 
 /* In the lock. */
@@ -65,12 +62,12 @@ static tp_cold void advise_poll(tierpool *pool)
 
 	if (!tp_advice_try_lock())
 		return;
-	begun_ns = tp_samples_now_ns();
+	begun_ns = tp_clock_ns();
 	advice = advise_begin(pool);
 	if (advice && tp_advice_is_due(advice, begun_ns)) {
 		advise_look(pool, &poll);
 		arm = tp_advice_poll(advice, &poll);
-		tp_advice_pause(advice, begun_ns, tp_samples_now_ns());
+		tp_advice_pause(advice, begun_ns, tp_clock_ns());
 	}
 	tp_advice_unlock();
 	if (arm)
@@ -82,7 +79,7 @@ void tp_pool_advise(tierpool *pool)
 	const struct tp_advice *advice = tp_load_acquire(&pool->advice);
 	int error = errno;
 
-	if (!advice || tp_advice_is_due(advice, tp_samples_now_ns()))
+	if (!advice || tp_advice_is_due(advice, tp_clock_ns()))
 		advise_poll(pool);
 	errno = error;
 }
@@ -110,7 +107,7 @@ void tp_pool_advise_get(tierpool *pool, unsigned tier)
 	unsigned cpu = tp_cpu_current(pool->tiers.cpus.count);
 
 	tp_advice_lock();
-	advise_event(pool, tp_advice_get(pool->advice, tier, cpu, tp_samples_now_ns()), cpu);
+	advise_event(pool, tp_advice_get(pool->advice, tier, cpu, tp_clock_ns()), cpu);
 	tp_advice_unlock();
 }
 
@@ -119,7 +116,7 @@ void tp_pool_advise_put(tierpool *pool, unsigned tier)
 	unsigned cpu = tp_cpu_current(pool->tiers.cpus.count);
 
 	tp_advice_lock();
-	advise_event(pool, tp_advice_put(pool->advice, tier, cpu, tp_samples_now_ns()), cpu);
+	advise_event(pool, tp_advice_put(pool->advice, tier, cpu, tp_clock_ns()), cpu);
 	tp_advice_unlock();
 }
 
@@ -128,7 +125,7 @@ void tp_pool_advise_grow(tierpool *pool, unsigned from, unsigned to)
 	unsigned cpu = tp_cpu_current(pool->tiers.cpus.count);
 
 	tp_advice_lock();
-	advise_event(pool, tp_advice_grow(pool->advice, from, to, cpu, tp_samples_now_ns()), cpu);
+	advise_event(pool, tp_advice_grow(pool->advice, from, to, cpu, tp_clock_ns()), cpu);
 	tp_advice_unlock();
 }
 

@@ -131,13 +131,23 @@ static inline uint64_t tp_counts_slow_gets(const struct tp_tiers *tiers)
 	return sum;
 }
 
+/* Buffers of a tier that were freed. */
+static inline uint64_t tp_counts_drops_of(const struct tp_tiers *tiers, unsigned tier)
+{
+	uint64_t sum = 0;
+
+	for (unsigned why = 0; why < TP_DROPS; why++)
+		sum += tp_counts_read(tiers, tier, TP_DROPPED + why);
+	return sum;
+}
+
 /* All buffers that were freed. */
 static inline uint64_t tp_counts_drops(const struct tp_tiers *tiers)
 {
 	uint64_t sum = 0;
 
-	for (unsigned why = 0; why < TP_DROPS; why++)
-		sum += tp_counts_sum(tiers, TP_DROPPED + why);
+	for (unsigned tier = 0; tier <= tiers->count; tier++)
+		sum += tp_counts_drops_of(tiers, tier);
 	return sum;
 }
 

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/pathname.h"
 #include "memory/bufstate.h"
 
@@ -116,11 +116,8 @@ static void trace_id(const tierpool_buf *b)
 
 static void trace_time(void)
 {
-	struct timespec now;
-	uint64_t ns;
+	uint64_t ns = tp_clock_ns();
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	trace_number(trace.ns ? ns - trace.ns : 0);
 	trace.ns = ns;
 }

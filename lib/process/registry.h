@@ -36,7 +36,7 @@ struct tp_registered;
 enum tp_kind_id { TP_KIND_POOL, TP_KIND_CACHE, TP_KIND_BUDGET };
 
 /* What describe tells. */
-enum tp_figure {
+enum tp_entry_figure {
 	/* Of a cache, in objects. */
 	TP_FIGURE_GETS,
 	TP_FIGURE_PUTS,

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "profile/rate.h"
-#include "profile/samples_table.h"
 
 /*
  * The parts of the time that polls and windows take. Pools that were polled lately share them. A poll more
@@ -425,7 +425,7 @@ bool tp_advice_window_poll(struct tp_advice *advice, const struct tp_poll *poll,
 		advice_window_goes_on(advice, poll);
 	else
 		advice_window_end(advice, poll);
-	advice->spent_ns += advice_cost_ns(advice, poll->ns, tp_samples_now_ns());
+	advice->spent_ns += advice_cost_ns(advice, poll->ns, tp_clock_ns());
 	return advice->state == TP_ADVICE_WINDOW;
 }
 

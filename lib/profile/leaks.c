@@ -12,14 +12,6 @@
 /* Frames of a stack that are printed. */
 #define FRAMES 16
 
-static void leaks_write_line(FILE *out, const char *text)
-{
-	char line[1024];
-
-	tp_figure_line(line, sizeof line, text);
-	fputs(line, out);
-}
-
 /* symbols NULL: there was no memory for names. */
 static void leaks_write_frame(FILE *out, const struct tp_symbols *symbols, uintptr_t frame)
 {
@@ -30,7 +22,7 @@ static void leaks_write_frame(FILE *out, const struct tp_symbols *symbols, uintp
 	else
 		snprintf(text, sizeof text, "0x%" PRIxPTR, frame);
 	fputs("      ", out);
-	leaks_write_line(out, text);
+	tp_profile_write_line(out, text);
 	fputc('\n', out);
 }
 
@@ -43,9 +35,9 @@ static void leaks_write_stack(FILE *out, const struct tp_snapshot *snapshot,
 	tp_profile_place(text, sizeof text, site, true);
 	fprintf(out, "  %s out, %s bytes, from ", tp_figure_count(stack->out).text,
 		tp_figure_bytes(stack->out_bytes).text);
-	leaks_write_line(out, text);
+	tp_profile_write_line(out, text);
 	fputs(" of ", out);
-	leaks_write_line(out, site->pool);
+	tp_profile_write_line(out, site->pool);
 	fputc('\n', out);
 	for (unsigned i = 0; i < stack->depth && i < FRAMES; i++)
 		leaks_write_frame(out, symbols, stack->frames[i]);
@@ -63,7 +55,8 @@ static void leaks_write_head(
 			tp_figure_count((double)snapshot->dropped).text);
 }
 
-int tp_profile_write_leaks(FILE *out, const struct tp_snapshot *snapshot, uint32_t pool_id)
+/* What is out of a pool, or of all (0), by stack. Nothing is written if nothing is. */
+static void leaks_write(FILE *out, const struct tp_snapshot *snapshot, uint32_t pool_id)
 {
 	struct tp_symbols *symbols;
 	double buffers = 0, bytes = 0;
@@ -74,7 +67,7 @@ int tp_profile_write_leaks(FILE *out, const struct tp_snapshot *snapshot, uint32
 			bytes += snapshot->site[i].out_bytes.sum;
 		}
 	if (buffers < 1 && !snapshot->dropped)
-		return 0;
+		return;
 	tp_profile_symbols(&symbols, snapshot);
 	leaks_write_head(out, snapshot, buffers, bytes, pool_id);
 	for (size_t i = 0; i < snapshot->stacks; i++) {
@@ -84,7 +77,6 @@ int tp_profile_write_leaks(FILE *out, const struct tp_snapshot *snapshot, uint32
 			leaks_write_stack(out, snapshot, stack, symbols);
 	}
 	tp_symbols_free(symbols);
-	return ferror(out) ? -EIO : 0;
 }
 
 void tp_profile_leaks_print(uint32_t pool_id)
@@ -99,7 +91,7 @@ void tp_profile_leaks_print(uint32_t pool_id)
 	snapshot = tp_snapshot_take();
 	flockfile(stderr); /* two pools may be destroyed at once */
 	if (snapshot)
-		tp_profile_write_leaks(stderr, snapshot, pool_id);
+		leaks_write(stderr, snapshot, pool_id);
 	else
 		fputs("tierpool: TIERPOOL_DEBUG=leaks: no memory to report what is out\n", stderr);
 	funlockfile(stderr);

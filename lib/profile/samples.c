@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/debug.h"
 #include "profile/rate.h"
@@ -17,19 +17,6 @@
 #define CHECK_EVERY 64
 
 struct tp_samples_table tp_samples = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static uint64_t samples_now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-uint64_t tp_samples_now_ns(void)
-{
-	return samples_now_ns(CLOCK_MONOTONIC);
-}
 
 /* Adds x to an estimate of which a sample already gave before. */
 static void samples_estimate(struct tp_estimate *estimate, double weight, double before, double x)
@@ -103,7 +90,7 @@ static struct tp_sample *samples_enter(
 
 tp_cold bool tp_samples_get(const struct tp_sampled_get *get)
 {
-	uint64_t begun_ns = tp_samples_now_ns(), now_ns;
+	uint64_t begun_ns = tp_clock_ns(), now_ns;
 	struct tp_sample *sample = NULL;
 	struct tp_stacktrace trace;
 	struct tp_place *place;
@@ -119,7 +106,7 @@ tp_cold bool tp_samples_get(const struct tp_sampled_get *get)
 	pthread_mutex_unlock(&tp_samples.lock);
 	if (place)
 		samples_trace(place, get->frame, &trace);
-	now_ns = tp_samples_now_ns();
+	now_ns = tp_clock_ns();
 	pthread_mutex_lock(&tp_samples.lock);
 	/* Else another profile was begun meanwhile, of which the get is not: its weight may be any. */
 	same = tp_samples.begun_ns == profile_ns;
@@ -167,7 +154,7 @@ tp_cold void tp_samples_grow(const void *buffer, size_t cap, size_t copied)
 
 tp_cold void tp_samples_put(const void *buffer, size_t used)
 {
-	uint64_t now_ns = tp_samples_now_ns();
+	uint64_t now_ns = tp_clock_ns();
 	struct tp_sample *sample;
 
 	pthread_mutex_lock(&tp_samples.lock);
@@ -197,8 +184,8 @@ bool tp_samples_begin(size_t sample_bytes)
 	ready = tp_samples_forget();
 	tp_samples.samples = tp_samples.dropped = 0;
 	tp_samples.sample_bytes = sample_bytes;
-	tp_samples.begun_ns = tp_samples_now_ns();
-	tp_samples.begun_real_ns = samples_now_ns(CLOCK_REALTIME);
+	tp_samples.begun_ns = tp_clock_ns();
+	tp_samples.begun_real_ns = tp_clock_ns_of(CLOCK_REALTIME);
 	tp_samples.ended_ns = 0;
 	if (ready)
 		tp_rate_start(sample_bytes);
@@ -210,18 +197,8 @@ void tp_samples_end(void)
 {
 	pthread_mutex_lock(&tp_samples.lock);
 	tp_rate_stop();
-	tp_samples.ended_ns = tp_samples_now_ns();
+	tp_samples.ended_ns = tp_clock_ns();
 	pthread_mutex_unlock(&tp_samples.lock);
-}
-
-struct tp_samples_counts tp_samples_count(void)
-{
-	struct tp_samples_counts counts;
-
-	pthread_mutex_lock(&tp_samples.lock);
-	counts = (struct tp_samples_counts){tp_samples.samples, tp_samples.dropped};
-	pthread_mutex_unlock(&tp_samples.lock);
-	return counts;
 }
 
 void tp_samples_fork(enum tp_fork phase)

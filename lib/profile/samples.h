@@ -52,12 +52,6 @@ bool tp_samples_begin(size_t sample_bytes);
 /* Ends it. */
 void tp_samples_end(void);
 
-/* How many samples there were, and how many were dropped for want of memory, since the start. */
-struct tp_samples_counts {
-	uint64_t samples, dropped;
-};
-struct tp_samples_counts tp_samples_count(void);
-
 void tp_samples_fork(enum tp_fork phase);
 
 #endif

@@ -14,7 +14,7 @@ static size_t samples_table_hash(uint64_t n)
 
 /* ---- places ---- */
 
-static char *samples_table_copy(char **to, const char *string)
+char *tp_samples_copy(char **to, const char *string)
 {
 	size_t length = strlen(string) + 1;
 	char *copy = memcpy(*to, string, length);
@@ -56,9 +56,9 @@ struct tp_place *tp_samples_place(const struct tp_sampled_get *get)
 	if (!place)
 		return NULL;
 	strings = (char *)(place + 1);
-	place->pool = samples_table_copy(&strings, get->pool);
-	place->file = samples_table_copy(&strings, get->file);
-	place->label = samples_table_copy(&strings, get->label);
+	place->pool = tp_samples_copy(&strings, get->pool);
+	place->file = tp_samples_copy(&strings, get->file);
+	place->label = tp_samples_copy(&strings, get->label);
 	place->site = get->site;
 	place->pool_id = get->pool_id;
 	place->line = get->line;

@@ -81,7 +81,8 @@ struct tp_samples_table {
 
 extern tp_hidden struct tp_samples_table tp_samples;
 
-uint64_t tp_samples_now_ns(void);
+/* Copies a string to *to, which moves behind it. Returns: the copy. */
+char *tp_samples_copy(char **to, const char *string);
 
 /* All of these: in the lock. NULL: out of memory. */
 struct tp_place *tp_samples_place(const struct tp_sampled_get *get);

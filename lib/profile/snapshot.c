@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "profile/advice.h"
 #include "profile/rate.h"
 #include "profile/samples_table.h"
@@ -36,21 +37,12 @@ static struct snapshot_size snapshot_measure(void)
 	return size;
 }
 
-static const char *snapshot_copy(char **to, const char *string)
-{
-	size_t length = strlen(string) + 1;
-	char *copy = memcpy(*to, string, length);
-
-	*to += length;
-	return copy;
-}
-
 static struct tp_snapshot_site snapshot_site(const struct tp_place *place, char **strings)
 {
-	struct tp_snapshot_site site = {.pool = snapshot_copy(strings, place->pool),
+	struct tp_snapshot_site site = {.pool = tp_samples_copy(strings, place->pool),
 		.pool_id = place->pool_id,
-		.file = snapshot_copy(strings, place->file),
-		.label = snapshot_copy(strings, place->label),
+		.file = tp_samples_copy(strings, place->file),
+		.label = tp_samples_copy(strings, place->label),
 		.line = place->line,
 		.gets = place->gets,
 		.bytes = place->bytes,
@@ -91,7 +83,7 @@ static void snapshot_add_out(
 
 static void snapshot_fill(struct tp_snapshot *snapshot, const struct snapshot_size *size)
 {
-	uint64_t now_ns = tp_samples_now_ns();
+	uint64_t now_ns = tp_clock_ns();
 	uintptr_t *frames = (uintptr_t *)(void *)(snapshot->stack + size->stacks);
 	char *strings = (char *)(frames + size->frames);
 

@@ -57,14 +57,6 @@ static void text_write_head(FILE *out, const struct tp_snapshot *s)
 		"oldest");
 }
 
-static void text_write_name(FILE *out, const char *name)
-{
-	char line[1024];
-
-	tp_figure_line(line, sizeof line, name);
-	fputs(line, out);
-}
-
 static void text_write_site(FILE *out, const struct tp_snapshot *snapshot,
 	const struct tp_snapshot_site *s, double cost)
 {
@@ -88,9 +80,9 @@ static void text_write_site(FILE *out, const struct tp_snapshot *snapshot,
 	fprintf(out, "  %5s %6s  ", tp_figure_count(s->out.sum).text,
 		(s->oldest_ns ? tp_figure_time((double)s->oldest_ns) : none).text);
 	tp_profile_place(place, sizeof place, s, true);
-	text_write_name(out, place);
+	tp_profile_write_line(out, place);
 	fputs(" of ", out);
-	text_write_name(out, s->pool);
+	tp_profile_write_line(out, s->pool);
 	fputc('\n', out);
 }
 

@@ -57,6 +57,14 @@ void tp_profile_frame(char *to, size_t size, const struct tp_symbols *symbols, u
 		snprintf(to, size, "0x%" PRIxPTR, address);
 }
 
+void tp_profile_write_line(FILE *out, const char *text)
+{
+	char line[1024];
+
+	tp_figure_line(line, sizeof line, text);
+	fputs(line, out);
+}
+
 int tp_profile_symbols(struct tp_symbols **out, const struct tp_snapshot *snapshot)
 {
 	size_t frames = 0;

@@ -31,9 +31,6 @@ int tp_profile_write_folded(FILE *out, const struct tp_snapshot *snapshot);
 int tp_profile_write_json(FILE *out, const struct tp_snapshot *snapshot);
 int tp_profile_write_proto(FILE *out, const struct tp_snapshot *snapshot);
 
-/* For people: what is out of a pool, or of all (0), by stack. Nothing is written if nothing is. */
-int tp_profile_write_leaks(FILE *out, const struct tp_snapshot *snapshot, uint32_t pool_id);
-
 /* ---- what they share ---- */
 
 /* A number of buffers and their bytes, as viewers take them: see tp_profile_values. */
@@ -64,6 +61,9 @@ void tp_profile_write_advice(FILE *out, const struct tp_snapshot *snapshot);
 
 /* What the advisor says of a pool: a sentence without its name and without a full stop. */
 void tp_advice_sentence(char *to, size_t size, const struct tp_snapshot_advice *advice);
+
+/* Writes text that a program has given, as tp_figure_line makes a line of it. */
+void tp_profile_write_line(FILE *out, const char *text);
 
 /* The names of all frames. Returns: as tp_symbols_find. */
 int tp_profile_symbols(struct tp_symbols **out, const struct tp_snapshot *snapshot);

@@ -10,36 +10,10 @@
 #include "pool/misuse.h"
 #include "pool/pool.h"
 #include "process/reaper.h"
+#include "profile/figures.h"
 #include "profile/snapshot.h"
 
 /* ---- labels ---- */
-
-/* Bytes of the UTF-8 character that text begins with; 0: it begins with none (RFC 3629). */
-static size_t gather_character(const unsigned char *text)
-{
-	static const struct {
-		unsigned char first, last, from, to; /* of the first byte; of the second one */
-		size_t length;
-	} forms[] = {{0x01, 0x7f, 0, 0, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2},
-		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-		{0xf4, 0xf4, 0x80, 0x8f, 4}};
-
-	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-		size_t n = 1;
-
-		if (text[0] < forms[i].first || text[0] > forms[i].last)
-			continue;
-		if (forms[i].length > 1 && (text[1] < forms[i].from || text[1] > forms[i].to))
-			return 0;
-		for (n = 2; n < forms[i].length; n++)
-			if ((text[n] & 0xc0) != 0x80)
-				return 0;
-		return forms[i].length;
-	}
-	return 0;
-}
 
 /*
  * Appends a value as it stands between quotes. What is no UTF-8, which Prometheus refuses, becomes the
@@ -50,7 +24,7 @@ static char *gather_escape(char *to, const char *value)
 	static const char unknown[] = "\xef\xbf\xbd";
 
 	while (*value) {
-		size_t length = gather_character((const unsigned char *)value);
+		size_t length = tp_figure_character(value);
 
 		if (*value == '\n') {
 			to = stpcpy(to, "\\n");

@@ -3,10 +3,10 @@
 #include <criterion/criterion.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "cpus.h"
 #include "profile/advice.h"
 #include "profile/rate.h"
-#include "profile/samples_table.h"
 
 static const struct tp_model_tier tier[] = {{.cost = 128, .slots = 63}};
 static const struct tp_model_options options = {
@@ -68,9 +68,9 @@ Test(advice_cost, a_poll_that_finds_many_buffers_gone_makes_the_next_one_wait)
 
 		poll.out[0] = n % 2 ? 20000 : 0;
 		poll.gets += 20000;
-		poll.ns = tp_samples_now_ns();
+		poll.ns = tp_clock_ns();
 		tp_advice_poll(advice, &poll);
-		tp_advice_pause(advice, poll.ns, tp_samples_now_ns());
+		tp_advice_pause(advice, poll.ns, tp_clock_ns());
 		took_ns = thread_ns() - begun_ns;
 		/* A four hundredth of the time, or somewhat more. */
 		if (took_ns > 200000)
