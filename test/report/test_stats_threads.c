@@ -215,7 +215,8 @@ Test(stats_threads, counts_of_tiers_are_exact_at_rest_and_never_go_back)
 	void *fault;
 
 	pin(0); /* so that it knows which CPUs there are before threads ask */
-	crew.pool = pool_new(.max_size = LARGEST, .retain = MIB, .decay_ms = TIERPOOL_DECAY_NEVER);
+	crew.pool = pool_new(.max_size = LARGEST, .retain = 512 * KIB,
+		.decay_ms = TIERPOOL_DECAY_NEVER);
 	crew.operations = operations / THREADS;
 	pthread_create(&watcher, NULL, watch, &crew);
 	for (unsigned i = 0; i < THREADS; i++) {
