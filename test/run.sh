@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs tests, each a program or script: test/run.sh TEST...
-# Each passes by exit status 0 and is skipped by 77, having said why. Programs run once in each of MODES;
-# where one cannot be had the library says so, and runs them locked. Stress programs (stress_*) run for
-# SECONDS_EACH seconds, 2 if nothing is said; WRAP goes before them (valgrind).
+# Each passes by exit status 0 and is skipped by 77, having said why. Programs run once in each of MODES, those
+# in ONCE in the first of them; where one cannot be had the library says so, and runs them locked. Stress programs
+# (stress_*) run for SECONDS_EACH seconds, 2 if nothing is said; WRAP goes before them (valgrind).
 # Scripts run beside the programs: they compile for most of their time. What they print comes at the end.
 # The last line is "N passed, N failed, N skipped": of what was given; a program counts its own.
 set -u
@@ -41,7 +41,11 @@ done
 for test; do
 	case $test in
 	*.sh) ;;
-	*) for mode in ${MODES-rseq locked}; do run "$mode" "$test"; done ;;
+	*)
+		modes=${MODES-rseq locked}
+		case " ${ONCE:-} " in *" ${test##*/} "*) modes=${modes%% *} ;; esac
+		for mode in $modes; do run "$mode" "$test"; done
+		;;
 	esac
 done
 wait

@@ -92,6 +92,9 @@ test:
 	$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) test-build
 	$(Q)$(MAKE) --no-print-directory test-run
 
+# What is computed there is the same in each mode.
+export ONCE := test_advisor test_replay_verdicts
+
 # So that benchmarks compile: with two compilers once (checks.mk).
 ALSO_BUILT ?= $(BENCH)
 test-build: all $(UNIT) $(STRESS) $(PATHS) $(ALSO_BUILT)

@@ -6,6 +6,7 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,11 +282,12 @@ void pool_replay(const struct trace *t, bool one_site, struct result *result,
 	static const struct contender contender = {
 		"tierpool", pool_get, pool_grow, pool_put, pool_tick};
 	struct pool_state s = {.trace = t, .seen = seen, .lendings = lendings};
-	unsigned cpus[2];
+	int error;
 
 	/* On one CPU, or what lies idle on the others would be out of reach by chance. */
-	if (!cpus_choose(cpus, false) || pin(cpus[0]))
-		pool_fail("no CPU to run on", EINVAL);
+	error = pin((unsigned)sched_getcpu());
+	if (error)
+		pool_fail("to stay on one CPU", -error);
 	seen->figures = array_new(t->site_count, sizeof *seen->figures);
 	s.pools = array_new(t->pool_count, sizeof *s.pools);
 	s.out = array_new(t->slot_count, sizeof(tierpool_buf *));

@@ -23,8 +23,15 @@ static uint64_t stats_report(uint64_t *highest, int64_t sum)
 /* What a tier, or TP_TIER_NONE, has counted; grows without exchanges. */
 static struct tierpool_tier_stats stats_tier_counts(const struct tp_tiers *tiers, unsigned tier)
 {
-#define COUNT(name) tp_counts_read(tiers, tier, TP_##name)
-	struct tierpool_tier_stats t = {.hits_depot = COUNT(HITS_DEPOT),
+	const struct tp_counts *counts = tp_counts_of(tiers, tier);
+	struct tierpool_tier_stats t = {0};
+	struct tp_reported *reported;
+	struct tp_moves moves;
+
+	if (!counts)
+		return t;
+#define COUNT(name) tp_load_acquire(&counts->n[TP_##name]) /* as tp_counts_read */
+	t = (struct tierpool_tier_stats){.hits_depot = COUNT(HITS_DEPOT),
 		.hits_other_cpu = COUNT(HITS_OTHER_CPU),
 		.hits_larger = COUNT(HITS_LARGER),
 		.gets = COUNT(MISSES),
@@ -38,20 +45,20 @@ static struct tierpool_tier_stats stats_tier_counts(const struct tp_tiers *tiers
 		.drops_trim = COUNT(DROPPED + TP_DROP_TRIM),
 		.drops_destroy = COUNT(DROPPED + TP_DROP_DESTROY),
 		.allocs = COUNT(ALLOCS)};
-	struct tp_moves moves;
 #undef COUNT
-
-	if (!tp_counts_of(tiers, tier))
-		return t;
-	moves = tp_counts_moves(tiers, tier);
-	t.hits_cpu = stats_report(&tp_counts_reported(tiers, tier)->hits_cpu, moves.hits_cpu);
-	t.puts = stats_report(&tp_counts_reported(tiers, tier)->puts, moves.puts);
-	if (tier < tiers->count)
-		t.grow_bytes += tp_stack_owner_count(&tiers->cpus, tier, TP_EXCHANGE_BYTES);
 	t.grows += t.grows_pooled;
-	t.gets += t.hits_cpu + t.hits_depot + t.hits_other_cpu + t.hits_larger;
+	t.gets += t.hits_depot + t.hits_other_cpu + t.hits_larger;
 	t.frees = t.drops_oversize + t.drops_retain + t.drops_idle_count + t.drops_decay +
 		  t.drops_trim + t.drops_destroy;
+	if (!t.allocs)
+		return t; /* no CPU has had a block of this tier */
+	reported = tp_counts_reported(tiers, tier);
+	moves = tp_counts_moves(tiers, tier);
+	t.hits_cpu = stats_report(&reported->hits_cpu, moves.hits_cpu);
+	t.gets += t.hits_cpu;
+	t.puts = stats_report(&reported->puts, moves.puts);
+	if (tier < tiers->count)
+		t.grow_bytes += tp_stack_owner_count(&tiers->cpus, tier, TP_EXCHANGE_BYTES);
 	return t;
 }
 
