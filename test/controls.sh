@@ -50,17 +50,36 @@ fail() {
 	echo "FAILED: $*"
 }
 
-# The library and what stress programs share (LIBSTRESS in test/test.mk), once for each fault.
+compile() { # compile FAULT ARGUMENT...
+	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -pthread -Iinclude -Ilib -Itest/support -DTP_INJECT \
+		"-DTP_FAULT=TP_FAULT_$1" "${@:2}"
+}
+
+object() { # object FAULT SOURCE
+	compile "$1" -MMD -MT object -c "$2" -o "$dir/$1/$(basename "$2" .c).o"
+}
+export -f compile object
+export CC dir
+
+# The library and what stress programs share (LIBSTRESS in test/test.mk), without a fault.
+build_all() {
+	mkdir -p "$dir/NONE" && printf '%s\n' lib/*/*.c test/support/stress_*.c \
+		test/support/{counting_backing,random}.c |
+		xargs -P "$(nproc)" -I {} bash -c 'object NONE {}'
+}
+
+# The same with a fault: built anew is only what depends on a file that has it.
 build_library() { # build_library FAULT
-	mkdir -p "$dir/$1" && for source in lib/*/*.c test/support/stress_*.c test/support/{counting_backing,random}.c; do
-		"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -pthread -Iinclude -Ilib -Itest/support -DTP_INJECT \
-			"-DTP_FAULT=TP_FAULT_$1" -c "$source" -o "$dir/$1/$(basename "$source" .c).o" || return
-	done
+	mkdir -p "$dir/$1" && ln -f "$dir/NONE/"*.o "$dir/$1/" || return
+	grep -lr "tp_fault(TP_FAULT_$1)" lib | sed 's,^lib/,[ /],; s/$/\\>/' >"$dir/$1/has"
+	grep -lf "$dir/$1/has" "$dir/NONE/"*.d | xargs -r sed -sn '1s/^object: *\([^ ]*\).*/\1/p' |
+		while read -r source; do
+			rm "$dir/$1/$(basename "$source" .c).o" && object "$1" "$source" || return
+		done
 }
 
 build() { # build FAULT PROGRAM
-	[ -e "$dir/$1/$2" ] || "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -pthread -Iinclude -Ilib -Itest/support \
-		-DTP_INJECT "-DTP_FAULT=TP_FAULT_$1" "test/stress/$2.c" "$dir/$1/"*.o -o "$dir/$1/$2"
+	[ -e "$dir/$1/$2" ] || compile "$1" "test/stress/$2.c" "$dir/$1/"*.o -o "$dir/$1/$2"
 }
 
 judge() { # judge FAULT "PROGRAM (MODE)" STATUS
@@ -97,13 +116,12 @@ $fault "*) ;;
 	esac
 done
 
-# All libraries at first, one on each processor: what runs then has them to itself.
+# All libraries at first: what runs then has the processors to itself.
 # A library that is not built is noticed where a program is.
+build_all
 for fault in $faults; do
-	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
-	build_library "$fault" &
+	[ "$fault" = NONE ] || build_library "$fault"
 done
-wait
 
 # What the library itself says of the mode.
 rseq=yes
