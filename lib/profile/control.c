@@ -33,9 +33,9 @@ int tierpool_profile_start(size_t sample_bytes)
 {
 	int error = 0;
 
-	tp_stacktrace_warm();
 	/* There may be no pool yet, which would have done so. */
 	tp_atfork_start();
+	tp_stacktrace_warm();
 	pthread_mutex_lock(&control_lock);
 	if (tp_load_relaxed(&tp_rate_running)) {
 		error = -EALREADY;
@@ -104,6 +104,7 @@ static void control_fork(enum tp_fork phase)
 {
 	if (phase == TP_FORK_PREPARE)
 		pthread_mutex_lock(&control_lock);
+	tp_stacktrace_fork(phase);
 	if (phase == TP_FORK_CHILD)
 		tp_profile_environment_forked();
 	if (phase == TP_FORK_PARENT || phase == TP_FORK_CHILD)

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/compiler.h"
 
@@ -136,11 +137,42 @@ bool tp_stacktrace_agree(
 	return true;
 }
 
+/*
+ * Held while the unwinder's library is loaded: the C library ends a child that was forked meanwhile
+ * as soon as that unwinds. Waited for no longer than a second, as threads that load a library, and
+ * borrow or fork in its constructors, hold dlopen's lock.
+ */
+static pthread_mutex_t stacktrace_loading = PTHREAD_MUTEX_INITIALIZER;
+
+static bool stacktrace_hold_loading(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec++;
+	return pthread_mutex_timedlock(&stacktrace_loading, &until) == 0;
+}
+
 void tp_stacktrace_warm(void)
 {
+	bool held = stacktrace_hold_loading();
 	struct tp_stacktrace trace;
 
 	stacktrace_is_of_libc(0);
 	tp_stacktrace_by_frames(&trace, __builtin_frame_address(0));
 	tp_stacktrace_by_unwinder(&trace, __builtin_frame_address(0));
+	if (held)
+		pthread_mutex_unlock(&stacktrace_loading);
+}
+
+void tp_stacktrace_fork(enum tp_fork phase)
+{
+	static bool held;
+
+	if (phase == TP_FORK_PREPARE)
+		held = stacktrace_hold_loading();
+	else if (phase == TP_FORK_CHILD && !held)
+		pthread_mutex_init(&stacktrace_loading, NULL);
+	else if (phase != TP_FORK_CHILD_FIRST && held)
+		pthread_mutex_unlock(&stacktrace_loading);
 }

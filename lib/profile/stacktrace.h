@@ -2,13 +2,15 @@
 /*
  * Which calls led to a get. Two ways: by frame pointers, some 30 ns, which is wrong where code was
  * compiled without them; and by the unwinder of the C library, 2 to 20 us, which knows better.
- * Neither takes a lock of this library.
+ * Neither takes a lock of this library, once it is warm.
  */
 #ifndef TP_STACKTRACE_H
 #define TP_STACKTRACE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "process/atfork.h"
 
 #define TP_STACKTRACE_MOST 64
 
@@ -19,6 +21,9 @@ struct tp_stacktrace {
 
 /* Has both ways load and look up what they need once, so that no sample does. */
 void tp_stacktrace_warm(void);
+
+/* Before: one thread forks at a time. */
+void tp_stacktrace_fork(enum tp_fork phase);
 
 /*
  * By frame pointers, of the calls from the one on whose frame is `frame` (__builtin_frame_address).

@@ -14,6 +14,7 @@
 #include <tierpool/profile.h>
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "pool_checks.h"
 #include "profile/samples_table.h"
 #include "profile/snapshot.h"
@@ -231,6 +232,53 @@ Test(control_threads, a_child_of_a_fork_uses_it_whatever_other_threads_were_doin
 	threads_end();
 	for (unsigned i = 0; i < 2; i++)
 		cr_assert_eq(pthread_join(other[i], NULL), 0);
+}
+
+static void *starts_first(void *unused)
+{
+	tp_store_release(&working, 1u);
+	tierpool_profile_start(1);
+	return unused;
+}
+
+/* In a process that has never unwound, of which a fork meets each moment of the first start. */
+static int forks_at(unsigned moment)
+{
+	pthread_t other;
+	int status = -1;
+	pid_t child;
+
+	must(!pthread_create(&other, NULL, starts_first, NULL), "a thread is made");
+	while (!tp_load_acquire(&working))
+		sched_yield();
+	for (uint64_t begun_ns = tp_clock_ns(); tp_clock_ns() < begun_ns + moment * 2000;)
+		continue;
+	child = fork();
+	if (!child) {
+		alarm(30);
+		tierpool_profile_start(1);
+		tierpool_profile_stop();
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	pthread_join(other, NULL);
+	return status;
+}
+
+/* glibc loads the unwinder at its first use; a child that finds it half loaded is ended. */
+Test(control_alone, a_fork_waits_for_the_unwinder_to_be_loaded)
+{
+	if (SANITIZED)
+		skip("malloc of a sanitizer may stay locked in the child of a fork");
+	for (unsigned moment = 0; moment < 300; moment++) {
+		pid_t process = fork();
+		int status;
+
+		if (!process)
+			_exit(forks_at(moment) != 0);
+		cr_assert_eq(waitpid(process, &status, 0), process);
+		cr_assert_eq(status, 0, "at %u us: %#x", moment * 2, (unsigned)status);
+	}
 }
 
 /* As a thread that records a sample. */
