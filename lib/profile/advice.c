@@ -14,6 +14,7 @@
  * poll, and for each buffer that went or came since the last one.
  */
 #define POLLS_PART 400
+#define STEPPING_PART 9 /* of a poll that is done in several calls */
 #define WINDOWS_PART 250
 #define LATELY_NS UINT64_C(10000000000)
 #define POLL_LEAST_NS 100000
@@ -152,6 +153,7 @@ void tp_advice_clear(void)
 		advice_window_drop(advice);
 		tp_advisor_free(advice->advisor);
 		advice->advisor = NULL;
+		advice->stepping = false;
 		advice->polls = advice->windows = 0;
 		advice->most = 0;
 	}
@@ -239,7 +241,7 @@ static uint64_t advice_steps(const struct tp_advice *advice, const struct tp_pol
 
 		steps += was > is ? was - is : is - was;
 	}
-	return steps;
+	return tp_min(steps, TP_ADVISOR_STEPS);
 }
 
 /* What a poll has taken: most of it are its steps, if many buffers came or went. */
@@ -260,9 +262,15 @@ static void advice_poll_note(struct tp_advice *advice, const struct tp_poll *pol
 
 void tp_advice_pause(struct tp_advice *advice, uint64_t begun_ns, uint64_t now_ns)
 {
-	uint64_t pause_ns = POLLS_PART * advice_cost_ns(advice, begun_ns, now_ns) *
-			    advice_active(advice, now_ns);
+	uint64_t cost_ns = advice_cost_ns(advice, begun_ns, now_ns), pause_ns;
 
+	advice->poll_ns += cost_ns;
+	if (advice->stepping) {
+		pause_ns = STEPPING_PART * cost_ns;
+	} else {
+		pause_ns = POLLS_PART * advice->poll_ns * advice_active(advice, now_ns);
+		advice->poll_ns = 0;
+	}
 	tp_store_relaxed(&advice->due_ns, now_ns + tp_max(pause_ns, POLL_LEAST_NS));
 }
 
@@ -270,11 +278,14 @@ bool tp_advice_poll(struct tp_advice *advice, const struct tp_poll *poll)
 {
 	if (advice->state != TP_ADVICE_WATCHING)
 		return false;
-	advice_poll_note(advice, poll);
-	if (!advice_is_ready(advice, poll))
-		return false;
-	tp_advisor_poll(advice->advisor, poll->out, poll->gets, poll->ns);
-	if (poll->ns < advice->window_due_ns)
+	if (!advice->stepping) {
+		advice_poll_note(advice, poll);
+		if (!advice_is_ready(advice, poll))
+			return false;
+	}
+	poll = &advice->last;
+	advice->stepping = !tp_advisor_poll(advice->advisor, poll->out, poll->gets, poll->ns);
+	if (advice->stepping || poll->ns < advice->window_due_ns)
 		return false;
 	advice->state = TP_ADVICE_ARMING;
 	return true;
@@ -368,14 +379,19 @@ bool tp_advice_grow(struct tp_advice *advice, unsigned from, unsigned to, unsign
 	return advice_event(advice, ns);
 }
 
-/* Buffers that were borrowed before the window, and that are not out any more. Returns: how many. */
+/*
+ * Buffers that were borrowed before the window, and that are not out any more, but for those that the next
+ * look may find. Returns: how many.
+ */
 static size_t advice_unseen_puts(struct tp_advice *advice, const struct tp_poll *poll, unsigned cpu)
 {
 	size_t puts = 0;
 
 	for (unsigned tier = 0; tier < advice->options.tiers; tier++)
-		for (; advice->seen[tier] > poll->out[tier]; advice->seen[tier]--, puts++)
+		for (; advice->seen[tier] > poll->out[tier] && puts < TP_ADVISOR_STEPS; puts++) {
 			tp_advisor_put(advice->advisor, tier, cpu, poll->ns);
+			advice->seen[tier]--;
+		}
 	return puts;
 }
 

@@ -46,6 +46,8 @@ struct tp_advice {
 	uint64_t due_ns; /* of the next poll; read by anyone */
 	uint64_t window_due_ns, window_begun_ns;
 	uint64_t spent_ns; /* on this window */
+	bool stepping;     /* the model has only a part of the last poll yet */
+	uint64_t poll_ns;  /* spent on that poll */
 	uint64_t steps;    /* buffers that the models were stepped by, at the last poll */
 	unsigned polls, windows, length; /* length: of a window, events */
 	struct tp_poll last;

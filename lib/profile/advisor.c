@@ -130,19 +130,23 @@ static void advisor_count(uint64_t *misses, uint64_t missed)
 
 /*
  * Steps a model by the net change: first what came back, the larger ones first; then what went out.
+ * Returns: whether that was all; what is left is for the next call.
  */
-static void advisor_step(struct tp_advisor *a, struct tp_model *model, size_t *known,
+static bool advisor_step(struct tp_advisor *a, struct tp_model *model, size_t *known,
 	const size_t *out, uint64_t ns, uint64_t *misses)
 {
+	unsigned left = TP_ADVISOR_STEPS;
+
 	for (unsigned tier = a->tiers; tier--;)
-		for (; known[tier] > out[tier]; known[tier]--)
+		for (; known[tier] > out[tier] && left; known[tier]--, left--)
 			tp_model_put(model, tier, advisor_cpu(a), ns);
 	for (unsigned tier = 0; tier < a->tiers; tier++)
-		for (; known[tier] < out[tier]; known[tier]++)
+		for (; known[tier] < out[tier] && left; known[tier]++, left--)
 			advisor_count(misses, tp_model_get(model, tier, advisor_cpu(a), ns));
+	return left || memcmp(known, out, a->tiers * sizeof *out) == 0;
 }
 
-void tp_advisor_poll(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
+bool tp_advisor_poll(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
 {
 	if (!a->begun) {
 		a->begun = true;
@@ -151,9 +155,8 @@ void tp_advisor_poll(struct tp_advisor *a, const size_t *out, uint64_t gets, uin
 	}
 	a->gets = gets;
 	if (a->in_window)
-		advisor_step(a, a->copy, a->last, out, ns, a->copied);
-	else
-		advisor_step(a, a->model, a->out, out, ns, a->polled);
+		return advisor_step(a, a->copy, a->last, out, ns, a->copied);
+	return advisor_step(a, a->model, a->out, out, ns, a->polled);
 }
 
 /* ---- windows ---- */
@@ -164,7 +167,7 @@ void tp_advisor_window_begin(struct tp_advisor *a, const size_t *out, uint64_t g
 	a->in_window = true;
 	/* From here on the copy does as polls do. */
 	tp_model_copy(a->copy, a->model);
-	memcpy(a->last, out, a->tiers * sizeof *out);
+	memcpy(a->last, a->out, a->tiers * sizeof *out);
 	a->window_gets = 0;
 	a->window_first = gets;
 	memset(a->seen, 0, sizeof a->seen);
@@ -222,7 +225,7 @@ void tp_advisor_window_end(struct tp_advisor *a, const size_t *out, uint64_t get
 {
 	advisor_window_close(a, out, gets, ns);
 	advisor_learn(a);
-	/* Nothing, unless events were out of order: what that misses counts nowhere. */
+	/* Nothing, unless events were out of order, or a poll had to stop: what that misses counts nowhere. */
 	advisor_step(a, a->model, a->out, out, ns, a->seen);
 }
 
@@ -230,7 +233,7 @@ void tp_advisor_window_drop(struct tp_advisor *a, const size_t *out, uint64_t ge
 {
 	advisor_window_close(a, out, gets, ns);
 	tp_model_copy(a->model, a->copy);
-	memcpy(a->out, out, a->tiers * sizeof *out);
+	memcpy(a->out, a->last, a->tiers * sizeof *out);
 }
 
 /* ---- events ---- */

@@ -37,6 +37,9 @@
 
 struct tp_advisor;
 
+/* Buffers by which a poll steps a model at most: for a millisecond, about. */
+#define TP_ADVISOR_STEPS 500u
+
 /* With fewer windows nothing is known: the interval is from 0 to 1. */
 #define TP_ADVISOR_WINDOWS_LEAST 3u
 
@@ -57,8 +60,9 @@ void tp_advisor_free(struct tp_advisor *advisor);
  * ns:   a clock that does not go back, the same in all calls
  *
  * The first poll says what was out before. A poll may come in a window too.
+ * Returns: whether the model has what is out now; else the next polls go on, by as many buffers each.
  */
-void tp_advisor_poll(struct tp_advisor *advisor, const size_t *out, uint64_t gets, uint64_t ns);
+bool tp_advisor_poll(struct tp_advisor *advisor, const size_t *out, uint64_t gets, uint64_t ns);
 
 /*
  * Advises on other bounds, as many as before; not in a window. What is known of a bound that stays stays; one

@@ -284,6 +284,32 @@ Test(advisor, counts_from_its_first_poll)
 	tp_advisor_free(a);
 }
 
+/* 1,200 buffers go out: what one poll leaves the next one does, be it that of a window. */
+Test(advisor, goes_on_where_a_poll_had_to_stop)
+{
+	size_t out[TP_TIERS_MAX] = {0};
+
+	for (unsigned window = 0; window < 2; window++) {
+		struct tp_advisor *a = tp_advisor_create(&options);
+		struct tp_advised curve[BOUNDS];
+
+		out[3] = 0;
+		tp_advisor_poll(a, out, 0, 1);
+		out[3] = 2 * TP_ADVISOR_STEPS + 200;
+		if (window) {
+			tp_advisor_window_begin(a, out, out[3], 2);
+			tp_advisor_window_drop(a, out, out[3], 3);
+		} else {
+			cr_expect(!tp_advisor_poll(a, out, out[3], 2));
+			cr_expect(!tp_advisor_poll(a, out, out[3], 3));
+		}
+		cr_expect(tp_advisor_poll(a, out, out[3], 4));
+		tp_advisor_curve(a, curve);
+		cr_expect_float_eq(curve[BOUNDS - 1].share, 0, 1e-9, "each of them is new");
+		tp_advisor_free(a);
+	}
+}
+
 /* Of a window that lost events only the polls count. */
 Test(advisor, takes_a_dropped_window_for_polls)
 {
