@@ -8,6 +8,9 @@
 QUICK := ALSO_BUILT= SCRIPTS=
 # What is learned from a workload is the same in each variant.
 LEARNED := WITHOUT=test/benchmarks/test_replay_verdicts.c
+# Tests of what lies below percpu/, and of reports and programs above the pool, run once in each.
+APART := ONCE='$(notdir $(basename $(wildcard $(addsuffix /test_*.c,$(addprefix test/,base memory process profile \
+	report benchmarks)))))'
 
 # All with gcc as it is installed. TESTED: by a caller who has just run them.
 run-gcc := $(if $(TESTED),test-build,test-run)
@@ -27,9 +30,9 @@ run-metrics := metrics
 # The profile, as pprof, google-pprof and jeprof show it.
 run-viewers := viewers
 # Blocks from jemalloc, in both modes.
-run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes $(QUICK) $(LEARNED)
-run-clang := test-run VARIANT=clang CC=clang $(LEARNED)
-run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined ALSO_BUILT= $(LEARNED)
+run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes $(QUICK) $(LEARNED) $(APART)
+run-clang := test-run VARIANT=clang CC=clang $(LEARNED) $(APART)
+run-asan := test-run VARIANT=asan OPT='-O1 -g' SANITIZE=address,undefined ALSO_BUILT= $(LEARNED) $(APART)
 # What a compiler makes of the surroundings of the sequences, which are in percpu/ and compiled into each call of
 # a cache or pool. test_traced holds a thread at each instruction of each copy. Logic is the same at each level.
 # Without warnings at -O3: with all of the program before it, gcc complains of what tests do on purpose.
