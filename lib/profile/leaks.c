@@ -43,13 +43,20 @@ static void leaks_write_stack(FILE *out, const struct tp_snapshot *snapshot,
 		leaks_write_frame(out, symbols, stack->frames[i]);
 }
 
-static void leaks_write_head(
-	FILE *out, const struct tp_snapshot *snapshot, double buffers, double bytes, bool of_pool)
+/* pool: its name; "": not known; NULL: of all. */
+static void leaks_write_head(FILE *out, const struct tp_snapshot *snapshot, double buffers,
+	double bytes, const char *pool)
 {
-	fprintf(out, "tierpool: %s: %s %s out, %s bytes\n",
-		of_pool ? "a pool is destroyed" : "at the end of the process",
-		tp_figure_count(buffers).text, buffers == 1 ? "buffer is" : "buffers are",
-		tp_figure_bytes(bytes).text);
+	fputs("tierpool: ", out);
+	if (pool) {
+		fputs(*pool ? "pool " : "a pool", out);
+		tp_profile_write_line(out, pool);
+		fputs(" is destroyed", out);
+	} else {
+		fputs("at the end of the process", out);
+	}
+	fprintf(out, ": %s %s out, %s bytes\n", tp_figure_count(buffers).text,
+		buffers == 1 ? "buffer is" : "buffers are", tp_figure_bytes(bytes).text);
 	if (snapshot->dropped)
 		fprintf(out, "  and what is out of %s more gets: they are not recorded\n",
 			tp_figure_count((double)snapshot->dropped).text);
@@ -58,6 +65,7 @@ static void leaks_write_head(
 /* What is out of a pool, or of all (0), by stack. Nothing is written if nothing is. */
 static void leaks_write(FILE *out, const struct tp_snapshot *snapshot, uint32_t pool_id)
 {
+	const char *pool = pool_id ? "" : NULL;
 	struct tp_symbols *symbols;
 	double buffers = 0, bytes = 0;
 
@@ -65,11 +73,12 @@ static void leaks_write(FILE *out, const struct tp_snapshot *snapshot, uint32_t 
 		if (!pool_id || snapshot->site[i].pool_id == pool_id) {
 			buffers += snapshot->site[i].out.sum;
 			bytes += snapshot->site[i].out_bytes.sum;
+			pool = pool_id ? snapshot->site[i].pool : NULL;
 		}
 	if (buffers < 1 && !snapshot->dropped)
 		return;
 	tp_profile_symbols(&symbols, snapshot);
-	leaks_write_head(out, snapshot, buffers, bytes, pool_id);
+	leaks_write_head(out, snapshot, buffers, bytes, pool);
 	for (size_t i = 0; i < snapshot->stacks; i++) {
 		const struct tp_snapshot_stack *stack = &snapshot->stack[i];
 
