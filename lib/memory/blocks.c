@@ -271,6 +271,14 @@ static struct tp_run *blocks_pages_grow(
 	return runs->move(run, before, bytes, target) ? target : NULL;
 }
 
+bool tp_blocks_grow_in_place(const struct tp_blocks *blocks, unsigned tier)
+{
+	struct tp_run_shape shape;
+
+	return blocks->class && blocks->backing->runs->move &&
+	       tp_run_shape_make(&shape, blocks->size[tier], blocks->alignment) && shape.count == 1;
+}
+
 char *tp_block_grow(struct tp_blocks *blocks, char *block, size_t larger)
 {
 	struct tp_run *run = blocks->class ? tp_pagemap_get(block) : NULL, *grown;

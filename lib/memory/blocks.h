@@ -77,6 +77,9 @@ void tp_block_free(struct tp_blocks *blocks, unsigned tier, char *block, size_t 
  */
 char *tp_block_grow(struct tp_blocks *blocks, char *block, size_t larger);
 
+/* Whether the blocks of a tier grow so, whatever lies behind them: they have runs, which may move. */
+bool tp_blocks_grow_in_place(const struct tp_blocks *blocks, unsigned tier);
+
 /*
  * The buffer that has the block which an address lies in, whoever owns it at the moment; for any
  * address. NULL: no block of a run, or a free one.

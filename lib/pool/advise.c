@@ -17,10 +17,14 @@ static void advise_look(const tierpool *pool, struct tp_poll *poll)
 	int64_t hits = 0;
 
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
-		uint64_t gone = tp_tiers_count(tiers, tier) + tp_counts_drops_of(tiers, tier) +
-				tp_counts_read(tiers, tier, TP_GROWN_AWAY);
-		uint64_t made = tp_counts_read(tiers, tier, TP_ALLOCS);
+		uint64_t made = tp_counts_read(tiers, tier, TP_ALLOCS), gone;
 
+		poll->out[tier] = 0;
+		if (!made)
+			continue;
+		gone = tp_tiers_count(tiers, tier) + tp_counts_drops_of(tiers, tier) +
+		       tp_counts_read(tiers, tier, TP_GROWN_AWAY);
+		made = tp_counts_read(tiers, tier, TP_ALLOCS);
 		poll->out[tier] = made > gone ? (size_t)(made - gone) : 0;
 		hits += tp_counts_moves(tiers, tier).hits_cpu;
 	}

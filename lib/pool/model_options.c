@@ -23,5 +23,8 @@ struct tp_model_options tp_model_options_of(
 	for (unsigned i = 0; i < tiers->count; i++)
 		tier[i] = (struct tp_model_tier){tiers->tier[i].cost, tiers->tier[i].slots,
 			tiers->tier[i].steal, i >= pool->maximum.first};
+	while (options.in_place < tiers->count &&
+		tp_blocks_grow_in_place(&pool->blocks, tiers->count - 1 - options.in_place))
+		options.in_place++;
 	return options;
 }

@@ -154,6 +154,8 @@ void tp_advice_clear(void)
 		tp_advisor_free(advice->advisor);
 		advice->advisor = NULL;
 		advice->stepping = false;
+		advice->poll_ns = 0;
+		tp_store_relaxed(&advice->due_ns, UINT64_C(0));
 		advice->polls = advice->windows = 0;
 		advice->most = 0;
 	}
@@ -256,7 +258,9 @@ static void advice_poll_note(struct tp_advice *advice, const struct tp_poll *pol
 	double gets = (double)(poll->gets - tp_min(advice->last.gets, poll->gets));
 
 	advice->steps = advice_steps(advice, poll);
-	advice->pace += (gets - advice->pace) / (double)tp_min(1 + advice->polls, PACE_POLLS);
+	/* Of the first one nobody knows when it began. */
+	if (advice->polls)
+		advice->pace += (gets - advice->pace) / (double)tp_min(advice->polls, PACE_POLLS);
 	advice->last = *poll;
 }
 
@@ -397,7 +401,8 @@ static size_t advice_unseen_puts(struct tp_advice *advice, const struct tp_poll 
 
 static void advice_look(struct tp_advice *advice, const struct tp_poll *poll, unsigned cpu)
 {
-	if (advice_unseen_puts(advice, poll, cpu))
+	advice->settled = tp_advisor_window_settle(advice->advisor, poll->ns);
+	if (advice_unseen_puts(advice, poll, cpu) || !advice->settled)
 		advice->look = tp_max(advice->look / 2, LOOK_LEAST);
 	else
 		advice->look = tp_min(advice->look * 2, LOOK_MOST);
@@ -408,7 +413,8 @@ static void advice_look(struct tp_advice *advice, const struct tp_poll *poll, un
 
 static void advice_window_goes_on(struct tp_advice *advice, const struct tp_poll *poll)
 {
-	bool counts = advice_window_left(advice, poll->ns) <= advice->length / WINDOW_PARTS;
+	bool counts = advice->settled &&
+		      advice_window_left(advice, poll->ns) <= advice->length / WINDOW_PARTS;
 
 	if (counts && !advice->counts)
 		tp_advisor_window_count(advice->advisor, poll->out, poll->gets, poll->ns);
@@ -422,9 +428,13 @@ static void advice_window_goes_on(struct tp_advice *advice, const struct tp_poll
 
 static void advice_window_end(struct tp_advice *advice, const struct tp_poll *poll)
 {
+	advice_window_later(advice, poll->ns, advice->spent_ns);
+	if (!advice->settled) {
+		advice_window_drop(advice);
+		return;
+	}
 	tp_advisor_window_end(advice->advisor, poll->out, poll->gets, poll->ns);
 	advice->state = TP_ADVICE_WATCHING;
-	advice_window_later(advice, poll->ns, advice->spent_ns);
 	if (++advice->windows == WINDOWS_FIRST)
 		tp_advisor_forget(advice->advisor);
 }

@@ -7,6 +7,7 @@
 
 #include "base/compiler.h"
 #include "base/random.h"
+#include "memory/sizeclass.h"
 
 /* CPUs of the last events, of which a net change takes one by chance. */
 #define RECENT 64
@@ -42,6 +43,8 @@ struct tp_advisor {
 	unsigned cpus_seen;
 	size_t *out;  /* of each tier, as the model has seen it */
 	size_t *last; /* as the copy has */
+	size_t *late; /* in a window: as both should have at its begin; last has not come so far yet */
+	bool settled; /* it has */
 	/* Misses at each bound: all that polls see; in this window those of the model, of the copy. */
 	uint64_t polled[TP_MODEL_BOUNDS_MAX];
 	uint64_t seen[TP_MODEL_BOUNDS_MAX], copied[TP_MODEL_BOUNDS_MAX];
@@ -51,7 +54,7 @@ struct tp_advisor {
 
 struct tp_advisor *tp_advisor_create(const struct tp_model_options *o)
 {
-	struct tp_advisor *a = calloc(1, sizeof *a + 2 * o->tiers * sizeof *a->out);
+	struct tp_advisor *a = calloc(1, sizeof *a + 3 * o->tiers * sizeof *a->out);
 
 	if (!a)
 		return NULL;
@@ -59,6 +62,7 @@ struct tp_advisor *tp_advisor_create(const struct tp_model_options *o)
 	a->bounds = o->bounds;
 	a->out = (size_t *)(void *)(a + 1);
 	a->last = a->out + o->tiers;
+	a->late = a->last + o->tiers;
 	memcpy(a->retain, o->bound, o->bounds * sizeof *o->bound);
 	a->model = tp_model_create(o);
 	a->copy = tp_model_create(o);
@@ -116,6 +120,16 @@ void tp_advisor_bounds_set(struct tp_advisor *a, const size_t *bound)
 
 /* ---- polls ---- */
 
+static size_t advisor_apart(const struct tp_advisor *a, const size_t *one, const size_t *other)
+{
+	size_t apart = 0;
+
+	for (unsigned tier = 0; tier < a->tiers; tier++)
+		apart +=
+			one[tier] > other[tier] ? one[tier] - other[tier] : other[tier] - one[tier];
+	return apart;
+}
+
 static unsigned advisor_cpu(struct tp_advisor *a)
 {
 	return a->cpu[tp_random(&a->random) % tp_max(1, tp_min(a->cpus_seen, RECENT))];
@@ -143,7 +157,7 @@ static bool advisor_step(struct tp_advisor *a, struct tp_model *model, size_t *k
 	for (unsigned tier = 0; tier < a->tiers; tier++)
 		for (; known[tier] < out[tier] && left; known[tier]++, left--)
 			advisor_count(misses, tp_model_get(model, tier, advisor_cpu(a), ns));
-	return left || memcmp(known, out, a->tiers * sizeof *out) == 0;
+	return !advisor_apart(a, known, out);
 }
 
 bool tp_advisor_poll(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
@@ -153,9 +167,9 @@ bool tp_advisor_poll(struct tp_advisor *a, const size_t *out, uint64_t gets, uin
 		a->gets_first = gets;
 		memcpy(a->out, out, a->tiers * sizeof *out);
 	}
-	a->gets = gets;
+	a->gets = tp_max(a->gets, gets);
 	if (a->in_window)
-		return advisor_step(a, a->copy, a->last, out, ns, a->copied);
+		return a->settled && advisor_step(a, a->copy, a->last, out, ns, a->copied);
 	return advisor_step(a, a->model, a->out, out, ns, a->polled);
 }
 
@@ -163,15 +177,31 @@ bool tp_advisor_poll(struct tp_advisor *a, const size_t *out, uint64_t gets, uin
 
 void tp_advisor_window_begin(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
 {
-	tp_advisor_poll(a, out, gets, ns);
+	a->settled = tp_advisor_poll(a, out, gets, ns);
 	a->in_window = true;
 	/* From here on the copy does as polls do. */
 	tp_model_copy(a->copy, a->model);
 	memcpy(a->last, a->out, a->tiers * sizeof *out);
+	memcpy(a->late, out, a->tiers * sizeof *out);
+	memcpy(a->out, out, a->tiers * sizeof *out);
 	a->window_gets = 0;
-	a->window_first = gets;
+	a->window_first = a->gets;
 	memset(a->seen, 0, sizeof a->seen);
 	memset(a->copied, 0, sizeof a->copied);
+}
+
+/* Steps both models by what the poll at the begin has left, which each poll would have seen. */
+bool tp_advisor_window_settle(struct tp_advisor *a, uint64_t ns)
+{
+	uint64_t ignored[TP_MODEL_BOUNDS_MAX] = {0};
+	size_t last[TP_TIERS_MAX];
+
+	if (a->settled)
+		return true;
+	memcpy(last, a->last, a->tiers * sizeof *last);
+	advisor_step(a, a->model, last, a->late, ns, ignored);
+	a->settled = advisor_step(a, a->copy, a->last, a->late, ns, a->copied);
+	return a->settled;
 }
 
 /* What was missed so far in the window counts as polls have it. */
@@ -212,26 +242,23 @@ static void advisor_learn(struct tp_advisor *a)
 	a->middle = middle;
 }
 
-/* Both models end where the poll says. */
-static void advisor_window_close(
-	struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
+/* The copy is not stepped once more: so it has as many polls as come outside in the same time. */
+void tp_advisor_window_end(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
+{
+	a->gets = tp_max(a->gets, gets);
+	a->in_window = false;
+	advisor_count_polled(a);
+	advisor_learn(a);
+	/* Nothing, unless events were out of order: what that misses counts nowhere. */
+	advisor_step(a, a->model, a->out, out, ns, a->seen);
+}
+
+/* The copy goes on. */
+void tp_advisor_window_drop(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
 {
 	tp_advisor_poll(a, out, gets, ns);
 	a->in_window = false;
 	advisor_count_polled(a);
-}
-
-void tp_advisor_window_end(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
-{
-	advisor_window_close(a, out, gets, ns);
-	advisor_learn(a);
-	/* Nothing, unless events were out of order, or a poll had to stop: what that misses counts nowhere. */
-	advisor_step(a, a->model, a->out, out, ns, a->seen);
-}
-
-void tp_advisor_window_drop(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)
-{
-	advisor_window_close(a, out, gets, ns);
 	tp_model_copy(a->model, a->copy);
 	memcpy(a->out, a->last, a->tiers * sizeof *out);
 }

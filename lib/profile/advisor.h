@@ -71,14 +71,17 @@ bool tp_advisor_poll(struct tp_advisor *advisor, const size_t *out, uint64_t get
 void tp_advisor_bounds_set(struct tp_advisor *advisor, const size_t *bound);
 
 /*
- * A window begins and ends with a poll. Between the two each event of the pool is given to the calls
- * below, in the order in which they happened, as far as that is known. If events were lost, the window
- * is ended by tp_advisor_window_drop in place of _end: then it only counts as polls.
+ * A window begins with a poll. Until it ends each event of the pool is given to the calls below, in the
+ * order in which they happened, as far as that is known. If events were lost, the window is ended by
+ * tp_advisor_window_drop in place of _end: then it only counts as polls.
  *
  * What the model misses counts from tp_advisor_window_count on, if that is called; before, it settles.
+ * That call, and an end, wait until tp_advisor_window_settle has returned true: the first poll may
+ * have left something, and polls in the window do nothing until then.
  */
 void tp_advisor_window_begin(
 	struct tp_advisor *advisor, const size_t *out, uint64_t gets, uint64_t ns);
+bool tp_advisor_window_settle(struct tp_advisor *advisor, uint64_t ns);
 void tp_advisor_window_count(
 	struct tp_advisor *advisor, const size_t *out, uint64_t gets, uint64_t ns);
 void tp_advisor_window_end(

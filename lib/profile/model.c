@@ -120,7 +120,7 @@ void tp_model_grow(struct tp_model *m, unsigned from, unsigned to, unsigned cpu,
 		unsigned block = model_promoted(&at, from);
 		bool popped;
 
-		if (block >= to)
+		if (block >= to || (to == TP_TIER_NONE && block >= m->tiers - m->in_place))
 			continue;
 		popped = to != TP_TIER_NONE && model_pop(&at, to);
 		if (!popped && to != TP_TIER_NONE)
@@ -260,6 +260,7 @@ struct tp_model *tp_model_create(const struct tp_model_options *o)
 	m->tiers = o->tiers;
 	m->cpus = o->cpus;
 	m->bounds = o->bounds;
+	m->in_place = o->in_place;
 	m->max_idle = o->max_idle;
 	m->decay_ns = o->decay_ns;
 	m->locked = o->locked;

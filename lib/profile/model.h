@@ -38,9 +38,10 @@ struct tp_model_options {
 	unsigned tiers, cpus; /* at least 1 of each; at most TP_TIERS_MAX, TP_MODEL_CPUS_MAX */
 	const size_t *bound;  /* bytes; copied */
 	unsigned bounds;      /* at most TP_MODEL_BOUNDS_MAX */
-	size_t max_idle;      /* SIZE_MAX: no bound */
-	uint64_t decay_ns;    /* between ticks; UINT64_MAX: none by themselves */
-	bool locked;          /* the mode in which other CPUs are stopped without a fence */
+	unsigned in_place; /* so many of the largest tiers have blocks that grow beyond all tiers */
+	size_t max_idle;   /* SIZE_MAX: no bound */
+	uint64_t decay_ns; /* between ticks; UINT64_MAX: none by themselves */
+	bool locked;       /* the mode in which other CPUs are stopped without a fence */
 };
 
 struct tp_model;
@@ -71,8 +72,8 @@ uint64_t tp_model_get(struct tp_model *model, unsigned tier, unsigned cpu, uint6
 void tp_model_put(struct tp_model *model, unsigned tier, unsigned cpu, uint64_t ns);
 
 /*
- * A growth by an exchange of blocks, from a tier to a larger one, or to TP_TIER_NONE. It counts as no
- * get. A growth in place (beyond all tiers) is no event.
+ * A growth from a tier to a larger one, or to TP_TIER_NONE; by an exchange of blocks, unless the block
+ * itself becomes larger (in_place). It counts as no get. A growth from TP_TIER_NONE is no event.
  */
 void tp_model_grow(struct tp_model *model, unsigned from, unsigned to, unsigned cpu, uint64_t ns);
 

@@ -41,7 +41,7 @@ struct tp_model_moves {
 
 /* All of it lies behind the struct, in one piece; an element of each bound lies beside the next. */
 struct tp_model {
-	unsigned tiers, cpus, bounds;
+	unsigned tiers, cpus, bounds, in_place;
 	size_t max_idle;
 	uint64_t decay_ns, begun_ns, gets;
 	bool locked, begun;

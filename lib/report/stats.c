@@ -50,8 +50,9 @@ static struct tierpool_tier_stats stats_tier_counts(const struct tp_tiers *tiers
 	t.gets += t.hits_depot + t.hits_other_cpu + t.hits_larger;
 	t.frees = t.drops_oversize + t.drops_retain + t.drops_idle_count + t.drops_decay +
 		  t.drops_trim + t.drops_destroy;
-	if (!t.allocs)
-		return t; /* no CPU has had a block of this tier */
+	/* No CPU has had a block of this tier. What is above them all may have grown there. */
+	if (!t.allocs && tier < tiers->count)
+		return t;
 	reported = tp_counts_reported(tiers, tier);
 	moves = tp_counts_moves(tiers, tier);
 	t.hits_cpu = stats_report(&reported->hits_cpu, moves.hits_cpu);

@@ -323,7 +323,7 @@ static void *borrows(void *seed)
 		tierpool_buf *b[4];
 
 		for (unsigned i = 0; i < 4; i++)
-			b[i] = tierpool_get_sized(pool, 64 << next_random(&random) % 8);
+			b[i] = tierpool_get_sized(pool, (size_t)64 << next_random(&random) % 8);
 		for (unsigned i = 0; i < 4; i++)
 			if (b[i] && next_random(&random) % 4 == 0)
 				tierpool_buf_reserve(b[i], next_random(&random) % 40000);

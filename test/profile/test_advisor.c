@@ -284,30 +284,65 @@ Test(advisor, counts_from_its_first_poll)
 	tp_advisor_free(a);
 }
 
-/* 1,200 buffers go out: what one poll leaves the next one does, be it that of a window. */
+enum way { BY_POLLS, BY_A_DROPPED_WINDOW, BY_A_WINDOW };
+
+/* 1,200 buffers go out: what one poll leaves the next one does, and a window before it counts. */
 Test(advisor, goes_on_where_a_poll_had_to_stop)
 {
 	size_t out[TP_TIERS_MAX] = {0};
 
-	for (unsigned window = 0; window < 2; window++) {
+	for (enum way way = BY_POLLS; way <= BY_A_WINDOW; way++) {
 		struct tp_advisor *a = tp_advisor_create(&options);
 		struct tp_advised curve[BOUNDS];
 
 		out[3] = 0;
 		tp_advisor_poll(a, out, 0, 1);
 		out[3] = 2 * TP_ADVISOR_STEPS + 200;
-		if (window) {
-			tp_advisor_window_begin(a, out, out[3], 2);
-			tp_advisor_window_drop(a, out, out[3], 3);
-		} else {
+		if (way == BY_POLLS) {
 			cr_expect(!tp_advisor_poll(a, out, out[3], 2));
-			cr_expect(!tp_advisor_poll(a, out, out[3], 3));
+		} else {
+			tp_advisor_window_begin(a, out, out[3], 2);
+			cr_expect(!tp_advisor_poll(a, out, out[3], 3), "which does nothing");
 		}
-		cr_expect(tp_advisor_poll(a, out, out[3], 4));
+		if (way == BY_A_DROPPED_WINDOW)
+			tp_advisor_window_drop(a, out, out[3], 3);
+		if (way == BY_A_WINDOW) {
+			cr_expect(!tp_advisor_window_settle(a, 3));
+			cr_expect(tp_advisor_window_settle(a, 4));
+			cr_expect(tp_advisor_window_settle(a, 5));
+			tp_advisor_window_count(a, out, out[3], 6);
+			tp_advisor_window_end(a, out, out[3], 7);
+		} else {
+			cr_expect(!tp_advisor_poll(a, out, out[3], 8));
+		}
+		cr_expect(tp_advisor_poll(a, out, out[3], 9));
 		tp_advisor_curve(a, curve);
 		cr_expect_float_eq(curve[BOUNDS - 1].share, 0, 1e-9, "each of them is new");
 		tp_advisor_free(a);
 	}
+}
+
+/* As a poll may read them while a countdown is armed. */
+Test(advisor, gets_that_go_back_are_none)
+{
+	struct tp_advisor *a = tp_advisor_create(&options);
+	struct tp_advised curve[BOUNDS];
+	size_t out[TP_TIERS_MAX] = {0};
+	uint64_t gets = 1000;
+
+	tp_advisor_poll(a, out, gets, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		tp_advisor_window_begin(a, out, gets, i);
+		for (unsigned j = 0; j < 10; j++) {
+			tp_advisor_get(a, 3, 0, i);
+			tp_advisor_put(a, 3, 0, i);
+		}
+		gets = i ? gets + 10 : gets - 5;
+		tp_advisor_window_end(a, out, gets, i);
+	}
+	tp_advisor_curve(a, curve);
+	cr_expect_gt(curve[BOUNDS - 1].share, 0.9);
+	tp_advisor_free(a);
 }
 
 /* Of a window that lost events only the polls count. */

@@ -256,6 +256,34 @@ Test(model, keeps_no_more_than_max_idle_of_a_tier)
 	tp_model_free(m);
 }
 
+/* Beyond all tiers a small block stays behind, and a large one becomes larger itself. */
+Test(model, a_block_that_grows_where_it_is_does_not_stay_behind)
+{
+	tierpool *pool = pool_new(.tiers = (size_t[]){KIB, MIB}, .tier_count = 2,
+		.decay_ms = TIERPOOL_DECAY_NEVER);
+	struct tp_model_tier tier[TP_TIERS_MAX];
+	struct tp_model_options options = tp_model_options_of(pool, tier, bounds, BOUNDS);
+	struct tp_model *m;
+
+	if (!pool->blocks.backing->runs->move)
+		skip("the backing does not move blocks");
+	cr_assert_eq(options.in_place, 1);
+	tier[1].large = false; /* else it would not be kept anyhow */
+	m = tp_model_create(&options);
+	for (unsigned t = 0; t < 2; t++) {
+		tierpool_buf *b = (tierpool_get_sized)(pool, pool->sizes.size[t]);
+
+		tp_model_get(m, t, 0, 0);
+		cr_assert_eq(tierpool_buf_reserve(b, 5 * MIB), 0);
+		tp_model_grow(m, t, TP_TIER_NONE, 0, 0);
+		cr_assert_eq(tp_tiers_count(&pool->tiers, t), t == 0);
+		cr_assert_eq(tp_model_idle(m, BOUNDS - 1, t), t == 0);
+		tierpool_put(b);
+	}
+	tp_model_free(m);
+	tierpool_destroy(pool);
+}
+
 /* A copy goes on as the original does. */
 Test(model, is_copied_whole)
 {
