@@ -23,7 +23,7 @@
  *
  * With a tenth of the events in ten windows, and a poll each 100 to 2,000 events: where the share is
  * 0.95 or more it is 1.7 points off at most. Elsewhere it may be far off (a pool without decay that
- * keeps what an earlier phase has left: 23 points), and the interval says so (test_advisor). What it
+ * keeps what an earlier phase has left: 26 points), and the interval says so (test_advisor). What it
  * says of running programs: benchmarks/README.md, online_advice.
  */
 #ifndef TP_ADVISOR_H
