@@ -265,7 +265,7 @@ Test(model, a_block_that_grows_where_it_is_does_not_stay_behind)
 	struct tp_model_options options = tp_model_options_of(pool, tier, bounds, BOUNDS);
 	struct tp_model *m;
 
-	if (!pool->blocks.backing->runs->move)
+	if (!pool->blocks.class || !pool->blocks.backing->runs->move)
 		skip("the backing does not move blocks");
 	cr_assert_eq(options.in_place, 1);
 	tier[1].large = false; /* else it would not be kept anyhow */
