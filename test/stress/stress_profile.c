@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <tierpool.h>
@@ -129,12 +130,41 @@ static void await_calls(void)
 	}
 }
 
-static double recorded(double *out)
+/*
+ * Gets of a size that no other thread borrows, each of which finds the buffer of the one before: so its
+ * stack still has the gap of the last profile when this one begins, on a busy machine too.
+ */
+#define OWN 3
+static tierpool_site own_site = TIERPOOL_SITE_INIT("own");
+
+static void get_own(void)
+{
+	for (unsigned i = 0; i < OWN; i++) {
+		tierpool_buf *b = tierpool_get_at(pool, 30000, &own_site);
+
+		if (!b)
+			broke("a get failed");
+		tierpool_put(b);
+	}
+}
+
+static double own_recorded(const struct tp_snapshot *s)
+{
+	double gets = 0;
+
+	for (size_t i = 0; i < s->sites; i++)
+		if (strcmp(s->site[i].label, "own") == 0)
+			gets += s->site[i].gets.sum;
+	return gets;
+}
+
+/* own: of the gets, those of get_own. */
+static double recorded(double *out, double *own)
 {
 	struct tp_snapshot *s = tp_snapshot_take();
 	double gets = 0, by_stack = 0;
 
-	*out = 0;
+	*out = *own = 0;
 	if (!s) {
 		broke("no snapshot");
 		return 0;
@@ -150,8 +180,9 @@ static double recorded(double *out)
 		broke("%.3f gets by stacks, and %.3f by sites", by_stack, gets);
 	if (s->dropped)
 		broke("%lu gets were dropped", (unsigned long)s->dropped);
+	*own = own_recorded(s);
 	tp_snapshot_free(s);
-	return gets;
+	return gets - *own;
 }
 
 static void write_it(unsigned format)
@@ -172,9 +203,12 @@ static void write_it(unsigned format)
 static void profile_all(uint64_t *random)
 {
 	struct gets before = gets_now(), first, last, after;
-	double gets, out;
-	int error = tierpool_profile_start(1);
+	double gets, out, own;
+	int error;
 
+	get_own();
+	error = tierpool_profile_start(1);
+	get_own();
 	await_calls();
 	first = gets_now();
 	usleep(below(random, 3000));
@@ -183,7 +217,9 @@ static void profile_all(uint64_t *random)
 	last = gets_now();
 	tierpool_profile_stop();
 	after = gets_now();
-	gets = recorded(&out);
+	gets = recorded(&out, &own);
+	if (own != OWN)
+		broke("%.3f of %d gets of its own were recorded", own, OWN);
 	if (error)
 		broke("the profile did not start: %d", error);
 	if (gets > (double)(after.begun - before.ended))
@@ -196,12 +232,12 @@ static void profile_all(uint64_t *random)
 
 static void profile_some(uint64_t *random)
 {
-	double out;
+	double out, own;
 
 	if (tierpool_profile_start(below(random, 2) ? 0 : (size_t)1 << (1 + below(random, 20))))
 		broke("the profile did not start");
 	usleep(below(random, 3000));
-	recorded(&out);
+	recorded(&out, &own);
 	tierpool_profile_stop();
 }
 
@@ -226,7 +262,7 @@ static void round_start(void)
 static void round_check(void)
 {
 	struct tierpool_stats s = {.size = sizeof s};
-	double out;
+	double out, own;
 
 	for (unsigned i = 0; i < workers; i++)
 		while (threads[i].held)
@@ -235,7 +271,7 @@ static void round_check(void)
 		tierpool_put(handed[i]);
 		handed[i] = NULL;
 	}
-	recorded(&out);
+	recorded(&out, &own);
 	if (out != 0)
 		broke("%.3f buffers are out, and all are put", out);
 	if (tierpool_stats_read(pool, &s) || s.borrowed || s.gets != s.puts)
