@@ -17,11 +17,11 @@ static void advise_look(const tierpool *pool, struct tp_poll *poll)
 	int64_t hits = 0;
 
 	for (unsigned tier = 0; tier < tiers->count; tier++) {
-		uint64_t made = tp_counts_read(tiers, tier, TP_ALLOCS), gone;
+		uint64_t made, gone;
 
 		poll->out[tier] = 0;
-		if (!made)
-			continue;
+		if (!tp_counts_read(tiers, tier, TP_ALLOCS))
+			continue; /* no CPU has had a block of it */
 		gone = tp_tiers_count(tiers, tier) + tp_counts_drops_of(tiers, tier) +
 		       tp_counts_read(tiers, tier, TP_GROWN_AWAY);
 		made = tp_counts_read(tiers, tier, TP_ALLOCS);

@@ -399,22 +399,26 @@ static size_t advice_unseen_puts(struct tp_advice *advice, const struct tp_poll 
 	return puts;
 }
 
-static void advice_look(struct tp_advice *advice, const struct tp_poll *poll, unsigned cpu)
+/* Returns: whether the models have what the polls before the window have left. */
+static bool advice_look(struct tp_advice *advice, const struct tp_poll *poll, unsigned cpu)
 {
-	advice->settled = tp_advisor_window_settle(advice->advisor, poll->ns);
-	if (advice_unseen_puts(advice, poll, cpu) || !advice->settled)
+	bool settled = tp_advisor_window_settle(advice->advisor, poll->ns);
+
+	if (advice_unseen_puts(advice, poll, cpu) || !settled)
 		advice->look = tp_max(advice->look / 2, LOOK_LEAST);
 	else
 		advice->look = tp_min(advice->look * 2, LOOK_MOST);
 	advice->until_look = advice->look;
 	advice->spent_ns += LOOK_NS;
 	advice->last = *poll;
+	return settled;
 }
 
-static void advice_window_goes_on(struct tp_advice *advice, const struct tp_poll *poll)
+static void advice_window_goes_on(
+	struct tp_advice *advice, const struct tp_poll *poll, bool settled)
 {
-	bool counts = advice->settled &&
-		      advice_window_left(advice, poll->ns) <= advice->length / WINDOW_PARTS;
+	bool counts =
+		settled && advice_window_left(advice, poll->ns) <= advice->length / WINDOW_PARTS;
 
 	if (counts && !advice->counts)
 		tp_advisor_window_count(advice->advisor, poll->out, poll->gets, poll->ns);
@@ -426,10 +430,10 @@ static void advice_window_goes_on(struct tp_advice *advice, const struct tp_poll
 	advice_poll_later(advice);
 }
 
-static void advice_window_end(struct tp_advice *advice, const struct tp_poll *poll)
+static void advice_window_end(struct tp_advice *advice, const struct tp_poll *poll, bool settled)
 {
 	advice_window_later(advice, poll->ns, advice->spent_ns);
-	if (!advice->settled) {
+	if (!settled) {
 		advice_window_drop(advice);
 		return;
 	}
@@ -441,16 +445,18 @@ static void advice_window_end(struct tp_advice *advice, const struct tp_poll *po
 
 bool tp_advice_window_poll(struct tp_advice *advice, const struct tp_poll *poll, unsigned cpu)
 {
+	bool settled;
+
 	if (advice->state != TP_ADVICE_WINDOW)
 		return advice->state == TP_ADVICE_ARMING;
 	advice->steps = advice_steps(advice, poll);
-	advice_look(advice, poll, cpu);
+	settled = advice_look(advice, poll, cpu);
 	if (!tp_load_relaxed(&tp_rate_running))
 		advice_window_drop(advice);
 	else if (advice_window_left(advice, poll->ns))
-		advice_window_goes_on(advice, poll);
+		advice_window_goes_on(advice, poll, settled);
 	else
-		advice_window_end(advice, poll);
+		advice_window_end(advice, poll, settled);
 	advice->spent_ns += advice_cost_ns(advice, poll->ns, tp_clock_ns());
 	return advice->state == TP_ADVICE_WINDOW;
 }

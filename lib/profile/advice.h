@@ -51,12 +51,11 @@ struct tp_advice {
 	uint64_t steps;    /* buffers that the models were stepped by, at the last poll */
 	unsigned polls, windows, length; /* length: of a window, events */
 	struct tp_poll last;
-	double pace;             /* gets from one poll to the next, about */
-	unsigned left;           /* events of the window */
-	double until_poll;       /* gets in the window until its next poll */
-	size_t until_look, look; /* the same of looks; from one to the next */
-	bool settled,
-		counts; /* the window: the models have what polls left; its half that counts */
+	double pace;               /* gets from one poll to the next, about */
+	unsigned left;             /* events of the window */
+	double until_poll;         /* gets in the window until its next poll */
+	size_t until_look, look;   /* the same of looks; from one to the next */
+	bool counts;               /* the window has come to the half that counts */
 	size_t seen[TP_TIERS_MAX]; /* out, by the events of the window */
 	size_t most;               /* bytes that were out at once */
 	size_t bound[TP_SNAPSHOT_BOUNDS];

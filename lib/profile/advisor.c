@@ -120,16 +120,6 @@ void tp_advisor_bounds_set(struct tp_advisor *a, const size_t *bound)
 
 /* ---- polls ---- */
 
-static size_t advisor_apart(const struct tp_advisor *a, const size_t *one, const size_t *other)
-{
-	size_t apart = 0;
-
-	for (unsigned tier = 0; tier < a->tiers; tier++)
-		apart +=
-			one[tier] > other[tier] ? one[tier] - other[tier] : other[tier] - one[tier];
-	return apart;
-}
-
 static unsigned advisor_cpu(struct tp_advisor *a)
 {
 	return a->cpu[tp_random(&a->random) % tp_max(1, tp_min(a->cpus_seen, RECENT))];
@@ -157,7 +147,7 @@ static bool advisor_step(struct tp_advisor *a, struct tp_model *model, size_t *k
 	for (unsigned tier = 0; tier < a->tiers; tier++)
 		for (; known[tier] < out[tier] && left; known[tier]++, left--)
 			advisor_count(misses, tp_model_get(model, tier, advisor_cpu(a), ns));
-	return !advisor_apart(a, known, out);
+	return memcmp(known, out, a->tiers * sizeof *out) == 0;
 }
 
 bool tp_advisor_poll(struct tp_advisor *a, const size_t *out, uint64_t gets, uint64_t ns)

@@ -22,6 +22,14 @@
 
 #define AT(field) offsetof(struct tp_gathered_object, field)
 #define FIGURE(which) (AT(figure) + (which) * sizeof(uint64_t))
+/* The reasons of drops, in the statistics of a pool or of a tier. */
+#define DROPS(stats)                                                                        \
+	{                                                                                   \
+		{"oversize", AT(stats.drops_oversize)}, {"retain", AT(stats.drops_retain)}, \
+			{"idle_count", AT(stats.drops_idle_count)},                         \
+			{"decay", AT(stats.drops_decay)}, {"trim", AT(stats.drops_trim)},   \
+			{"destroy", AT(stats.drops_destroy)},                               \
+	}
 
 /* A sample: what the family's key is in it, and where its number stands; 0: no more. */
 struct metrics_series {
@@ -55,12 +63,7 @@ static const struct metrics_family {
 	{TP_GATHERED_POOL, "blocks_freed_total", COUNTER, "Blocks given back to the backing.",
 		.series[0].at = AT(pool.stats.frees)},
 	{TP_GATHERED_POOL, "drops_total", COUNTER, "Blocks given back to the backing, by reason.",
-		"reason",
-		{{"oversize", AT(pool.stats.drops_oversize)},
-			{"retain", AT(pool.stats.drops_retain)},
-			{"idle_count", AT(pool.stats.drops_idle_count)},
-			{"decay", AT(pool.stats.drops_decay)}, {"trim", AT(pool.stats.drops_trim)},
-			{"destroy", AT(pool.stats.drops_destroy)}}},
+		"reason", DROPS(pool.stats)},
 	{TP_GATHERED_POOL, "growths_total", COUNTER,
 		"Growths, by where the larger block came from.", "source",
 		{{"pool", AT(pool.stats.grows_pooled)}, {"backing", AT(pool.grows_backing)}}},
@@ -100,12 +103,7 @@ static const struct metrics_family {
 	{TP_GATHERED_TIER, "tier_blocks_allocated_total", COUNTER,
 		"Blocks of a tier taken from the backing.", .series[0].at = AT(tier.stats.allocs)},
 	{TP_GATHERED_TIER, "tier_drops_total", COUNTER, "Blocks of a tier given back, by reason.",
-		"reason",
-		{{"oversize", AT(tier.stats.drops_oversize)},
-			{"retain", AT(tier.stats.drops_retain)},
-			{"idle_count", AT(tier.stats.drops_idle_count)},
-			{"decay", AT(tier.stats.drops_decay)}, {"trim", AT(tier.stats.drops_trim)},
-			{"destroy", AT(tier.stats.drops_destroy)}}},
+		"reason", DROPS(tier.stats)},
 	{TP_GATHERED_TIER, "tier_borrowed_buffers", GAUGE, "Buffers of a tier out now.",
 		.series[0].at = AT(tier.stats.borrowed)},
 	{TP_GATHERED_TIER, "tier_idle_buffers", GAUGE, "Buffers of a tier kept now.",
