@@ -208,6 +208,8 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	*out = NULL;
 	tp_pool_start();
 	error = pool_options_read(options, &chosen, &sizes, &backing);
+	if (!error)
+		error = tp_atfork_start();
 	if (error)
 		return error;
 	*out = pool_make(&chosen, &sizes, &backing);

@@ -37,7 +37,7 @@ tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 	}
 	handler(name, what, b);
 	if (known)
-		tp_registry_drop(pool);
+		tp_registry_let_go(pool);
 }
 
 uint64_t tp_misuse_count(void)

@@ -73,12 +73,12 @@ static tp_cold void put_slow(tierpool_buf *b)
 	tierpool *pool = b->tp_pool;
 
 	/* Once b is kept another thread may destroy the pool. This reference keeps it here. */
-	tp_registry_retain(&pool->registered);
+	tp_registry_hold_known(&pool->registered);
 	tp_pool_count(pool, b->tp_tier, TP_SLOW_PUTS);
 	/* First: b must not be aged for a tick that was due before. */
 	tp_pool_maintain(pool);
 	tp_pool_keep(pool, b);
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 }
 
 /* For a buffer that is not plain. Returns: false if it may not be put; that is reported. */

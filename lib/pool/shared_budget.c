@@ -63,6 +63,8 @@ int tierpool_budget_create_named(tierpool_budget **out, size_t bytes, const char
 	*out = NULL;
 	if (!bytes)
 		return -EINVAL;
+	if (tp_atfork_start())
+		return -ENOMEM;
 	if (!name)
 		name = DEFAULT_NAME;
 	length = strlen(name) + 1;

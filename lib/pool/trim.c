@@ -49,7 +49,7 @@ size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t a
 	if (pool) {
 		if (tp_registry_hold(pool)) {
 			sum = step(pool, argument);
-			tp_registry_drop(&pool->registered);
+			tp_registry_let_go(&pool->registered);
 		}
 		return sum;
 	}

@@ -87,10 +87,16 @@ struct tp_registered {
 void tp_registry_add(struct tp_registered *entry);
 
 /*
- * Takes a reference to what may be a live entry, or gone. candidate is looked for by its address,
+ * Takes a reference for a call to what may be a live entry, or gone. candidate is looked for by its address,
  * and not read before it is found. False: it is not alive, and nothing was taken.
  */
 bool tp_registry_hold(const void *candidate);
+
+/* Takes one for a call too, of an entry that the caller knows to have one. */
+void tp_registry_hold_known(struct tp_registered *entry);
+
+/* Drops what one of these two took, as tp_registry_drop. */
+void tp_registry_let_go(struct tp_registered *entry);
 
 /* Ends the visit of entry and visits the next one; NULL: the first. Returns: NULL at the end. */
 struct tp_registered *tp_registry_next(struct tp_registered *entry);
@@ -120,6 +126,13 @@ void tp_registry_drop(struct tp_registered *entry);
  * ended. Before: the caller has the handle's reference.
  */
 void tp_registry_close(struct tp_registered *entry);
+
+/*
+ * In the child of a fork: sets the references to those that are not of calls, as only calls of this
+ * thread go on. If one of these forks, in a callback, then it does nothing: what calls of other
+ * threads had stays, and the memory of the entry may never be freed.
+ */
+void tp_registry_recount(struct tp_registered *entry, size_t references);
 
 /* TP_FORK_PREPARE, _PARENT or _CHILD, from atfork.c: of the list itself and of all entries. */
 void tp_registry_fork(enum tp_fork phase);

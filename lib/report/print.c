@@ -285,7 +285,7 @@ int tierpool_stats_print(tierpool *pool, FILE *out)
 	if (tier)
 		error = print_pool(out, pool, tier, pool->sizes.count);
 	free(tier);
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	pthread_setcancelstate(cancel, NULL);
 	return error;
 }

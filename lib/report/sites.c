@@ -130,7 +130,7 @@ int tierpool_sites_print(tierpool *pool, FILE *out)
 		if (number != TP_SITE_OWN || tp_load_relaxed(&site->gets))
 			sites_print_one(out, pool, site);
 	}
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	pthread_setcancelstate(cancel, NULL);
 	return ferror(out) ? -EIO : 0;
 }

@@ -103,7 +103,7 @@ int tierpool_stats_tiers(tierpool *pool, struct tierpool_tier_stats *out, size_t
 
 		memcpy((char *)out + tier * stride, &t, stride);
 	}
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	return (int)count;
 }
 
@@ -196,7 +196,7 @@ int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)
 	stats_read_bytes(pool, &s);
 	s.percpu = tp_cpu_mode();
 	s.backing = pool->backing.name;
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	memcpy(out, &s, s.size);
 	return 0;
 }

@@ -242,15 +242,15 @@ Test(age, all_cpus_owe_a_tick_before_the_first_depot_is_aged)
 	bool aged = false;
 
 	only_depot_filled(false);
-	pthread_mutex_lock(&f.tiers.tier[1].depot.lock);
+	tp_lock_take(&f.tiers.tier[1].depot.lock);
 	cr_assert_eq(pthread_create(&thread, NULL, begin_in_thread, NULL), 0);
 	for (depot = &f.tiers.tier[0].depot; !aged; sched_yield()) {
-		pthread_mutex_lock(&depot->lock);
+		tp_lock_take(&depot->lock);
 		aged = depot->old;
-		pthread_mutex_unlock(&depot->lock);
+		tp_lock_give(&depot->lock);
 	}
 	cr_assert_not_null(idle_take(&f, 0));
-	pthread_mutex_unlock(&f.tiers.tier[1].depot.lock);
+	tp_lock_give(&f.tiers.tier[1].depot.lock);
 	pthread_join(thread, NULL);
 	maintain_all();
 	cr_assert_eq(idle_released(&f), 0, "what came from the depot was aged twice");

@@ -32,10 +32,10 @@ static void idle_assert_unlocked(struct idle_fixture *f)
 	for (unsigned cpu_id = 0; cpu_id < f->tiers.cpus.count; cpu_id++)
 		cr_assert(!tp_cpu_is_stopped(&f->tiers.cpus.cpu[cpu_id]), "released in a stop");
 	for (unsigned tier = 0; tier < f->tiers.count; tier++) {
-		pthread_mutex_t *lock = &f->tiers.tier[tier].depot.lock;
+		struct tp_lock *lock = &f->tiers.tier[tier].depot.lock;
 
-		cr_assert_eq(pthread_mutex_trylock(lock), 0, "released in a depot's lock");
-		pthread_mutex_unlock(lock);
+		cr_assert(tp_lock_try(lock), "released in a depot's lock");
+		tp_lock_give(lock);
 	}
 }
 
