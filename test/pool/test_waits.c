@@ -71,6 +71,26 @@ Test(waits, of_pools_that_share_a_bound)
 	tierpool_budget_destroy(budget);
 }
 
+/* For blocks of this size another CPU is looked at first; and this one has no slab yet. */
+Test(waits, of_large_blocks_that_another_cpu_has)
+{
+	tierpool *pool = pool_new(.name = "large", .retain = 64 * MIB);
+	tierpool_buf *b[2];
+
+	if (!pin(1))
+		skip("one CPU");
+	cycle(pool, 256 * KIB, 2);
+	pin(0);
+	tp_cpus_lock(&pool->tiers.cpus);
+	for (unsigned i = 0; i < 2; i++)
+		b[i] = tierpool_get_sized(pool, 256 * KIB);
+	for (unsigned i = 0; i < 2; i++)
+		tierpool_put(b[i]);
+	tp_cpus_unlock(&pool->tiers.cpus);
+	at_rest(pool);
+	cr_assert_eq(tierpool_destroy(pool), 0);
+}
+
 /* A thread that looks an address up was preempted: the runs that end meanwhile are kept. */
 Test(waits, of_lookups)
 {
