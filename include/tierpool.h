@@ -85,7 +85,7 @@
  * The child may use every pool and cache at once. What the forking thread had borrowed, and what
  * lay in a queue, is then in both processes: each puts its own copy. Buffers and objects that other
  * threads had are lost to the child. They are never given out twice; such buffers count as borrowed
- * there for ever. The reaper does not run in the child: its files are closed there, and by exec.
+ * there for ever. The reaper does not run in the child.
  *
  * ---- signals ----
  *

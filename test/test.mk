@@ -67,7 +67,7 @@ $(LIBTEST) $(LIBSTRESS):
 	$(Q)$(AR) rcs $@ $^
 
 $(PATHS): $(call support_objects,$(PATHS_MEMORY))
-$(BUILD)/test/process/test_reaper_failures $(BUILD)/test/process/test_reaper_pressure: \
+$(addprefix $(BUILD)/test/process/test_,pressure reaper_failures reaper_files reaper_pressure): \
 	$(call support_objects,$(SYSTEM))
 WRAPPED := -Wl,--wrap=mmap,--wrap=munmap,--wrap=mremap
 MAPPED := $(addprefix $(BUILD)/test/,cache/test_cache_memory idle/test_age idle/test_tiers \

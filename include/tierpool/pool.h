@@ -393,26 +393,25 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  * decay_ms, also those that nobody uses (not at TIERPOOL_DECAY_NEVER), and gives free pages back to
  * the system. While all of them are empty it sleeps and does not wake.
  *
- * When the system or the process's cgroup reports memory pressure, the reaper frees all that is
- * idle, in every pool and cache. It learns of it from PSI (/proc/pressure/memory): some task waited
- * for memory for 200 ms within 2 s. If that cannot be watched, a line on stderr says so once, and
- * the reaper only ticks.
+ * When memory is short in the system or in the process's cgroup, the reaper frees all that is idle,
+ * in every pool and cache. While anything is idle it wakes every 2 s and reads how long some task
+ * has waited for memory (PSI: /proc/pressure/memory, and memory.pressure of a cgroup of version 2).
+ * A tenth of the time is pressure. If neither file can be read at the start, a line on stderr says
+ * so once; the reaper then ticks, and tries again with a later tick.
  *
- * The thread is named tierpool-reaper, and all signals are blocked in it. It has up to three files
- * open. The program must not close them; if it does, the reaper looks ten times a second instead of
- * sleeping. It does not run in the child of a fork, where starts count from 0. main may return
- * while it runs.
+ * The thread is named tierpool-reaper, and all signals are blocked in it. No file stays open: three
+ * files are opened, read and closed at the start and every 2 s, so a sandbox must let it go on doing
+ * so. The program may close all files at any time (closefrom(3)). The reaper does not run in the
+ * child of a fork, where starts count from 0. main may return while it runs.
  *
  * After:   the thread runs until there were as many stops as starts that succeeded.
- * Errors:  -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had. The start is not
- *          counted.
+ * Errors:  -EAGAIN: no thread could be had. The start is not counted.
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_reaper_start(void) TIERPOOL_NOEXCEPT;
 
 /*
- * Takes back one start; if there is none, nothing. The last stop ends the thread and closes its
- * files before it returns.
+ * Takes back one start; if there is none, nothing. The last stop ends the thread before it returns.
  *
  * Blocks:  until a call that the reaper is making, of a backing or of a cache's destroy, returns.
  *          If stop is called from such a call in the reaper itself it does not wait: the thread
