@@ -148,7 +148,7 @@ struct tierpool_options {
  *              are given with min_size, max_size or steps;
  *            - more than 254 tiers, or one of more than PTRDIFF_MAX / 2;
  *            - an alignment that is no power of two, or larger than a page;
- *            - a backing without alloc or free;
+ *            - a backing without alloc or free; a budget that is gone;
  *          -E2BIG: the options, or their backing, are of a newer version, and set what this library
  *          does not know;
  *          -ENOMEM.
@@ -168,8 +168,10 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_create(
  *          works on this pool, in which they may call its backing. Stops all CPUs for a moment.
  *          What is idle on one that cannot be stopped stays allocated, with the pool's tables.
  * After:   only calls with this pool or its buffers use its backing. Of the calls that take its
- *          pointer only tick, trim, retain_set, stats_read and destroy may still follow. They do
- *          nothing once the pool is gone; but then it may be the pointer of a new pool.
+ *          pointer only tick, trim, retain_set, destroy, and those of tierpool/stats.h may still
+ *          follow. Once the pool is gone they do nothing, or return -ENOENT; also if an object cache
+ *          or a budget lies there by now. But a new pool may have the same pointer, and then they
+ *          reach that one.
  * Returns: the number of buffers still borrowed; 0 if pool is NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
@@ -448,10 +450,11 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_budget_create_named(
 	tierpool_budget **out, size_t bytes, const char *name) TIERPOOL_NOEXCEPT;
 
 /*
- * Gives a budget up. Pools whose options named it keep it alive, and go on sharing it. NULL:
- * nothing.
+ * Gives a budget up. Pools whose options named it keep it alive, and go on sharing it. NULL, and a
+ * budget that was given up: nothing; but a new budget may have the same pointer.
  *
- * Before:  no tierpool_create with this budget is running or follows.
+ * Before:  no tierpool_create with this budget is running or follows. (If the budget is gone, that
+ *          returns -EINVAL.)
  */
 TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEXCEPT;
 

@@ -25,7 +25,7 @@ tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 	tierpool_misuse_handler *handler = tp_load_acquire(&misuse_handler);
 	/* The header may be overwritten: its pool is used only if it is one that exists. */
 	struct tp_registered *pool = (struct tp_registered *)b->tp_pool;
-	bool known = tp_registry_hold(pool);
+	bool known = tp_registry_hold(pool, TP_KIND_POOL);
 	const char *name = known ? pool->name : "unknown pool";
 
 	tp_add_relaxed(&misuse_reports, 1u);

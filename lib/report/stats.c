@@ -94,7 +94,7 @@ int tierpool_stats_tiers(tierpool *pool, struct tierpool_tier_stats *out, size_t
 
 	if (!pool || (!out && n) || stride % sizeof(uint64_t) || stride > sizeof *out)
 		return -EINVAL;
-	if (!tp_registry_hold(pool))
+	if (!tp_registry_hold(pool, TP_KIND_POOL))
 		return -ENOENT;
 	count = pool->sizes.count;
 	tp_counts_exchanges(&pool->tiers, exchanges);
@@ -189,7 +189,7 @@ int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)
 
 	if (!pool || !out || out->size < sizeof out->size || out->size > sizeof s)
 		return -EINVAL;
-	if (!tp_registry_hold(pool))
+	if (!tp_registry_hold(pool, TP_KIND_POOL))
 		return -ENOENT;
 	s.size = out->size;
 	stats_read_counts(pool, &s);
