@@ -268,7 +268,7 @@ static size_t pool_destroy(tierpool *pool, size_t unused)
 	tp_idle_close(&pool->tiers);
 	borrowed = pool_borrowed(pool);
 	if (borrowed)
-		tp_profile_leaks_print((uint32_t)pool->registered.id);
+		tp_profile_leaks_print(pool->registered.id);
 	tp_registry_drop(&pool->registered); /* the handle's */
 	return borrowed;
 }
