@@ -16,7 +16,7 @@
  * So in the comments below Errors: leaves out what is common to all: -ENOMEM for a NULL buffer, the
  * error that sticks already, and -EINVAL after a misuse, if a handler was installed and returned.
  * Misuse is any of these calls on a buffer that was put back, or whose private fields were
- * overwritten, or whose len is larger than cap: see tierpool_on_misuse in pool.h.
+ * overwritten, or whose len is larger than cap: see tierpool_on_misuse and tierpool_put in pool.h.
  *
  * Threads, signals, errno: see tierpool.h.
  */

@@ -312,9 +312,15 @@ TIERPOOL_API void tierpool_put_buf(tierpool_buf *b);
  *
  * A second put of the same buffer is misuse. It is certain to be found while nobody has borrowed
  * the buffer in between, its pool exists, and the two puts do not race. TIERPOOL_DEBUG=check finds it
- * also if others have borrowed the buffer in between.
+ * also if others have borrowed the buffer in between. Of a pool that was destroyed the last put frees
+ * all headers: a second put after that reads memory that is gone, as a second free may.
  *
- * Before:  no stream of the buffer is open (tierpool_buf_open).
+ * A len above cap is misuse too: bytes were written behind the block. A put finds it if percpu is
+ * locked; in every debug mode, under ASan, Valgrind and TIERPOOL_TRACE; of a buffer that is secret, or to
+ * which an error sticks; and of each that has grown at a site that learns, or was sampled. Any other put
+ * looks at one number only, and does not see it; the calls of tierpool/buffer.h do.
+ *
+ * Before:  no stream of the buffer is open (tierpool_buf_open); len is at most cap.
  * After:   the buffer is the pool's.
  */
 TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
@@ -486,13 +492,16 @@ TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEX
  */
 
 /*
- * What is called when the library finds a misuse, in the thread that made it, and without a lock of
- * the library held. It may call the library, and must return or end the process. A late write is found
- * by the call that lends or frees the block, in the thread of that call, which then goes on.
+ * What is called when the library finds a misuse, in the thread that made it. The library holds no
+ * lock then and no reference, and has changed nothing: so the handler may call the library, destroy the
+ * pool, and need not return. It may leave by longjmp(3), an exception of C++ or pthread_exit(3); the
+ * buffer is then as it was. Where a stream wrote to the buffer, the C library is left as well: the stream
+ * must not be used any more. Only from a late write it must return, or end the process: that is found by
+ * the call that lends or frees the block, in the thread of that call, which then goes on.
  *
- * pool:    the name of the buffer's pool; "unknown pool" if the header was overwritten, or if the
- *          buffer was put long ago and its header's page was given back; valid until the handler
- *          returns
+ * pool:    the name of the buffer's pool, up to 255 bytes of it; "unknown pool" if the header was
+ *          overwritten, or if the buffer was put long ago and its header's page was given back; valid
+ *          until the handler ends
  * what:    "its header was overwritten"; "put twice"; "used after it was put";
  *          "its length is beyond its capacity"; "put while its stream is open"; under
  *          TIERPOOL_DEBUG=poison "written after it was put, at byte 17", which is the first one that
