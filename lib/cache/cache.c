@@ -126,7 +126,7 @@ int tierpool_cache_stats_read(tierpool_cache *cache, struct tierpool_cache_stats
 
 	if (!cache || !out || out->size < sizeof out->size || out->size > sizeof s)
 		return -EINVAL;
-	if (!tp_registry_hold(cache))
+	if (!tp_registry_hold(cache, TP_KIND_CACHE))
 		return -ENOENT;
 	s.size = out->size;
 	cache_stats(cache, &s);
@@ -424,7 +424,7 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 {
 	size_t destroyed = 0;
 
-	if (cache && tp_registry_hold(cache)) {
+	if (cache && tp_registry_hold(cache, TP_KIND_CACHE)) {
 		destroyed = tp_idle_tick(&cache->idle).count;
 		tp_registry_let_go(&cache->registered);
 	}
@@ -433,8 +433,10 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 
 void tierpool_cache_destroy(tierpool_cache *cache)
 {
-	if (!cache)
+	if (!cache || !tp_registry_hold(cache, TP_KIND_CACHE))
 		return;
-	tp_registry_close(&cache->registered);
-	tp_registry_drop(&cache->registered);
+	/* Of two calls only the first destroys. */
+	if (tp_registry_close(&cache->registered))
+		tp_registry_drop(&cache->registered); /* the handle's */
+	tp_registry_let_go(&cache->registered);
 }

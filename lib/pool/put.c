@@ -172,20 +172,33 @@ static inline bool put_push(tierpool_buf *b)
 		&b->tp_pool->tiers.cpus, b->tp_stack_offset / (unsigned)sizeof(uint64_t), b);
 }
 
-/* As tierpool_put, for any state, in either mode, and if idle buffers are guarded. */
-static tp_outline void put_any_mode(tierpool_buf *b)
+/* As tierpool_put, for any state and length, in either mode, and if idle buffers are watched. */
+static tp_outline void put_seldom(tierpool_buf *b)
 {
-	bool plain = tp_bufstate_is_plain(b->tp_state);
+	bool plain = tp_bufstate_is_plain(b->tp_state) && b->len <= b->cap;
 
-	if (tp_unlikely(!plain && !put_special(b)))
+	if (!plain && !put_special(b))
 		return;
 	if (tp_bufstate_has(b, TP_STATE_RECORDED))
 		put_record(b);
-	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
+	if (tp_load_relaxed(&tp_trace_on))
 		tp_trace_put(b);
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
 	tp_guard_hide(b);
 	if (!plain || !put_push(b))
+		put_slow(b);
+}
+
+/* The same, mostly of a plain buffer in locked mode. */
+static tp_outline void put_any_mode(tierpool_buf *b)
+{
+	if (tp_unlikely(b->tp_state != TP_BUFSTATE_CAREFUL || b->len > b->cap || tp_guarded ||
+			tp_load_relaxed(&tp_trace_on))) {
+		put_seldom(b);
+		return;
+	}
+	tp_bufstate_idle(b);
+	if (!put_push(b))
 		put_slow(b);
 }
 

@@ -96,7 +96,7 @@ static bool registry_retain_if_alive(struct tp_registered *entry)
 	return true;
 }
 
-bool tp_registry_hold(const void *candidate)
+bool tp_registry_hold(const void *candidate, enum tp_kind_id kind)
 {
 	struct tp_registered *entry;
 	bool held;
@@ -105,7 +105,7 @@ bool tp_registry_hold(const void *candidate)
 	entry = *registry_bucket(candidate);
 	while (entry && entry != candidate)
 		entry = entry->chained;
-	held = entry && registry_retain_if_alive(entry);
+	held = entry && entry->kind->id == kind && registry_retain_if_alive(entry);
 	tp_lock_give(&registry_lock);
 	registry_holds += held;
 	return held;
@@ -205,16 +205,20 @@ void tp_registry_drop(struct tp_registered *entry)
 	entry->kind->dead(entry);
 }
 
-void tp_registry_close(struct tp_registered *entry)
+bool tp_registry_close(struct tp_registered *entry)
 {
+	bool open;
+
 	tp_lock_take(&registry_lock);
-	if (entry->group && !entry->closed)
+	open = !entry->closed;
+	if (entry->group && open)
 		registry_group_leave(entry);
 	entry->closed = true;
 	tp_lock_give(&registry_lock);
 	/* Acquire: pairs with registry_visit_move, so that the caller sees what visits did. */
 	for (unsigned tries = 1; tp_load_acquire(&entry->visits); tries++)
 		tp_spinlock_wait(tries);
+	return open;
 }
 
 /* With the lock. */

@@ -98,7 +98,7 @@ void tp_advice_fork(enum tp_fork phase)
 /* ---- the list ---- */
 
 struct tp_advice *tp_advice_begin(
-	const char *pool, uint32_t pool_id, const struct tp_model_options *options)
+	const char *pool, uint64_t pool_id, const struct tp_model_options *options)
 {
 	size_t length = strlen(pool) + 1;
 	struct tp_advice *advice = calloc(1, sizeof *advice + length);

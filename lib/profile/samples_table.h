@@ -24,7 +24,7 @@ struct tp_place {
 		*newer; /* of its bucket; of all, in the order of their first sample */
 	const void *site;
 	const char *pool, *file, *label; /* they lie behind this struct */
-	uint32_t pool_id;
+	uint64_t pool_id;
 	unsigned line;
 	unsigned users;  /* threads that use it without the lock */
 	bool unwinds;    /* frame pointers are not there; by anyone */

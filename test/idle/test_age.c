@@ -90,6 +90,40 @@ Test(age, what_lay_untouched_through_two_ticks_is_freed_from_stacks_and_depots)
 	}
 }
 
+/* As if so many ticks had passed in which nothing was looked at: a CPU that was empty owes them. */
+static void pass(uint64_t many)
+{
+	f.tiers.decay.ticks += many;
+	f.tiers.decay.announced += many;
+}
+
+Test(age, a_cpu_decays_after_any_number_of_ticks)
+{
+	static const uint64_t numbers[] = {UINT64_C(1) << 30, UINT64_C(1) << 31, UINT64_C(3) << 30,
+		UINT64_C(1) << 32, UINT64_C(1) << 48};
+
+	for (unsigned n = 0; n < 4 * sizeof numbers / sizeof *numbers; n++) {
+		tick = ticks[n % WAYS];
+		layer_new(n / WAYS % 2);
+		/* The CPU has its slab, and has taken part in the first ticks. */
+		idle_keep_new(&f, 0, 10);
+		tick();
+		tick();
+		cr_assert_eq(idle_released(&f), 10);
+		/* Its next ticks are before, at and after the number. */
+		pass(numbers[n / 4] - f.tiers.decay.ticks - 3);
+		for (unsigned round = 0; round < 4; round++) {
+			idle_keep_new(&f, 0, 10);
+			tick();
+			tick();
+			tick();
+			cr_assert_eq(idle_released(&f), 10, "round %u up to tick %llu", round,
+				(unsigned long long)f.tiers.decay.ticks);
+		}
+		idle_end(&f);
+	}
+}
+
 Test(age, what_is_touched_between_ticks_stays)
 {
 	for (unsigned cache = 0; cache < 2; cache++) {

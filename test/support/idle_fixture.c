@@ -23,7 +23,7 @@ static void idle_goes_in(struct idle_fixture *f, tierpool_buf *b, unsigned cpu_i
 	f->kept[idle_index(f, b)] = true;
 	f->kept_at[idle_index(f, b)] = tp_decay_owes(&f->tiers.decay, cpu_id)
 					       ? f->tiers.decay.per_cpu[cpu_id].aged / 2
-					       : (uint32_t)f->tiers.decay.ticks;
+					       : f->tiers.decay.ticks;
 }
 
 /* What releases may take for granted: that no CPU is stopped, and no depot locked, for them. */
@@ -302,5 +302,5 @@ void idle_work(struct idle_fixture *f, unsigned i, unsigned pairs)
 
 unsigned idle_owed(const struct idle_fixture *f, unsigned i)
 {
-	return (uint32_t)f->tiers.decay.ticks - f->tiers.decay.per_cpu[f->own + i].aged / 2;
+	return (unsigned)(f->tiers.decay.ticks - f->tiers.decay.per_cpu[f->own + i].aged / 2);
 }
