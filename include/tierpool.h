@@ -88,6 +88,16 @@
  * threads had are lost to the child. They are never given out twice; such buffers count as borrowed
  * there for ever. The reaper does not run in the child.
  *
+ * Handlers of pthread_atfork may get and put, and wait for threads that do. Only handlers that were
+ * registered before the library was loaded may not wait for such threads, nor create and destroy.
+ *
+ * ---- real time ----
+ *
+ * A get or put waits for no thread that was preempted: it goes elsewhere, or lends the other thread
+ * its priority for the few instructions that are missing. What is not the library's are the locks of
+ * malloc, of a backing, and of the system's memory map, which a get that makes a block and a put that frees one may
+ * meet: retain what is in use at the peak.
+ *
  * ---- signals ----
  *
  * No function is async-signal-safe: do not call any from a signal handler. A signal never corrupts

@@ -16,6 +16,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "process/atfork.h"
 #include "process/pressure.h"
 #include "process/registry.h"
@@ -31,7 +32,7 @@
 #define LOOK_MS 2000
 
 static struct {
-	pthread_mutex_t lock; /* of starts, begun, thread and reported; and while files are open */
+	struct tp_lock lock; /* of starts, begun, thread and reported; and while files are open */
 	unsigned starts;
 	uintptr_t begun; /* threads so far */
 	pthread_t thread;
@@ -47,7 +48,7 @@ static struct {
 	 */
 	uint32_t wakes;
 	uint64_t ticks, pressure_trims; /* written by the thread, read by anyone */
-} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} reaper = {.lock = TP_LOCK_INIT};
 
 /*
  * Wakes all threads: one that is to end, and one that was started since. Release: pairs with the
@@ -140,9 +141,9 @@ static bool reaper_look(struct reaper_news *news)
 	if (news->has_looked && tp_clock_ms() < news->last.at_ms + LOOK_MS)
 		return false;
 	/* So that no fork gives the child a file that is open here. */
-	pthread_mutex_lock(&reaper.lock);
+	tp_lock_take(&reaper.lock);
 	news->is_readable = !tp_pressure_read(&now);
-	pthread_mutex_unlock(&reaper.lock);
+	tp_lock_give(&reaper.lock);
 	is_short = news->has_looked && tp_pressure_is(&news->last, &now);
 	news->has_looked = true;
 	news->last = now;
@@ -190,14 +191,14 @@ static void *reaper_run(void *number)
 static void reaper_fork(enum tp_fork phase)
 {
 	if (phase == TP_FORK_PREPARE) {
-		pthread_mutex_lock(&reaper.lock);
+		tp_lock_take(&reaper.lock);
 		return;
 	}
 	if (phase == TP_FORK_CHILD) {
 		reaper.current = 0;
 		reaper.starts = 0;
 	}
-	pthread_mutex_unlock(&reaper.lock);
+	tp_lock_give(&reaper.lock);
 }
 
 TP_ATFORK_ADD_REAPER static void reaper_atfork(void)
@@ -249,14 +250,14 @@ int tierpool_reaper_start(void)
 		return error;
 	/* To open a file and to print are cancellation points. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	pthread_mutex_lock(&reaper.lock);
+	tp_lock_take(&reaper.lock);
 	if (!reaper.starts) {
 		error = reaper_thread_start();
 		no_pressure = error ? 0 : reaper_no_pressure();
 	}
 	if (!error)
 		reaper.starts++;
-	pthread_mutex_unlock(&reaper.lock);
+	tp_lock_give(&reaper.lock);
 	/* Without the lock: a thread that holds stderr's lock and forks waits for ours. */
 	if (no_pressure)
 		fprintf(stderr,
@@ -273,7 +274,7 @@ void tierpool_reaper_stop(void)
 	bool last;
 	int cancel;
 
-	pthread_mutex_lock(&reaper.lock);
+	tp_lock_take(&reaper.lock);
 	last = reaper.starts && !--reaper.starts;
 	thread = reaper.thread;
 	if (last) {
@@ -281,7 +282,7 @@ void tierpool_reaper_stop(void)
 		tp_store_release(&reaper.current, 0u);
 		reaper_wake_all();
 	}
-	pthread_mutex_unlock(&reaper.lock);
+	tp_lock_give(&reaper.lock);
 	if (!last)
 		return;
 	/*
