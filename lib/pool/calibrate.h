@@ -48,7 +48,7 @@ struct tp_calibration {
 	uint32_t seen;                  /* puts while the place is new */
 	uint32_t judging;               /* a lock that is only tried */
 	uint64_t beyond;          /* what is used typically above the largest tier; 0: unknown */
-	uint64_t changes;         /* of the default */
+	uint32_t changes;         /* of the default */
 	uint32_t refresh;         /* judging: grown at which the steps are judged anew */
 	uint64_t drops;           /* judging: of the pool, at the last calibration */
 	uint8_t dear, quiet;      /* judging: how dear capacity is; calibrations without drops */

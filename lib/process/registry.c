@@ -9,7 +9,7 @@ static struct tp_lock registry_lock = TP_LOCK_INIT;
 static struct tp_registered *registry_first;
 static uint64_t registry_last_id; /* in the lock */
 
-/* Of this thread: references of its calls, and its visits. In a fork those of all others end. */
+/* Of this thread: references of its calls, which in a fork end for all others; and its visits. */
 static __thread unsigned registry_holds __attribute__((tls_model("initial-exec")));
 static __thread unsigned registry_visits __attribute__((tls_model("initial-exec")));
 
@@ -128,10 +128,12 @@ static void registry_visit_move(struct tp_registered *from, struct tp_registered
 {
 	if (to)
 		tp_store_relaxed(&to->visits, to->visits + 1);
-	/* Release: pairs with the acquire in tp_registry_close. */
-	if (from)
+	/* Not one that began before a fork, in its child. Release: pairs with the acquire in tp_registry_close. */
+	if (from && registry_visits) {
 		tp_store_release(&from->visits, from->visits - 1);
-	registry_visits += (to != NULL) - (unsigned)(from != NULL);
+		registry_visits--;
+	}
+	registry_visits += to != NULL;
 }
 
 struct tp_registered *tp_registry_next(struct tp_registered *entry)
@@ -240,9 +242,12 @@ void tp_registry_fork(enum tp_fork phase)
 		tp_lock_take(&registry_lock);
 	if (phase == TP_FORK_CHILD) {
 		registry_fork_each(TP_FORK_CHILD_FIRST);
-		/* The threads that were on visits are not in the child. */
-		for (struct tp_registered *entry = registry_first; entry && !registry_visits;
-			entry = entry->next)
+		/*
+		 * The threads that were on visits are not in the child; and if this one was, in a
+		 * callback, it may destroy the entry there.
+		 */
+		registry_visits = 0;
+		for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
 			entry->visits = 0;
 	}
 	registry_fork_each(phase);

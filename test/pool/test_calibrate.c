@@ -209,7 +209,7 @@ Test(calibrate, a_mix_of_200_bytes_and_100_KB_grows_from_the_one_to_the_other_in
 }
 
 /* Puts of 1,000 and 1,030 bytes, as a place sees them. Returns: changes of its default. */
-static uint64_t changes_at_boundary(unsigned percent, unsigned puts)
+static unsigned changes_at_boundary(unsigned percent, unsigned puts)
 {
 	uint64_t random = percent;
 
@@ -230,7 +230,7 @@ Test(calibrate, sizes_on_both_sides_of_a_tier_do_not_make_the_default_flutter)
 	static const unsigned percent[] = {1, 2, 3, 4, 6, 10, 20, 50};
 
 	for (unsigned i = 0; i < 8; i++) {
-		unsigned changes = (unsigned)changes_at_boundary(percent[i], 100000);
+		unsigned changes = changes_at_boundary(percent[i], 100000);
 
 		cr_assert_leq(changes, 3, "%u changes at %u %%", changes, percent[i]);
 	}

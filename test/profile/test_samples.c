@@ -236,7 +236,9 @@ Test(samples, are_the_childs_too_after_a_fork)
 	cr_assert(sample(0, &buffer[0], 1024, TP_SERVED_CPU));
 	tp_samples_fork(TP_FORK_PREPARE);
 	child = fork();
+	tp_lock_fork_give(!child);
 	tp_samples_fork(child ? TP_FORK_PARENT : TP_FORK_CHILD);
+	tp_lock_fork_give(false);
 	if (!child) {
 		tp_samples_put(&buffer[0], 10);
 		s = sample(1, &buffer[1], 64, TP_SERVED_CPU) ? tp_snapshot_take() : NULL;
