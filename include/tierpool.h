@@ -33,9 +33,10 @@
  *   size_t         cannot fail: a count
  *   void           cannot fail
  *
- * Functions that return void leave errno alone, except if your own functions change it, or if the
- * system refuses the library memory or membarrier(2), or a signal interrupts it. All others may
- * change errno, also when they succeed: a cleanup that calls tierpool_destroy saves errno first.
+ * Functions that return void or size_t leave errno alone, and so do those that read numbers
+ * (tierpool_stats_read, tierpool_stats_tiers, tierpool_cache_stats_read): whatever the system refuses,
+ * and whatever your own functions leave there. So a put, or a destroy, may stand between a call that
+ * has failed and the look at its errno. All others may change errno, also when they succeed.
  *
  * ---- NULL ----
  *

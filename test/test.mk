@@ -77,10 +77,13 @@ $(MAPPED): $(call support_objects,$(MAPPINGS))
 ALLOCATED := $(addprefix $(BUILD)/test/profile/test_,advice folded json leaks pprof proto text symbols samples)
 $(ALLOCATED): $(call support_objects,$(ALLOCATIONS))
 ALLOCATED_LIBS := -lz -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+ERRNO_TEST := $(BUILD)/test/pool/test_errno
+ERRNO_LIBS := -Wl,--wrap=free,--wrap=pthread_mutex_unlock,--wrap=sched_getcpu
 $(UNIT): $(LIBTEST)
 $(UNIT) $(STRESS): $(LIBSTRESS) $(STATIC)
 $(MISUSER): $(STATIC)
-$(UNIT): private TEST_LIBS = -lcriterion -lm $(if $(filter $(MAPPED),$@),$(WRAPPED)) $(if $(filter $(ALLOCATED),$@),$(ALLOCATED_LIBS))
+$(UNIT): private TEST_LIBS = -lcriterion -lm $(if $(filter $(MAPPED),$@),$(WRAPPED)) $(if $(filter $(ALLOCATED),$@),$(ALLOCATED_LIBS)) \
+	$(if $(filter $(ERRNO_TEST),$@),$(ERRNO_LIBS))
 $(UNIT) $(STRESS) $(PATHS) $(MISUSER): $(BUILD)/test/%: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/colour.h"
+#include "base/keep_errno.h"
 #include "base/options.h"
 #include "idle/countdown.h"
 #include "idle/idle.h"
@@ -122,6 +123,7 @@ static void cache_stats(tierpool_cache *cache, struct tierpool_cache_stats *s)
 
 int tierpool_cache_stats_read(tierpool_cache *cache, struct tierpool_cache_stats *out)
 {
+	TP_KEEP_ERRNO;
 	struct tierpool_cache_stats s = {0};
 
 	if (!cache || !out || out->size < sizeof out->size || out->size > sizeof s)
@@ -242,6 +244,8 @@ tp_fastpath void *tierpool_cache_get(tierpool_cache *cache)
 
 static tp_cold void cache_put_slow(tierpool_cache *cache, void *object)
 {
+	TP_KEEP_ERRNO;
+
 	/* First: the object must not be aged for a tick that was due before. */
 	cache_maintain(cache);
 	cache_count(cache, CACHE_SLOW_PUTS, 1);
@@ -420,6 +424,7 @@ int tierpool_cache_create(tierpool_cache **out, const struct tierpool_cache_opti
 
 size_t tierpool_cache_tick(tierpool_cache *cache)
 {
+	TP_KEEP_ERRNO;
 	size_t destroyed = 0;
 
 	if (cache && tp_registry_hold(cache)) {
@@ -431,6 +436,8 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 
 void tierpool_cache_destroy(tierpool_cache *cache)
 {
+	TP_KEEP_ERRNO;
+
 	if (!cache)
 		return;
 	tp_registry_close(&cache->registered);

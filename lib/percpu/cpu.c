@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/inject.h"
+#include "base/keep_errno.h"
 
 /* glibc has them from 2.35 on; weak, so that the library loads without them. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
@@ -23,6 +25,13 @@ extern const unsigned __rseq_size __attribute__((weak));
 
 ptrdiff_t tp_cpu_rseq_area;
 ptrdiff_t tp_cpu_rseq;
+
+unsigned tp_cpu_id_of_libc(void)
+{
+	TP_KEEP_ERRNO;
+
+	return (unsigned)sched_getcpu();
+}
 
 static int cpu_membarrier(int command, unsigned flags, int cpu_id)
 {
@@ -127,7 +136,6 @@ int tp_cpu_fence(int cpu_id)
 bool tp_cpu_visit(unsigned cpu_id, bool (*call)(void *context), void *context)
 {
 	unsigned long before[SET_CPUS / WORD_CPUS] = {0}, only[SET_CPUS / WORD_CPUS] = {0};
-	int error = errno;
 	bool result;
 
 	/* Not the C library's calls: musl's set is fixed at 1024 CPUs. */
@@ -139,7 +147,6 @@ bool tp_cpu_visit(unsigned cpu_id, bool (*call)(void *context), void *context)
 		result = call(context);
 		syscall(SYS_sched_setaffinity, 0, sizeof before, before);
 	}
-	errno = error;
 	return result;
 }
 

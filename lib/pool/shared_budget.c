@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/inject.h"
+#include "base/keep_errno.h"
 #include "base/spinlock.h"
 #include "idle/idle.h"
 #include "pool/pool.h"
@@ -83,6 +84,8 @@ int tierpool_budget_create(tierpool_budget **out, size_t bytes)
 
 void tierpool_budget_destroy(tierpool_budget *budget)
 {
+	TP_KEEP_ERRNO;
+
 	if (budget)
 		tp_registry_drop(&budget->registered);
 }

@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/debug.h"
 #include "base/inject.h"
+#include "base/keep_errno.h"
 #include "process/atfork.h"
 #include "process/registry.h"
 #include "profile/advice.h"
@@ -56,6 +57,8 @@ int tierpool_profile_start(size_t sample_bytes)
 
 void tierpool_profile_stop(void)
 {
+	TP_KEEP_ERRNO;
+
 	tp_atfork_start();
 	pthread_mutex_lock(&control_lock);
 	/* What is out at the end is to be found, whatever profile the program makes of itself. */
