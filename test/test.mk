@@ -71,7 +71,7 @@ $(BUILD)/test/process/test_reaper_failures $(BUILD)/test/process/test_reaper_pre
 	$(call support_objects,$(SYSTEM))
 WRAPPED := -Wl,--wrap=mmap,--wrap=munmap,--wrap=mremap
 MAPPED := $(addprefix $(BUILD)/test/,cache/test_cache_memory idle/test_age idle/test_tiers \
-	memory/test_blocks memory/test_pages pool/test_debug_check pool/test_out_of_memory)
+	memory/test_blocks memory/test_pages pool/test_debug_check pool/test_first_create pool/test_out_of_memory)
 $(MAPPED): $(call support_objects,$(MAPPINGS))
 # The profile's writers and samples; one test reads what is gzipped.
 ALLOCATED := $(addprefix $(BUILD)/test/profile/test_,advice folded json leaks pprof proto text symbols samples)

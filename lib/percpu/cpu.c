@@ -33,9 +33,19 @@ unsigned tp_cpu_id_of_libc(void)
 	return (unsigned)sched_getcpu();
 }
 
+/* Calls of membarrier that fail for what may be over at the next one, before that is the answer. */
+#define MEMBARRIER_TRIES 4
+
 static int cpu_membarrier(int command, unsigned flags, int cpu_id)
 {
-	return (int)syscall(SYS_membarrier, command, flags, cpu_id);
+	unsigned tries = 0;
+	int answer;
+
+	do
+		answer = (int)syscall(SYS_membarrier, command, flags, cpu_id);
+	while (answer < 0 && (errno == ENOMEM || errno == EAGAIN || errno == EINTR) &&
+		++tries < MEMBARRIER_TRIES);
+	return answer;
 }
 
 /* Why rseq mode is not possible; NULL: it is. */
