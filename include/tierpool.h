@@ -67,8 +67,10 @@
  * time: it may be handed to another thread, and be put there. A thread that ends needs to do
  * nothing, and main may return while other threads, the reaper too, use the library.
  *
- * A program under ThreadSanitizer needs a library that is built with it as well: with any other one
- * it reports races that are none.
+ * Detectors of races know of each buffer and object that changes hands by way of the library: of TSan
+ * only the program needs to be built with it; Helgrind and DRD need the shared library, built where
+ * Valgrind's headers were, and --suppressions=LIBDIR/valgrind/tierpool.supp, since they take what goes
+ * on inside for races. In all three the mode is locked (tierpool_create).
  *
  * A thread may be cancelled only in
  *   - tierpool_buf_read_fd and tierpool_buf_write_fd;

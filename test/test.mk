@@ -20,9 +20,11 @@ SYSTEM := test/support/reaper_system.c
 MAPPINGS := test/support/mappings.c
 # A program with mistakes, in which tools find them.
 MISUSER := $(BUILD)/test/support/misuser
+# Programs by themselves, which scripts build.
+PROGRAMS := $(addprefix test/support/,constructed.c handing_over.c misuser.c under_filter.c)
 ALLOCATIONS := $(addprefix test/support/,allocations.c profile_fixture.c proto_reader.c)
 LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS) \
-	test/support/under_filter.c test/support/misuser.c test/support/constructed.c, $(wildcard test/support/*.c))
+	$(PROGRAMS), $(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed, and what tools look into, has no sanitizer in it.
 SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/probes.sh)

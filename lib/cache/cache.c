@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/colour.h"
+#include "base/hand_over.h"
 #include "base/keep_errno.h"
 #include "base/options.h"
 #include "idle/countdown.h"
@@ -64,6 +65,7 @@ static struct tp_fast cache_fast;
 static void cache_fast_settle(void)
 {
 	tp_cpu_init();
+	tp_hand_over_init();
 	cache_fast = (struct tp_fast){tp_cpu_rseq, tp_cpu_count()};
 }
 
@@ -211,19 +213,29 @@ static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 }
 
 /* The same pop, in locked mode too, and with more tries after an abort. */
-static tp_outline void *cache_get_any_mode(tierpool_cache *cache)
+static inline void *cache_get_untold(tierpool_cache *cache)
 {
 	bool expired;
+	void *object;
+
+	object = tp_stack_pop(&cache->idle.cpus, cache->idle.stack_index[OBJECTS], &expired);
+	if (tp_unlikely(!object))
+		return cache_get_slow(cache);
+	return tp_unlikely(expired) ? cache_get_expired(cache, object) : object;
+}
+
+static tp_outline void *cache_get_any_mode(tierpool_cache *cache)
+{
 	void *object;
 
 	if (tp_unlikely(!cache)) {
 		errno = EINVAL;
 		return NULL;
 	}
-	object = tp_stack_pop(&cache->idle.cpus, cache->idle.stack_index[OBJECTS], &expired);
-	if (tp_unlikely(!object))
-		return cache_get_slow(cache);
-	return tp_unlikely(expired) ? cache_get_expired(cache, object) : object;
+	object = cache_get_untold(cache);
+	if (tp_likely(object))
+		tp_take_over(object);
+	return object;
 }
 
 static tp_cold void *cache_get_expired_or_none(tierpool_cache *cache, void *object)
@@ -256,6 +268,7 @@ static tp_cold void cache_put_slow(tierpool_cache *cache, void *object)
 
 static tp_outline void cache_put_any_mode(tierpool_cache *cache, void *object)
 {
+	tp_hand_over(object);
 	if (!tp_stack_push_aged(&cache->idle.cpus, cache->idle.stack_index[OBJECTS], object))
 		cache_put_slow(cache, object);
 }
@@ -285,8 +298,10 @@ static void cache_release(
 
 	(void)why;
 	cache_count(cache, CACHE_DESTROYED, count);
-	for (unsigned i = 0; i < count && cache->destroy; i++)
+	for (unsigned i = 0; i < count && cache->destroy; i++) {
+		tp_take_over(items[i]);
 		cache->destroy(cache->context, items[i]);
+	}
 }
 
 static void cache_free(struct tp_registered *entry)

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/hand_over.h"
 #include "base/inject.h"
 #include "base/keep_errno.h"
 
@@ -55,6 +56,8 @@ static const char *cpu_rseq_obstacle(void)
 
 	if (!TP_RSEQ_PRESENT)
 		return "this build has no sequences";
+	if (tp_tsan_watches())
+		return "the thread sanitizer watches";
 	if (!tp_cpu_rseq_area)
 		return "glibc has not registered it";
 	/* glibc has the area even if the kernel refused to register it; then its cpu_id is < 0. */
