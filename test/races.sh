@@ -46,7 +46,7 @@ detector() { # detector NAME COMMAND...
 
 for form in shared static; do
 	case $form in
-	shared) library=(-L"$build" -ltierpool -Wl,-rpath,"$build") ;;
+	shared) library=(-L"$build" -ltierpool "-Wl,-rpath,$build") ;;
 	static) library=("$build/libtierpool.a") ;;
 	esac
 	for compiler in gcc clang; do
@@ -58,7 +58,7 @@ for form in shared static; do
 	done
 done
 
-library=(-L"$build" -ltierpool -Wl,-rpath,"$build")
+library=(-L"$build" -ltierpool "-Wl,-rpath,$build")
 program plain gcc
 for tool in helgrind drd; do
 	if command -v valgrind >/dev/null; then

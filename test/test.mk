@@ -21,13 +21,13 @@ MAPPINGS := test/support/mappings.c
 # A program with mistakes, in which tools find them.
 MISUSER := $(BUILD)/test/support/misuser
 # Programs by themselves, which scripts build.
-PROGRAMS := $(addprefix test/support/,constructed.c handing_over.c misuser.c under_filter.c)
+PROGRAMS := $(addprefix test/support/,constructed.c every_call.c handing_over.c misuser.c under_filter.c)
 ALLOCATIONS := $(addprefix test/support/,allocations.c profile_fixture.c proto_reader.c)
 LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS) \
 	$(PROGRAMS), $(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed, and what tools look into, has no sanitizer in it.
-SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/probes.sh)
+SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/probes.sh test/system_calls.sh)
 
 TEST_CPPFLAGS = $(CPPFLAGS) -Ilib -Itest/support
 

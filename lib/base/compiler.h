@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+_Static_assert(sizeof(void *) == 8, "tierpool is for 64-bit systems");
+
 #define TP_LINE 64 /* bytes of a cache line, and the alignment of every block */
 
 #define tp_likely(x) __builtin_expect(!!(x), 1)
