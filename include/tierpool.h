@@ -33,9 +33,10 @@
  *   size_t         cannot fail: a count
  *   void           cannot fail
  *
- * Functions that return void leave errno alone, except if your own functions change it, or if the
- * system refuses the library memory or membarrier(2), or a signal interrupts it. All others may
- * change errno, also when they succeed: a cleanup that calls tierpool_destroy saves errno first.
+ * Functions that return void or size_t leave errno alone, and so do those that read numbers
+ * (tierpool_stats_read, tierpool_stats_tiers, tierpool_cache_stats_read): whatever the system refuses,
+ * and whatever your own functions leave there. So a put, or a destroy, may stand between a call that
+ * has failed and the look at its errno. All others may change errno, also when they succeed.
  *
  * ---- NULL ----
  *
@@ -67,8 +68,10 @@
  * time: it may be handed to another thread, and be put there. A thread that ends needs to do
  * nothing, and main may return while other threads, the reaper too, use the library.
  *
- * A program under ThreadSanitizer needs a library that is built with it as well: with any other one
- * it reports races that are none.
+ * Detectors of races know of each buffer and object that changes hands by way of the library: of TSan
+ * only the program needs to be built with it; Helgrind and DRD need the shared library, built where
+ * Valgrind's headers were, and --suppressions=LIBDIR/valgrind/tierpool.supp, since they take what goes
+ * on inside for races. In all three the mode is locked (tierpool_create).
  *
  * A thread may be cancelled only in
  *   - tierpool_buf_read_fd and tierpool_buf_write_fd;

@@ -35,10 +35,12 @@ $(SHARED): $(LIB_OBJECTS) lib/tierpool.map
 
 install: all
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
-	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/tierpool $(DESTDIR)$(MANDIR)/man7
+	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/valgrind \
+		$(DESTDIR)$(INCLUDEDIR)/tierpool $(DESTDIR)$(MANDIR)/man7
 	$(Q)install -m 644 include/tierpool.h $(DESTDIR)$(INCLUDEDIR)
 	$(Q)install -m 644 include/tierpool/*.h $(DESTDIR)$(INCLUDEDIR)/tierpool
 	$(Q)install -m 644 lib/tierpool.7 $(DESTDIR)$(MANDIR)/man7
+	$(Q)install -m 644 lib/tierpool.supp $(DESTDIR)$(LIBDIR)/valgrind
 	$(Q)install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)
 	$(Q)install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)
 	$(Q)ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
@@ -49,6 +51,6 @@ install: all
 
 uninstall:
 	$(Q)rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libtierpool.a libtierpool.so $(SONAME) $(notdir $(SHARED)) \
-		pkgconfig/tierpool.pc pkgconfig/tierpool-jemalloc.pc) \
+		pkgconfig/tierpool.pc pkgconfig/tierpool-jemalloc.pc valgrind/tierpool.supp) \
 		$(HEADERS:include/%=$(DESTDIR)$(INCLUDEDIR)/%) $(DESTDIR)$(MANDIR)/man7/tierpool.7
 	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/tierpool 2>/dev/null || true

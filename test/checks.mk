@@ -29,6 +29,8 @@ run-debug := stress STRESS=$(BUILD)/test/stress/stress_pool TIERPOOL_DEBUG=check
 run-metrics := metrics
 # The profile, as pprof, google-pprof and jeprof show it.
 run-viewers := viewers
+# Detectors of races, in programs whose library is the ordinary one.
+run-races := races
 # Blocks from jemalloc, in both modes.
 run-jemalloc := test-run VARIANT=jemalloc JEMALLOC=yes $(QUICK) $(LEARNED) $(APART)
 run-clang := test-run VARIANT=clang CC=clang $(LEARNED) $(APART)
@@ -49,8 +51,8 @@ run-musl := stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
 
 # After the build that several use the longest ones, so that none of these is left alone at the end.
 CHECKS := gcc model asan clang environments controls jemalloc gcc-O0 gcc-O3 clang-O0 clang-O3 aarch64 tsan valgrind \
-	debug musl metrics viewers fastpath fastpath-clang
-.PHONY: check-deps environments model aarch64 controls metrics viewers valgrind $(addprefix check-,$(CHECKS))
+	debug musl metrics viewers races fastpath fastpath-clang
+.PHONY: check-deps environments model aarch64 controls metrics viewers races valgrind $(addprefix check-,$(CHECKS))
 check: $(addprefix check-,$(CHECKS))
 
 check-deps:
@@ -60,7 +62,8 @@ $(addprefix check-,$(CHECKS)): check-%: check-deps
 	+$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none $(run-$*)
 
 # The same build is used by several, so one of them makes it.
-check-debug check-environments check-fastpath check-metrics check-valgrind check-viewers: check-gcc
+check-debug check-environments check-fastpath check-metrics check-races check-valgrind check-viewers: \
+	check-gcc
 check-fastpath-clang: check-clang
 
 environments: $(UNIT) $(STRESS)
@@ -77,6 +80,8 @@ metrics: $(STATIC)
 	$(Q)CC='$(CC)' test/metrics.sh $(STATIC) $(SCRAPED) || [ $$? = 77 ]
 viewers: $(STATIC)
 	$(Q)CC='$(CC)' LIBRARY='$(STATIC)' test/viewers.sh || [ $$? = 77 ]
+races: all
+	$(Q)test/races.sh $(BUILD)
 valgrind: $(STRESS)
 	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' test/run.sh $(STRESS)
 

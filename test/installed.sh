@@ -482,7 +482,7 @@ fi
 
 version=$(flags --modversion tierpool)
 for file in "${headers[@]/#/include/}" "lib/libtierpool.so.$version" lib/libtierpool.so.0 lib/libtierpool.a \
-	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc share/man/man7/tierpool.7; do
+	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc lib/valgrind/tierpool.supp share/man/man7/tierpool.7; do
 	check "$file" is_in_both "$file"
 done
 library=$prefix/lib/libtierpool.so.0

@@ -20,12 +20,14 @@ SYSTEM := test/support/reaper_system.c
 MAPPINGS := test/support/mappings.c
 # A program with mistakes, in which tools find them.
 MISUSER := $(BUILD)/test/support/misuser
+# Programs by themselves, which scripts build.
+PROGRAMS := $(addprefix test/support/,constructed.c every_call.c handing_over.c misuser.c under_filter.c)
 ALLOCATIONS := $(addprefix test/support/,allocations.c profile_fixture.c proto_reader.c)
 LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS) \
-	test/support/under_filter.c test/support/misuser.c test/support/constructed.c, $(wildcard test/support/*.c))
+	$(PROGRAMS), $(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed, and what tools look into, has no sanitizer in it.
-SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/probes.sh)
+SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/probes.sh test/system_calls.sh)
 
 TEST_CPPFLAGS = $(CPPFLAGS) -Ilib -Itest/support
 
@@ -74,16 +76,19 @@ $(addprefix $(BUILD)/test/process/test_,pressure reaper_failures reaper_files re
 	$(call support_objects,$(SYSTEM))
 WRAPPED := -Wl,--wrap=mmap,--wrap=munmap,--wrap=mremap
 MAPPED := $(addprefix $(BUILD)/test/,cache/test_cache_memory idle/test_age idle/test_tiers \
-	memory/test_blocks memory/test_pages pool/test_debug_check pool/test_out_of_memory)
+	memory/test_blocks memory/test_pages pool/test_debug_check pool/test_first_create pool/test_out_of_memory)
 $(MAPPED): $(call support_objects,$(MAPPINGS))
 # The profile's writers and samples; one test reads what is gzipped.
 ALLOCATED := $(addprefix $(BUILD)/test/profile/test_,advice folded json leaks pprof proto text symbols samples)
 $(ALLOCATED): $(call support_objects,$(ALLOCATIONS))
 ALLOCATED_LIBS := -lz -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+ERRNO_TEST := $(BUILD)/test/pool/test_errno
+ERRNO_LIBS := -Wl,--wrap=free,--wrap=pthread_mutex_unlock,--wrap=sched_getcpu
 $(UNIT): $(LIBTEST)
 $(UNIT) $(STRESS): $(LIBSTRESS) $(STATIC)
 $(MISUSER): $(STATIC)
-$(UNIT): private TEST_LIBS = -lcriterion -lm $(if $(filter $(MAPPED),$@),$(WRAPPED)) $(if $(filter $(ALLOCATED),$@),$(ALLOCATED_LIBS))
+$(UNIT): private TEST_LIBS = -lcriterion -lm $(if $(filter $(MAPPED),$@),$(WRAPPED)) $(if $(filter $(ALLOCATED),$@),$(ALLOCATED_LIBS)) \
+	$(if $(filter $(ERRNO_TEST),$@),$(ERRNO_LIBS))
 $(UNIT) $(STRESS) $(PATHS) $(MISUSER): $(BUILD)/test/%: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)

@@ -7,10 +7,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+_Static_assert(sizeof(void *) == 8, "tierpool is for 64-bit systems");
+
 #define TP_LINE 64 /* bytes of a cache line, and the alignment of every block */
 
 #define tp_likely(x) __builtin_expect(!!(x), 1)
 #define tp_unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Whether this file is compiled with -fsanitize=thread. */
+#if defined(__SANITIZE_THREAD__)
+#define TP_BUILT_WITH_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TP_BUILT_WITH_TSAN 1
+#endif
+#endif
+#ifndef TP_BUILT_WITH_TSAN
+#define TP_BUILT_WITH_TSAN 0
+#endif
 
 /* A slow path: out of line, so that the fast path that calls it stays small. */
 #define tp_cold __attribute__((noinline, cold))

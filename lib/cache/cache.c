@@ -14,6 +14,8 @@
 #include <string.h>
 
 #include "base/colour.h"
+#include "base/hand_over.h"
+#include "base/keep_errno.h"
 #include "base/options.h"
 #include "idle/countdown.h"
 #include "idle/idle.h"
@@ -63,6 +65,7 @@ static struct tp_fast cache_fast;
 static void cache_fast_settle(void)
 {
 	tp_cpu_init();
+	tp_hand_over_init();
 	cache_fast = (struct tp_fast){tp_cpu_rseq, tp_cpu_count()};
 }
 
@@ -122,6 +125,7 @@ static void cache_stats(tierpool_cache *cache, struct tierpool_cache_stats *s)
 
 int tierpool_cache_stats_read(tierpool_cache *cache, struct tierpool_cache_stats *out)
 {
+	TP_KEEP_ERRNO;
 	struct tierpool_cache_stats s = {0};
 
 	if (!cache || !out || out->size < sizeof out->size || out->size > sizeof s)
@@ -209,19 +213,29 @@ static tp_cold void *cache_get_expired(tierpool_cache *cache, void *object)
 }
 
 /* The same pop, in locked mode too, and with more tries after an abort. */
-static tp_outline void *cache_get_any_mode(tierpool_cache *cache)
+static inline void *cache_get_untold(tierpool_cache *cache)
 {
 	bool expired;
+	void *object;
+
+	object = tp_stack_pop(&cache->idle.cpus, cache->idle.stack_index[OBJECTS], &expired);
+	if (tp_unlikely(!object))
+		return cache_get_slow(cache);
+	return tp_unlikely(expired) ? cache_get_expired(cache, object) : object;
+}
+
+static tp_outline void *cache_get_any_mode(tierpool_cache *cache)
+{
 	void *object;
 
 	if (tp_unlikely(!cache)) {
 		errno = EINVAL;
 		return NULL;
 	}
-	object = tp_stack_pop(&cache->idle.cpus, cache->idle.stack_index[OBJECTS], &expired);
-	if (tp_unlikely(!object))
-		return cache_get_slow(cache);
-	return tp_unlikely(expired) ? cache_get_expired(cache, object) : object;
+	object = cache_get_untold(cache);
+	if (tp_likely(object))
+		tp_take_over(object);
+	return object;
 }
 
 static tp_cold void *cache_get_expired_or_none(tierpool_cache *cache, void *object)
@@ -242,6 +256,8 @@ tp_fastpath void *tierpool_cache_get(tierpool_cache *cache)
 
 static tp_cold void cache_put_slow(tierpool_cache *cache, void *object)
 {
+	TP_KEEP_ERRNO;
+
 	/* First: the object must not be aged for a tick that was due before. */
 	cache_maintain(cache);
 	cache_count(cache, CACHE_SLOW_PUTS, 1);
@@ -252,6 +268,7 @@ static tp_cold void cache_put_slow(tierpool_cache *cache, void *object)
 
 static tp_outline void cache_put_any_mode(tierpool_cache *cache, void *object)
 {
+	tp_hand_over(object);
 	if (!tp_stack_push_aged(&cache->idle.cpus, cache->idle.stack_index[OBJECTS], object))
 		cache_put_slow(cache, object);
 }
@@ -281,8 +298,10 @@ static void cache_release(
 
 	(void)why;
 	cache_count(cache, CACHE_DESTROYED, count);
-	for (unsigned i = 0; i < count && cache->destroy; i++)
+	for (unsigned i = 0; i < count && cache->destroy; i++) {
+		tp_take_over(items[i]);
 		cache->destroy(cache->context, items[i]);
+	}
 }
 
 static void cache_free(struct tp_registered *entry)
@@ -422,6 +441,7 @@ int tierpool_cache_create(tierpool_cache **out, const struct tierpool_cache_opti
 
 size_t tierpool_cache_tick(tierpool_cache *cache)
 {
+	TP_KEEP_ERRNO;
 	size_t destroyed = 0;
 
 	if (cache && tp_registry_hold(cache, TP_KIND_CACHE)) {
@@ -433,6 +453,8 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 
 void tierpool_cache_destroy(tierpool_cache *cache)
 {
+	TP_KEEP_ERRNO;
+
 	if (!cache || !tp_registry_hold(cache, TP_KIND_CACHE))
 		return;
 	/* Of two calls only the first destroys. */

@@ -6,11 +6,12 @@
  * jemalloc's functions are weak references: the library loads without jemalloc, and never makes it
  * the program's malloc.
  */
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/atomic.h"
+#include "base/spinlock.h"
 #include "memory/backing.h"
 #include "memory/pages.h"
 #include "percpu/cpu.h"
@@ -33,10 +34,10 @@ extern int mallctl(const char *name, void *old, size_t *old_size, void *new, siz
 #define JEMALLOC_ARENA_CPUS 4
 #define JEMALLOC_ARENAS_MAX 64
 
-/* Written inside the once, read after it. */
 static struct {
+	uint32_t creating; /* a lock, of the calls that write the rest; others read it */
+	unsigned count;    /* 0: none could be made yet, use jemalloc's own */
 	unsigned arena[JEMALLOC_ARENAS_MAX];
-	unsigned count; /* 0: none could be made, use jemalloc's own */
 } jemalloc;
 
 static void jemalloc_arena_control(unsigned arena, const char *what)
@@ -48,11 +49,15 @@ static void jemalloc_arena_control(unsigned arena, const char *what)
 	mallctl(name, NULL, NULL, &milliseconds, sizeof milliseconds);
 }
 
-static void jemalloc_arenas_create(void)
+void tp_backing_jemalloc_start(void)
 {
-	unsigned wanted = (tp_cpu_count() + JEMALLOC_ARENA_CPUS - 1) / JEMALLOC_ARENA_CPUS;
+	unsigned cpus = (tp_cpu_count() + JEMALLOC_ARENA_CPUS - 1) / JEMALLOC_ARENA_CPUS;
+	unsigned wanted = (unsigned)tp_min(cpus, JEMALLOC_ARENAS_MAX);
 
-	while (jemalloc.count < wanted && jemalloc.count < JEMALLOC_ARENAS_MAX) {
+	/* If another call is at it, that one's will do; and so will fewer, in the child of a fork amid. */
+	if (tp_load_relaxed(&jemalloc.count) == wanted || !tp_spinlock_try(&jemalloc.creating))
+		return;
+	while (jemalloc.count < wanted) {
 		unsigned arena;
 		size_t size = sizeof arena;
 
@@ -60,22 +65,19 @@ static void jemalloc_arenas_create(void)
 			break;
 		jemalloc_arena_control(arena, "dirty_decay_ms");
 		jemalloc_arena_control(arena, "muzzy_decay_ms");
-		jemalloc.arena[jemalloc.count++] = arena;
+		jemalloc.arena[jemalloc.count] = arena;
+		/* Release: who sees the count sees the arenas. Partner: jemalloc_arena. */
+		tp_store_release(&jemalloc.count, jemalloc.count + 1);
 	}
-}
-
-void tp_backing_jemalloc_start(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, jemalloc_arenas_create);
+	tp_spinlock_unlock(&jemalloc.creating);
 }
 
 static int jemalloc_arena(void)
 {
-	if (!jemalloc.count)
-		return 0;
-	return JEMALLOC_ARENA(jemalloc.arena[tp_cpu_id() / JEMALLOC_ARENA_CPUS % jemalloc.count]);
+	unsigned count = tp_load_acquire(&jemalloc.count);
+
+	return count ? JEMALLOC_ARENA(jemalloc.arena[tp_cpu_id() / JEMALLOC_ARENA_CPUS % count])
+		     : 0;
 }
 
 /*

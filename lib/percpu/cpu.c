@@ -3,13 +3,16 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/hand_over.h"
 #include "base/inject.h"
+#include "base/keep_errno.h"
 
 /* glibc has them from 2.35 on; weak, so that the library loads without them. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
@@ -24,9 +27,26 @@ extern const unsigned __rseq_size __attribute__((weak));
 ptrdiff_t tp_cpu_rseq_area;
 ptrdiff_t tp_cpu_rseq;
 
+unsigned tp_cpu_id_of_libc(void)
+{
+	TP_KEEP_ERRNO;
+
+	return (unsigned)sched_getcpu();
+}
+
+/* Calls of membarrier that fail for what may be over at the next one, before that is the answer. */
+#define MEMBARRIER_TRIES 4
+
 static int cpu_membarrier(int command, unsigned flags, int cpu_id)
 {
-	return (int)syscall(SYS_membarrier, command, flags, cpu_id);
+	unsigned tries = 0;
+	int answer;
+
+	do
+		answer = (int)syscall(SYS_membarrier, command, flags, cpu_id);
+	while (answer < 0 && (errno == ENOMEM || errno == EAGAIN || errno == EINTR) &&
+		++tries < MEMBARRIER_TRIES);
+	return answer;
 }
 
 /* Why rseq mode is not possible; NULL: it is. */
@@ -36,6 +56,8 @@ static const char *cpu_rseq_obstacle(void)
 
 	if (!TP_RSEQ_PRESENT)
 		return "this build has no sequences";
+	if (tp_tsan_watches())
+		return "the thread sanitizer watches";
 	if (!tp_cpu_rseq_area)
 		return "glibc has not registered it";
 	/* glibc has the area even if the kernel refused to register it; then its cpu_id is < 0. */
@@ -127,7 +149,6 @@ int tp_cpu_fence(int cpu_id)
 bool tp_cpu_visit(unsigned cpu_id, bool (*call)(void *context), void *context)
 {
 	unsigned long before[SET_CPUS / WORD_CPUS] = {0}, only[SET_CPUS / WORD_CPUS] = {0};
-	int error = errno;
 	bool result;
 
 	/* Not the C library's calls: musl's set is fixed at 1024 CPUs. */
@@ -139,7 +160,6 @@ bool tp_cpu_visit(unsigned cpu_id, bool (*call)(void *context), void *context)
 		result = call(context);
 		syscall(SYS_sched_setaffinity, 0, sizeof before, before);
 	}
-	errno = error;
 	return result;
 }
 

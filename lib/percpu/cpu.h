@@ -9,7 +9,6 @@
 #ifndef TP_CPU_H
 #define TP_CPU_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +32,9 @@ extern tp_hidden ptrdiff_t tp_cpu_rseq_area;
 /* The same offset in rseq mode, 0 in locked mode: one load gives the fast path both. */
 extern tp_hidden ptrdiff_t tp_cpu_rseq;
 
+/* The same, of the C library. Leaves errno alone: locked gets and puts without an rseq area ask it. */
+unsigned tp_cpu_id_of_libc(void);
+
 /*
  * The CPU that the caller runs on; any number if the kernel does not say. A hint, since the thread
  * may migrate at once.
@@ -44,7 +46,7 @@ static inline unsigned tp_cpu_id(void)
 	/* -1 or -2 if the kernel does not keep it (linux/rseq.h). */
 	if (tp_likely(tp_cpu_rseq_area))
 		return *(const volatile uint32_t *)(const void *)(area + TP_RSEQ_CPU_ID);
-	return (unsigned)sched_getcpu();
+	return tp_cpu_id_of_libc();
 }
 
 /* The colour of the caller's rseq area. */

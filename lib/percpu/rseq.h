@@ -130,23 +130,16 @@ struct tp_rseq_store {
 
 /* clang-format on */
 
-#if defined(__SANITIZE_THREAD__)
-#define TP_NO_RSEQ /* TSan does not see into sequences: it would report each buffer that moves */
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TP_NO_RSEQ
-#endif
-#endif
-
 /*
  * PRESENT: whether this build has sequences. PROVEN: whether they are the default; if not, they
- * are used only if TIERPOOL_PERCPU=rseq asks for them.
+ * are used only if TIERPOOL_PERCPU=rseq asks for them. TSan does not see into them: it would report each
+ * buffer that moves.
  */
-#if defined(__x86_64__) && defined(__LP64__) && !defined(TP_NO_RSEQ)
+#if defined(__x86_64__) && defined(__LP64__) && !TP_BUILT_WITH_TSAN
 #define TP_RSEQ_PRESENT 1
 #define TP_RSEQ_PROVEN 1
 #include "percpu/rseq_x86_64.h"
-#elif defined(__aarch64__) && defined(__LP64__) && !defined(TP_NO_RSEQ)
+#elif defined(__aarch64__) && defined(__LP64__) && !TP_BUILT_WITH_TSAN
 #define TP_RSEQ_PRESENT 1
 #define TP_RSEQ_PROVEN 0 /* the abort path has not run on hardware */
 #include "percpu/rseq_aarch64.h"

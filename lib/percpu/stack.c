@@ -259,14 +259,19 @@ void tp_stack_take_out(const struct tp_cpus *cpus, const struct tp_cpu *cpu, uns
 	unsigned first, unsigned n, void **items, bool aged)
 {
 	uint64_t *slots = stack_of(cpus, cpu, stack);
+	uint8_t *ages = tp_stack_ages(slots);
 	uint64_t word = tp_load_relaxed(slots); /* the stopper owns it */
 	unsigned above = tp_word_depth(word) + 1 - first - n;
 
-	memcpy(items, slots + first, n * sizeof *items);
-	if (!tp_fault(TP_FAULT_UNSHIFTED))
-		memmove(slots + first, slots + first + n, above * sizeof *slots);
-	if (aged)
-		memmove(tp_stack_ages(slots) + first, tp_stack_ages(slots) + first + n, above);
+	/* Not memcpy: TSan, if it watches the program alone, sees that and not the lock. */
+	for (unsigned i = 0; i < n; i++)
+		items[i] = (void *)(uintptr_t)tp_load_relaxed(&slots[first + i]);
+	for (unsigned i = first; i < first + above; i++) {
+		if (!tp_fault(TP_FAULT_UNSHIFTED))
+			tp_store_relaxed(&slots[i], tp_load_relaxed(&slots[i + n]));
+		if (aged)
+			tp_store_relaxed(&ages[i], tp_load_relaxed(&ages[i + n]));
+	}
 	tp_point(TP_POINT_MOVE);
 	if (tp_fault(TP_FAULT_DRAIN_OFF_BY_ONE) && !above)
 		return;

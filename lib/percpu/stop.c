@@ -2,29 +2,37 @@
 #include "percpu/stop.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/inject.h"
 #include "base/lock.h"
 
-/* One for the process: all 0, and not writable. MAP_FAILED: it could not be mapped. */
+/* One for the process: all 0, and not writable. NULL: not mapped yet. */
 static uint64_t *empty_slab;
 
-static void stop_empty_slab_map(void)
+/* Maps it, if no call has done so. False: there is no memory now; the next call tries again. */
+static bool stop_empty_slab_map(void)
 {
-	empty_slab = mmap(NULL, TP_SLAB_BYTES_MAX, PROT_READ,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t *slab, *none = NULL;
+
+	if (tp_load_acquire(&empty_slab))
+		return true;
+	slab = mmap(NULL, TP_SLAB_BYTES_MAX, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+	if (slab == MAP_FAILED)
+		/* Another thread may have had more luck. */
+		return tp_load_acquire(&empty_slab);
+	/* Acquire and release: another thread may be first, and then its mapping stays. */
+	if (!tp_cas_strong_acq_rel(&empty_slab, &none, slab))
+		munmap(slab, TP_SLAB_BYTES_MAX);
+	return true;
 }
 
 int tp_cpus_init(struct tp_cpus *cpus, void *memory, unsigned count)
 {
-	static pthread_once_t mapped = PTHREAD_ONCE_INIT;
-
 	tp_cpu_init();
-	pthread_once(&mapped, stop_empty_slab_map);
-	if (empty_slab == MAP_FAILED)
+	if (!stop_empty_slab_map())
 		return -ENOMEM;
 	memset(memory, 0, tp_cpus_bytes(count));
 	*cpus = (struct tp_cpus){.visible = memory, .count = count};
@@ -104,9 +112,15 @@ static bool stop_hide_as_visitor(void *context)
 
 static bool stop_fence(struct tp_cpus *cpus, int cpu_id)
 {
-	if (tp_cpu_fence(cpu_id)) {
-		/* Relaxed: a stopper that does not see it asks for a fence, and is refused too. */
-		tp_store_relaxed(&cpus->fence_lost, 1u);
+	int error = tp_cpu_fence(cpu_id);
+
+	if (error) {
+		/*
+		 * Without memory the system does not fence all CPUs; it fences each, and later all
+		 * again. Relaxed: a stopper that does not see it asks for a fence, and is refused too.
+		 */
+		if (error != -ENOMEM)
+			tp_store_relaxed(&cpus->fence_lost, 1u);
 		return false;
 	}
 	tp_add_relaxed(&cpus->fences, 1u);
@@ -211,13 +225,12 @@ static bool stop_hide_each(struct tp_cpus *cpus)
 	bool all = true;
 
 	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++) {
-		struct stop_visit visit = {&cpus->cpu[cpu_id], cpu_id};
+		struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
-		if (!stop_is_possible(visit.cpu))
+		if (!stop_is_possible(cpu))
 			continue;
-		tp_store_release(visit.cpu->visible, visit.cpu->slab);
-		all &= stop_hide_own(visit.cpu, cpu_id) ||
-		       tp_cpu_visit(cpu_id, stop_hide_as_visitor, &visit);
+		tp_store_release(cpu->visible, cpu->slab);
+		all &= stop_hide(cpus, cpu, cpu_id);
 	}
 	return all;
 }

@@ -71,8 +71,9 @@ struct tp_cpus {
 	const uint16_t *stack_index;
 	/* Of stack.h. By their owner, before the first slab; NULL: there is none yet, and no slab. */
 	struct tp_stack_counters *counters;
-	uint32_t fence_lost; /* the system refused a fence; set once, read by anyone */
-	uint64_t fences;     /* made so far; added to by stoppers, read by statistics */
+	uint32_t
+		fence_lost; /* the system refused a fence, and not for want of memory; set once, read by anyone */
+	uint64_t fences; /* made so far; added to by stoppers, read by statistics */
 };
 
 /* Bytes for the slab pointers and the struct tp_cpu of count CPUs. */

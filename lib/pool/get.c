@@ -13,6 +13,7 @@
 
 #include "base/colour.h"
 #include "base/debug.h"
+#include "base/hand_over.h"
 #include "base/probe.h"
 #include "idle/countdown.h"
 #include "idle/idle.h"
@@ -99,6 +100,7 @@ static tp_cold void get_follow(tierpool *pool, tierpool_buf *b, const struct get
 	const struct tp_site *site = request->site;
 	bool own = site == &pool->sites.own;
 
+	tp_take_over(site);
 	if (tp_samples_get(&(struct tp_sampled_get){.buffer = b,
 		    .site = site,
 		    .pool = pool->registered.name,

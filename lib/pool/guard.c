@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/debug.h"
+#include "base/hand_over.h"
 #include "memory/bufstate.h"
 #include "memory/poison.h"
 #include "pool/misuse.h"
@@ -18,8 +19,9 @@ bool tp_guarded;
 void tp_guard_start(void)
 {
 	tp_poison_init();
+	tp_hand_over_init();
 	tp_debug_init();
-	tp_guarded = tp_poison_watched || tp_debug.poison || tp_debug.check;
+	tp_guarded = tp_poison_watched || tp_hand_over_watched || tp_debug.poison || tp_debug.check;
 }
 
 tp_cold void tp_guard_hide_slow(tierpool_buf *b)
@@ -30,6 +32,8 @@ tp_cold void tp_guard_hide_slow(tierpool_buf *b)
 		tp_bufstate_add(b, TP_STATE_FILLED);
 	}
 	tp_poison(b->data, b->cap);
+	/* By the header, for the block too. What is freed goes through a mutex, which detectors see. */
+	tp_hand_over(b);
 }
 
 /* Where the first byte is that is not of the pattern; n: there is none. */
@@ -60,6 +64,7 @@ static void guard_verify(tierpool_buf *b)
 
 tp_cold void tp_guard_show_slow(tierpool_buf *b)
 {
+	tp_take_over(b);
 	if (tp_bufstate_has(b, TP_STATE_FILLED))
 		guard_verify(b);
 	tp_unpoison(b->data, b->cap);

@@ -2,6 +2,7 @@
 /*
  * Guards idle buffers against those who no longer own them. Owns the pattern that idle blocks have.
  *
+ *     under TSan, Valgrind    a detector of races is told that the buffer changes hands (base/hand_over.h)
  *     under ASan, Valgrind    the block is hidden while its buffer is idle (memory/poison.h)
  *     TIERPOOL_DEBUG=poison   it is filled with the pattern, which is verified before the block is used
  *                             again or freed. Only a block that was filled is verified: the state says so

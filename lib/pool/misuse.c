@@ -6,6 +6,7 @@
 
 #include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/keep_errno.h"
 #include "base/probe.h"
 #include "memory/bufhead.h"
 #include "memory/bufstate.h"
@@ -25,6 +26,7 @@ tierpool_misuse_handler *tierpool_on_misuse(tierpool_misuse_handler *handler)
 
 tp_cold void tp_misuse(const tierpool_buf *b, const char *what)
 {
+	TP_KEEP_ERRNO;
 	tierpool_misuse_handler *handler = tp_load_acquire(&misuse_handler);
 	/* The header may be overwritten: its pool is used only if it is one that exists. */
 	struct tp_registered *pool = (struct tp_registered *)b->tp_pool;

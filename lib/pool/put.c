@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/debug.h"
+#include "base/keep_errno.h"
 #include "base/probe.h"
 #include "idle/idle.h"
 #include "pool/advise.h"
@@ -70,6 +71,7 @@ void tp_pool_keep(tierpool *pool, tierpool_buf *b)
 
 static tp_cold void put_slow(tierpool_buf *b)
 {
+	TP_KEEP_ERRNO;
 	tierpool *pool = b->tp_pool;
 
 	/* Once b is kept another thread may destroy the pool. This reference keeps it here. */
@@ -159,6 +161,8 @@ static void put_tell(tierpool_buf *b)
 
 static tp_cold void put_record(tierpool_buf *b)
 {
+	TP_KEEP_ERRNO;
+
 	if (b->tp_growths & TP_RECORD_FOLLOWED)
 		put_tell(b);
 	/* Not of a get with a size; nor if it is recorded for the profile alone. */

@@ -8,6 +8,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/inject.h"
+#include "base/keep_errno.h"
 #include "base/spinlock.h"
 #include "idle/idle.h"
 #include "pool/pool.h"
@@ -96,6 +97,8 @@ int tierpool_budget_create(tierpool_budget **out, size_t bytes)
 
 void tierpool_budget_destroy(tierpool_budget *budget)
 {
+	TP_KEEP_ERRNO;
+
 	if (!budget || !tp_registry_hold(budget, TP_KIND_BUDGET))
 		return;
 	/* Of two calls only the first gives the handle's reference up: pools may keep the budget. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/hand_over.h"
 
 /* The highest number of a stub that a pool's table has: a program that loads plugins for ever. */
 #define STUBS_MAX TP_SITES_MAX
@@ -120,14 +121,21 @@ static struct tp_site **site_bucket(struct tp_sites *sites, const tierpool_site 
 	return &sites->bucket[hash % TP_SITE_BUCKETS];
 }
 
+static bool site_is_of(const struct tp_site *site, const tierpool_site *stub)
+{
+	/* Of its strings. Partner: site_link. */
+	tp_take_over(site);
+	return site->line == stub->tp_line && !strcmp(site->file, site_file(stub)) &&
+	       !strcmp(site->label, site_label(stub));
+}
+
 /* The node of a stub's place, or NULL. Takes no lock: nodes never leave a bucket. */
 static struct tp_site *site_find(struct tp_sites *sites, const tierpool_site *stub)
 {
 	/* Acquire: a node that is seen is seen whole. Partner: the release in site_add. */
 	struct tp_site *site = tp_load_acquire(site_bucket(sites, stub));
 
-	while (site && (site->line != stub->tp_line || strcmp(site->file, site_file(stub)) ||
-			       strcmp(site->label, site_label(stub))))
+	while (site && !site_is_of(site, stub))
 		site = site->next;
 	return site;
 }
@@ -173,6 +181,7 @@ static void site_link(struct tp_sites *sites, struct tp_site *site, const tierpo
 	site->word = tp_site_word(sites->options.pool_id, number, sites->options.stack_offset);
 	sites->numbered->entry[number].site = site;
 	site->next = *bucket;
+	tp_hand_over(site);
 	tp_store_release(bucket, site);
 	/* Release: who counts a node finds it by its number. Partner: report/sites.c. */
 	tp_add_release(&sites->count, 1u);

@@ -4,6 +4,7 @@
  * which buffers go; here they are freed, again and again until it is enough.
  */
 #include "base/atomic.h"
+#include "base/keep_errno.h"
 #include "base/spinlock.h"
 #include "idle/idle.h"
 #include "pool/pool.h"
@@ -44,6 +45,7 @@ size_t tp_pool_empty(struct tp_registered *entry)
 
 size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t argument)
 {
+	TP_KEEP_ERRNO;
 	size_t sum = 0;
 
 	if (pool) {

@@ -16,6 +16,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/keep_errno.h"
 #include "base/lock.h"
 #include "process/atfork.h"
 #include "process/pressure.h"
@@ -270,6 +271,7 @@ int tierpool_reaper_start(void)
 
 void tierpool_reaper_stop(void)
 {
+	TP_KEEP_ERRNO;
 	pthread_t thread;
 	bool last;
 	int cancel;

@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/debug.h"
 #include "base/inject.h"
+#include "base/keep_errno.h"
 #include "base/lock.h"
 #include "process/atfork.h"
 #include "process/registry.h"
@@ -58,6 +59,8 @@ int tierpool_profile_start(size_t sample_bytes)
 
 void tierpool_profile_stop(void)
 {
+	TP_KEEP_ERRNO;
+
 	tp_lock_take(&control_lock);
 	/* What is out at the end is to be found, whatever profile the program makes of itself. */
 	if (tp_load_relaxed(&tp_rate_running) && !tp_debug.leaks)

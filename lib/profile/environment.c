@@ -307,12 +307,15 @@ void tp_profile_environment_forked(void)
 /*
  * What other threads do while the process ends may be missing. The lowest priority: after what the
  * program, which may have this library in it, puts in its own. The lock is kept: at a signal that comes
- * now, no file is begun that would not be finished.
+ * now, no file is begun that would not be finished. Else it is not taken: Helgrind reports locks that are
+ * kept.
  */
 __attribute__((destructor(101))) static void environment_finish(void)
 {
 	int cancel;
 
+	if (!environment.pattern[0] && !tp_debug.leaks)
+		return;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&environment.writing);
 	environment_write();

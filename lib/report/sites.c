@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "base/atomic.h"
+#include "base/hand_over.h"
 #include "pool/pool.h"
 
 /* What was counted of a site, at some moment. */
@@ -127,6 +128,7 @@ int tierpool_sites_print(tierpool *pool, FILE *out)
 	for (uint32_t number = TP_SITE_OWN; number <= count; number++) {
 		const struct tp_site *site = tp_site_of_number(&pool->sites, number);
 
+		tp_take_over(site);
 		if (number != TP_SITE_OWN || tp_load_relaxed(&site->gets))
 			sites_print_one(out, pool, site);
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/keep_errno.h"
 #include "percpu/cpu.h"
 #include "pool/pool.h"
 
@@ -98,6 +99,7 @@ static struct tierpool_tier_stats stats_tier_read(tierpool *pool, unsigned tier,
 
 int tierpool_stats_tiers(tierpool *pool, struct tierpool_tier_stats *out, size_t n, size_t stride)
 {
+	TP_KEEP_ERRNO;
 	uint64_t exchanges[TP_TIERS_MAX];
 	unsigned count;
 
@@ -195,6 +197,7 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 
 int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)
 {
+	TP_KEEP_ERRNO;
 	struct tierpool_stats s = {0};
 
 	if (!pool || !out || out->size < sizeof out->size || out->size > sizeof s)

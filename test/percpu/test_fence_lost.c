@@ -17,6 +17,7 @@
 
 #include "pool/pool.h"
 #include "syscall_filter.h"
+#include "syscall_hook.h"
 
 #define RETAIN (32 * MIB)
 #define WORKERS 4
@@ -172,6 +173,32 @@ Test(fence_lost, a_large_buffer_is_taken_from_another_cpu)
 	cr_assert_eq(lying(here, &bytes), 1);
 	tierpool_trim(pool, 0);
 	cr_assert_eq(after_a_stop(0).idle, 0);
+	pool_end(pool, &counting);
+}
+
+/* ---- a system without memory for a fence of all CPUs ---- */
+
+static unsigned fences_of_all;
+
+static void fail_fences_of_all(long number, const long argument[6])
+{
+	if (number == SYS_membarrier && !argument[1]) {
+		fences_of_all++;
+		syscall_error = ENOMEM;
+	}
+}
+
+Test(fence_lost, want_of_memory_loses_no_fence)
+{
+	struct tierpool_stats s = fill_both();
+
+	tp_store_release(&syscall_before, fail_fences_of_all);
+	cr_assert_eq(tierpool_trim(pool, 0), s.idle_bytes);
+	cr_assert_gt(fences_of_all, 0);
+	cr_assert_eq(accounted(pool, &counting, 0).idle, 0);
+	cr_assert_gt(stats_of(pool).fences, s.fences, "each CPU was fenced");
+	cr_assert_eq(stats_of(pool).fence_lost, 0);
+	tp_store_release(&syscall_before, NULL);
 	pool_end(pool, &counting);
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "allocations.h"
+#include "base/lock.h"
 #include "cpus.h"
 #include "profile/rate.h"
 #include "profile/samples.h"

@@ -9,4 +9,7 @@
 /* Called before each of them, in the thread that makes it; NULL: nothing is. */
 extern void (*syscall_before)(long number, const long argument[6]);
 
+/* Set by it: the call is not made, and fails with this errno. */
+extern _Thread_local int syscall_error;
+
 #endif
