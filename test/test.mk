@@ -41,6 +41,9 @@ UNPOOLED_TEST := $(BUILD)/test/pool/test_debug_unpooled
 $(UNPOOLED_TEST): CPPFLAGS += -DMISUSER='"$(MISUSER)"'
 $(UNPOOLED_TEST): $(MISUSER)
 
+# What is bound at the first call leaves all registers on the stack, with what was copied last.
+$(BUILD)/test/pool/test_secret: private LDFLAGS += -Wl,-z,now
+
 # Is loaded as a plugin is; and a plugin that uses it, with an ending of its own, as it is no part of the archive.
 ENVIRONMENT_TEST := $(BUILD)/test/profile/test_environment
 PLUGIN := $(BUILD)/test/support/constructed.so

@@ -244,7 +244,9 @@ int tierpool_reaper_start(void)
 {
 	int error = 0, no_pressure = 0, cancel;
 
-	tp_atfork_start();
+	error = tp_atfork_start();
+	if (error)
+		return error;
 	/* To open a file and to print are cancellation points. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&reaper.lock);
