@@ -413,7 +413,7 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  * child of a fork, where starts count from 0. main may return while it runs.
  *
  * After:   the thread runs until there were as many stops as starts that succeeded.
- * Errors:  -EAGAIN: no thread could be had. The start is not counted.
+ * Errors:  -EAGAIN, -ENOMEM: no thread or no memory could be had. The start is not counted.
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_reaper_start(void) TIERPOOL_NOEXCEPT;

@@ -35,7 +35,7 @@ static void atfork_call(enum tp_fork phase)
 }
 
 /*
- * The reaper's locks first: a start of it holds them while it opens files, and a fork that waits for
+ * The reaper's lock first: it is held while files of memory pressure are open, and a fork that waits for
  * that must not hold the locks of pools meanwhile. Nobody waits for one kind with the other: so the
  * order in which they are given back is free.
  */

@@ -30,11 +30,11 @@ struct pressure_file {
 	struct stat identity;
 };
 
-/* Returns: 0, or -errno. */
-static int pressure_open(struct pressure_file *file, const char *path)
+/* False, with errno: it cannot be had. */
+static bool pressure_open(struct pressure_file *file, const char *path)
 {
 	file->number = open(path, O_RDONLY | O_CLOEXEC);
-	return file->number < 0 || fstat(file->number, &file->identity) ? -errno : 0;
+	return file->number >= 0 && !fstat(file->number, &file->identity);
 }
 
 static void pressure_close(const struct pressure_file *file)
@@ -73,9 +73,11 @@ static uint64_t pressure_waited(const char *path, int *error)
 	char line[128];
 	ssize_t n;
 
-	*error = pressure_open(&file, path);
-	if (*error)
+	*error = 0;
+	if (!pressure_open(&file, path)) {
+		*error = -errno;
 		return TP_PRESSURE_UNKNOWN;
+	}
 	n = pressure_line(&file, line, sizeof line, 0);
 	pressure_close(&file);
 	if (n < 0 || sscanf(line, "some %*s %*s %*s total=%" SCNu64, &waited) != 1)
@@ -94,7 +96,7 @@ static bool pressure_cgroup(char line[PATH_MAX])
 	off_t at = 0;
 	ssize_t n;
 
-	if (pressure_open(&file, "/proc/self/cgroup"))
+	if (!pressure_open(&file, "/proc/self/cgroup"))
 		return false;
 	do {
 		n = pressure_line(&file, line, PATH_MAX, at);

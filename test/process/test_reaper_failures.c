@@ -164,9 +164,7 @@ Test(reaper, one_that_ends_has_the_one_that_was_started_since_look_again)
 	tp_registry_drop(&watched.registered);
 }
 
-static bool is_forking;
 static sem_t may_read;
-static pthread_t first_starter;
 
 static void hold_reading(int file)
 {
@@ -182,34 +180,33 @@ static void *start_first(void *unused)
 	return unused;
 }
 
-/* Once the library's own handlers have run, of those that are there. */
-static void during_fork(void)
+static void *let_it_read(void *unused)
 {
-	if (!is_forking)
-		return;
-	pthread_create(&first_starter, NULL, start_first, NULL);
-	usleep(20000);
+	/* For the fork to be over, if it does not wait. */
+	usleep(50000);
+	sem_post(&may_read);
+	return unused;
 }
 
+/* The start has a lock while it reads. */
 Test(reaper, a_fork_during_the_very_first_start_leaves_the_child_one_that_starts)
 {
+	pthread_t starter, thread;
 	pid_t child;
 
-	/* Before anything of the library is used. Such handlers run last one first. */
-	pthread_atfork(during_fork, NULL, NULL);
-	cache_end(cache_new(.destroy = object_destroy));
 	sem_init(&may_read, 0, 0);
-	kernel.before_read = hold_reading;
-	is_forking = true;
+	tp_store_release(&kernel.before_read, hold_reading);
+	pthread_create(&starter, NULL, start_first, NULL);
+	cr_assert(comes_true(!tp_load_acquire(&kernel.before_read)));
+	pthread_create(&thread, NULL, let_it_read, NULL);
 	child = fork();
 	if (!child) {
 		alarm(20);
-		kernel.before_read = NULL;
 		_exit(reaper_try_to_start());
 	}
-	sem_post(&may_read);
 	cr_assert_eq(child_await(child), 0);
-	pthread_join(first_starter, NULL);
+	pthread_join(thread, NULL);
+	pthread_join(starter, NULL);
 	tierpool_reaper_stop();
 	cr_assert(comes_true(!reapers(NULL)));
 }
