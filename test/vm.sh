@@ -131,7 +131,7 @@ guest() { # guest ARCH KERNEL CPUS SIGNAL WHAT [ARGUMENT]
 		emulator=(qemu-system-x86_64 -M q35 -cpu max -accel 'tcg,thread=single')
 		console=ttyS0
 	fi
-	timeout -k 1 1500 nice "${emulator[@]}" -smp "$3" -m 3G -display none -nodefaults -no-reboot \
+	timeout -k 1 1500 "${emulator[@]}" -smp "$3" -m 3G -display none -nodefaults -no-reboot \
 		-serial "file:$log" -kernel "$vm/$1/$2/vmlinuz" -initrd "$vm/$1/guest.gz" \
 		-append "console=$console quiet panic=-1 STRESS_SIGNAL_US=$4 DO=$5 ${6:-}" </dev/null
 	sed -i 's/\r//g' "$log"
