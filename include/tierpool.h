@@ -58,7 +58,8 @@
  * They are those of a backing, create and destroy of a cache, and the handler of misuse. Almost any
  * call may reach one of them, even of another pool, or wait for one. So in no call of the library
  * hold a lock that one of them takes. They must end by their return (or end the process): not by a
- * jump, an exception or the cancellation of their thread.
+ * jump, an exception or the end of their thread. The handler of misuse may, but for late writes: see
+ * tierpool_misuse_handler.
  *
  * ---- threads, thread exit, cancellation ----
  *
@@ -85,7 +86,7 @@
  * The child may use every pool and cache at once. What the forking thread had borrowed, and what
  * lay in a queue, is then in both processes: each puts its own copy. Buffers and objects that other
  * threads had are lost to the child. They are never given out twice; such buffers count as borrowed
- * there for ever. The reaper does not run in the child: its files are closed there, and by exec.
+ * there for ever. The reaper does not run in the child.
  *
  * ---- signals ----
  *

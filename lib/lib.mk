@@ -29,7 +29,7 @@ $(STATIC): $(LIB_OBJECTS)
 $(SHARED): $(LIB_OBJECTS) lib/tierpool.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/tierpool.map \
-		-Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(LIB_OBJECTS)
+		-Wl,-z,nodelete,-z,now $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(LIB_OBJECTS)
 	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $(BUILD)/libtierpool.so
 

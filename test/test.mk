@@ -41,6 +41,9 @@ UNPOOLED_TEST := $(BUILD)/test/pool/test_debug_unpooled
 $(UNPOOLED_TEST): CPPFLAGS += -DMISUSER='"$(MISUSER)"'
 $(UNPOOLED_TEST): $(MISUSER)
 
+# What is bound at the first call leaves all registers on the stack, with what was copied last.
+$(BUILD)/test/pool/test_secret: private LDFLAGS += -Wl,-z,now
+
 # Is loaded as a plugin is; and a plugin that uses it, with an ending of its own, as it is no part of the archive.
 ENVIRONMENT_TEST := $(BUILD)/test/profile/test_environment
 PLUGIN := $(BUILD)/test/support/constructed.so
@@ -67,7 +70,7 @@ $(LIBTEST) $(LIBSTRESS):
 	$(Q)$(AR) rcs $@ $^
 
 $(PATHS): $(call support_objects,$(PATHS_MEMORY))
-$(BUILD)/test/process/test_reaper_failures $(BUILD)/test/process/test_reaper_pressure: \
+$(addprefix $(BUILD)/test/process/test_,pressure reaper_failures reaper_files reaper_pressure): \
 	$(call support_objects,$(SYSTEM))
 WRAPPED := -Wl,--wrap=mmap,--wrap=munmap,--wrap=mremap
 MAPPED := $(addprefix $(BUILD)/test/,cache/test_cache_memory idle/test_age idle/test_tiers \

@@ -16,7 +16,7 @@
  * So in the comments below Errors: leaves out what is common to all: -ENOMEM for a NULL buffer, the
  * error that sticks already, and -EINVAL after a misuse, if a handler was installed and returned.
  * Misuse is any of these calls on a buffer that was put back, or whose private fields were
- * overwritten, or whose len is larger than cap: see tierpool_on_misuse in pool.h.
+ * overwritten, or whose len is larger than cap: see tierpool_on_misuse and tierpool_put in pool.h.
  *
  * Threads, signals, errno: see tierpool.h.
  */
@@ -243,10 +243,18 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf
 /*
  * Marks the content as secret, until the buffer is put. Each block that leaves the buffer, because
  * the buffer grows or is put, is first wiped over its whole capacity. Every append to a secret
- * buffer takes the slow way.
+ * buffer takes the slow way. A stream that is opened after this call has memory of its own, which fclose
+ * wipes.
  *
- * Before:  no stream of the buffer is open. A stream that is opened after this call is unbuffered;
- *          one opened before keeps a copy of what it wrote in stdio's memory.
+ * What the library cannot wipe:
+ *   - registers. A program whose functions are bound at their first call (lazily) then has them all
+ *     saved on its stack, with what was copied last: link it with -z now. A signal saves them too;
+ *   - what the C library has on its own stack while it formats: the digits of numbers, and with some
+ *     versions pieces of text that do not fit;
+ *   - wide characters, which the C library converts in memory of its own.
+ *
+ * Before:  no stream of the buffer is open. One opened before keeps a copy of what it wrote in stdio's
+ *          memory.
  */
 TIERPOOL_API void tierpool_buf_secret(tierpool_buf *b);
 

@@ -71,8 +71,11 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_cache_create(
  * Destroys a cache and the objects that are idle in it. Objects that were taken and not put back
  * are the program's. NULL: nothing.
  *
- * Before:  no call with this cache is running or follows.
+ * Before:  no call with this cache is running; no get and no put follows.
  * Blocks:  while the reaper works on this cache, in which it may call destroy. No CPU is stopped.
+ * After:   of the calls that take its pointer only tick, stats_read and destroy may still follow.
+ *          Once the cache is gone they do nothing, or return -ENOENT; also if a pool or a budget lies
+ *          there by now. But a new cache may have the same pointer, and then they reach that one.
  */
 TIERPOOL_API void tierpool_cache_destroy(tierpool_cache *cache);
 
@@ -111,7 +114,7 @@ TIERPOOL_API void tierpool_cache_put(tierpool_cache *cache, void *object);
  * object on a busy CPU is destroyed by a third step at the latest, as in tierpool_tick.
  *
  * Blocks:  other CPUs may be stopped for a moment (pool.h).
- * Returns: the number of objects that this call destroyed; 0 if cache is NULL.
+ * Returns: the number of objects that this call destroyed; 0 if cache is NULL, or destroyed.
  */
 TIERPOOL_API size_t tierpool_cache_tick(tierpool_cache *cache);
 

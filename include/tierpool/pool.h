@@ -148,7 +148,7 @@ struct tierpool_options {
  *              are given with min_size, max_size or steps;
  *            - more than 254 tiers, or one of more than PTRDIFF_MAX / 2;
  *            - an alignment that is no power of two, or larger than a page;
- *            - a backing without alloc or free;
+ *            - a backing without alloc or free; a budget that is gone;
  *          -E2BIG: the options, or their backing, are of a newer version, and set what this library
  *          does not know;
  *          -ENOMEM.
@@ -168,8 +168,10 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_create(
  *          works on this pool, in which they may call its backing. Stops all CPUs for a moment.
  *          What is idle on one that cannot be stopped stays allocated, with the pool's tables.
  * After:   only calls with this pool or its buffers use its backing. Of the calls that take its
- *          pointer only tick, trim, retain_set, stats_read and destroy may still follow. They do
- *          nothing once the pool is gone; but then it may be the pointer of a new pool.
+ *          pointer only tick, trim, retain_set, destroy, and those of tierpool/stats.h may still
+ *          follow. Once the pool is gone they do nothing, or return -ENOENT; also if an object cache
+ *          or a budget lies there by now. But a new pool may have the same pointer, and then they
+ *          reach that one.
  * Returns: the number of buffers still borrowed; 0 if pool is NULL.
  */
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
@@ -310,9 +312,15 @@ TIERPOOL_API void tierpool_put_buf(tierpool_buf *b);
  *
  * A second put of the same buffer is misuse. It is certain to be found while nobody has borrowed
  * the buffer in between, its pool exists, and the two puts do not race. TIERPOOL_DEBUG=check finds it
- * also if others have borrowed the buffer in between.
+ * also if others have borrowed the buffer in between. Of a pool that was destroyed the last put frees
+ * all headers: a second put after that reads memory that is gone, as a second free may.
  *
- * Before:  no stream of the buffer is open (tierpool_buf_open).
+ * A len above cap is misuse too: bytes were written behind the block. A put finds it if percpu is
+ * locked; in every debug mode, under ASan, Valgrind and TIERPOOL_TRACE; of a buffer that is secret, or to
+ * which an error sticks; and of each that has grown at a site that learns, or was sampled. Any other put
+ * looks at one number only, and does not see it; the calls of tierpool/buffer.h do.
+ *
+ * Before:  no stream of the buffer is open (tierpool_buf_open); len is at most cap.
  * After:   the buffer is the pool's.
  */
 TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
@@ -393,26 +401,25 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  * decay_ms, also those that nobody uses (not at TIERPOOL_DECAY_NEVER), and gives free pages back to
  * the system. While all of them are empty it sleeps and does not wake.
  *
- * When the system or the process's cgroup reports memory pressure, the reaper frees all that is
- * idle, in every pool and cache. It learns of it from PSI (/proc/pressure/memory): some task waited
- * for memory for 200 ms within 2 s. If that cannot be watched, a line on stderr says so once, and
- * the reaper only ticks.
+ * When memory is short in the system or in the process's cgroup, the reaper frees all that is idle,
+ * in every pool and cache. While anything is idle it wakes every 2 s and reads how long some task
+ * has waited for memory (PSI: /proc/pressure/memory, and memory.pressure of a cgroup of version 2).
+ * A tenth of the time is pressure. If neither file can be read at the start, a line on stderr says
+ * so once; the reaper then ticks, and tries again with a later tick.
  *
- * The thread is named tierpool-reaper, and all signals are blocked in it. It has up to three files
- * open. The program must not close them; if it does, the reaper looks ten times a second instead of
- * sleeping. It does not run in the child of a fork, where starts count from 0. main may return
- * while it runs.
+ * The thread is named tierpool-reaper, and all signals are blocked in it. No file stays open: three
+ * files are opened, read and closed at the start and every 2 s, so a sandbox must let it go on doing
+ * so. The program may close all files at any time (closefrom(3)). The reaper does not run in the
+ * child of a fork, where starts count from 0. main may return while it runs.
  *
  * After:   the thread runs until there were as many stops as starts that succeeded.
- * Errors:  -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: no thread or no file could be had. The start is not
- *          counted.
+ * Errors:  -EAGAIN: no thread could be had. The start is not counted.
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_reaper_start(void) TIERPOOL_NOEXCEPT;
 
 /*
- * Takes back one start; if there is none, nothing. The last stop ends the thread and closes its
- * files before it returns.
+ * Takes back one start; if there is none, nothing. The last stop ends the thread before it returns.
  *
  * Blocks:  until a call that the reaper is making, of a backing or of a cache's destroy, returns.
  *          If stop is called from such a call in the reaper itself it does not wait: the thread
@@ -448,10 +455,11 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_budget_create_named(
 	tierpool_budget **out, size_t bytes, const char *name) TIERPOOL_NOEXCEPT;
 
 /*
- * Gives a budget up. Pools whose options named it keep it alive, and go on sharing it. NULL:
- * nothing.
+ * Gives a budget up. Pools whose options named it keep it alive, and go on sharing it. NULL, and a
+ * budget that was given up: nothing; but a new budget may have the same pointer.
  *
- * Before:  no tierpool_create with this budget is running or follows.
+ * Before:  no tierpool_create with this budget is running or follows. (If the budget is gone, that
+ *          returns -EINVAL.)
  */
 TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEXCEPT;
 
@@ -483,13 +491,16 @@ TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEX
  */
 
 /*
- * What is called when the library finds a misuse, in the thread that made it, and without a lock of
- * the library held. It may call the library, and must return or end the process. A late write is found
- * by the call that lends or frees the block, in the thread of that call, which then goes on.
+ * What is called when the library finds a misuse, in the thread that made it. The library holds no
+ * lock then and no reference, and has changed nothing: so the handler may call the library, destroy the
+ * pool, and need not return. It may leave by longjmp(3), an exception of C++ or pthread_exit(3); the
+ * buffer is then as it was. Where a stream wrote to the buffer, the C library is left as well: the stream
+ * must not be used any more. Only from a late write it must return, or end the process: that is found by
+ * the call that lends or frees the block, in the thread of that call, which then goes on.
  *
- * pool:    the name of the buffer's pool; "unknown pool" if the header was overwritten, or if the
- *          buffer was put long ago and its header's page was given back; valid until the handler
- *          returns
+ * pool:    the name of the buffer's pool, up to 255 bytes of it; "unknown pool" if the header was
+ *          overwritten, or if the buffer was put long ago and its header's page was given back; valid
+ *          until the handler ends
  * what:    "its header was overwritten"; "put twice"; "used after it was put";
  *          "its length is beyond its capacity"; "put while its stream is open"; under
  *          TIERPOOL_DEBUG=poison "written after it was put, at byte 17", which is the first one that

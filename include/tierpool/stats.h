@@ -113,7 +113,8 @@ struct tierpool_tier_stats {
  * After:   out->size bytes of *out are written; none on failure. The strings live as long as the
  *          process.
  * Errors:  -EINVAL: pool or out is NULL, or out->size is less than sizeof(size_t) or more than this
- *          library knows; -ENOENT: the pool is gone (destroyed, and its last buffer put).
+ *          library knows; -ENOENT: the pool is gone (destroyed, and its last buffer put; see
+ *          tierpool_destroy).
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);

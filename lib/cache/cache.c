@@ -126,11 +126,11 @@ int tierpool_cache_stats_read(tierpool_cache *cache, struct tierpool_cache_stats
 
 	if (!cache || !out || out->size < sizeof out->size || out->size > sizeof s)
 		return -EINVAL;
-	if (!tp_registry_hold(cache))
+	if (!tp_registry_hold(cache, TP_KIND_CACHE))
 		return -ENOENT;
 	s.size = out->size;
 	cache_stats(cache, &s);
-	tp_registry_drop(&cache->registered);
+	tp_registry_let_go(&cache->registered);
 	memcpy(out, &s, s.size);
 	return 0;
 }
@@ -335,7 +335,7 @@ static void cache_fork(struct tp_registered *entry, enum tp_fork phase)
 	} else if (phase != TP_FORK_CHILD_FIRST) {
 		if (phase == TP_FORK_CHILD) {
 			if (entry->references)
-				entry->references = 1;
+				tp_registry_recount(entry, 1);
 			tp_decay_forked(&idle->decay);
 			cache_count_lost(cache_of(entry));
 		}
@@ -406,6 +406,8 @@ int tierpool_cache_create(tierpool_cache **out, const struct tierpool_cache_opti
 		return -EINVAL;
 	*out = NULL;
 	error = options ? tp_options_copy(&chosen, sizeof chosen, options) : 0;
+	if (!error)
+		error = tp_atfork_start();
 	if (error)
 		return error;
 	if (!chosen.name)
@@ -422,17 +424,19 @@ size_t tierpool_cache_tick(tierpool_cache *cache)
 {
 	size_t destroyed = 0;
 
-	if (cache && tp_registry_hold(cache)) {
+	if (cache && tp_registry_hold(cache, TP_KIND_CACHE)) {
 		destroyed = tp_idle_tick(&cache->idle).count;
-		tp_registry_drop(&cache->registered);
+		tp_registry_let_go(&cache->registered);
 	}
 	return destroyed;
 }
 
 void tierpool_cache_destroy(tierpool_cache *cache)
 {
-	if (!cache)
+	if (!cache || !tp_registry_hold(cache, TP_KIND_CACHE))
 		return;
-	tp_registry_close(&cache->registered);
-	tp_registry_drop(&cache->registered);
+	/* Of two calls only the first destroys. */
+	if (tp_registry_close(&cache->registered))
+		tp_registry_drop(&cache->registered); /* the handle's */
+	tp_registry_let_go(&cache->registered);
 }

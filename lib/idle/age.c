@@ -94,14 +94,23 @@ static void age_expire(struct tp_tiers *tiers, const struct expired *expired, un
 	}
 }
 
+/* For whom a CPU is aged. */
+enum age_for {
+	AGE_FOR_ITSELF, /* a call on this CPU, which is about to use its slab */
+	AGE_FOR_OTHERS, /* a call on another one */
+	AGE_FOR_TICK,   /* a whole tick, which waits where gets and puts must not */
+};
+
 /*
  * Does the tick that a stopped CPU owes, if it still owes one, and starts it. All of it is aged in
  * this one stop. If much has expired, the CPU is stopped again to collect the rest; if it cannot be,
- * the next tick does. in_use: the caller is about to use the CPU's slab.
+ * the next tick does.
  */
 static void age_cpu(
-	struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_released *released, bool in_use)
+	struct tp_tiers *tiers, struct tp_cpu *cpu, struct tp_released *released, enum age_for whom)
 {
+	struct tp_cpu *(*const stop)(struct tp_cpus *, unsigned) =
+		whom == AGE_FOR_TICK ? tp_cpus_stop : tp_cpus_try_stop;
 	unsigned cpu_id = (unsigned)(cpu - tiers->cpus.cpu), tier, from;
 	struct expired expired;
 	bool any = false;
@@ -110,16 +119,16 @@ static void age_cpu(
 		for (tier = 0; tier < tiers->count; tier++)
 			any |= age_stack(tiers, cpu, tier);
 	if (!any) {
-		if (!in_use)
+		if (whom != AGE_FOR_ITSELF)
 			tp_tiers_slab_purge(tiers, cpu);
 		tp_cpu_start(cpu);
 		return;
 	}
-	for (tier = 0; cpu; cpu = tier < tiers->count ? tp_cpus_stop(&tiers->cpus, cpu_id) : NULL) {
+	for (tier = 0; cpu; cpu = tier < tiers->count ? stop(&tiers->cpus, cpu_id) : NULL) {
 		expired.count = 0;
 		for (from = tier; tier < tiers->count && expired.count <= TP_STACK_MAX; tier++)
 			age_collect(tiers, cpu, tier, &expired);
-		if (!in_use)
+		if (whom != AGE_FOR_ITSELF)
 			tp_tiers_slab_purge(tiers, cpu);
 		tp_cpu_start(cpu);
 		age_expire(tiers, &expired, from, tier, released);
@@ -135,7 +144,7 @@ static void age_own_cpu(struct tp_tiers *tiers)
 		return;
 	cpu = tp_cpus_stop_own(&tiers->cpus);
 	if (cpu)
-		age_cpu(tiers, cpu, &unused, true);
+		age_cpu(tiers, cpu, &unused, AGE_FOR_ITSELF);
 }
 
 /* Looks at a few other CPUs. Before: the caller holds maintaining. */
@@ -155,7 +164,7 @@ static void age_other_cpus(struct tp_tiers *tiers)
 			      : NULL;
 		stops += cpu != NULL;
 		if (cpu)
-			age_cpu(tiers, cpu, &unused, false);
+			age_cpu(tiers, cpu, &unused, AGE_FOR_OTHERS);
 	}
 }
 
@@ -257,7 +266,7 @@ struct tp_released tp_idle_tick(struct tp_tiers *tiers)
 			struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
 
 			if (cpu)
-				age_cpu(tiers, cpu, &released, false);
+				age_cpu(tiers, cpu, &released, AGE_FOR_TICK);
 		}
 	(void)tp_exchange_acquire(&tiers->expired, 0u);
 	for (unsigned tier = tiers->count; tier--;)

@@ -29,15 +29,15 @@ void tp_decay_init(struct tp_decay *decay, void *memory, struct tp_cpus *cpus, u
 }
 
 /* The number of the last tick, as aged has it. */
-static uint32_t decay_tick_now(const struct tp_decay *decay)
+static uint64_t decay_tick_now(const struct tp_decay *decay)
 {
-	return 2 * (uint32_t)tp_load_relaxed(&decay->ticks);
+	return 2 * tp_load_relaxed(&decay->ticks);
 }
 
 /* How many ticks a CPU owes whose aged is this; 0 or less: none. */
-static int32_t decay_behind(uint32_t tick, uint32_t aged)
+static int64_t decay_behind(uint64_t tick, uint64_t aged)
 {
-	return (int32_t)(tick - (aged & ~1u)) / 2;
+	return (int64_t)(tick - (aged & ~UINT64_C(1))) / 2;
 }
 
 void tp_decay_slab_install(struct tp_decay *decay, unsigned cpu_id, uint64_t *slab)
@@ -174,7 +174,7 @@ static uint64_t decay_moves_note(struct tp_decay *decay, unsigned cpu_id)
 bool tp_decay_is_worth(struct tp_decay *decay, unsigned cpu_id)
 {
 	struct tp_decay_cpu *state = &decay->per_cpu[cpu_id];
-	uint32_t tick = decay_tick_now(decay), aged = tp_load_relaxed(&state->aged);
+	uint64_t tick = decay_tick_now(decay), aged = tp_load_relaxed(&state->aged);
 
 	/* What is put there from now on comes after the tick. If it fails, another call did it. */
 	if (decay_cpu_is_empty(decay, cpu_id)) {
@@ -188,8 +188,8 @@ bool tp_decay_is_worth(struct tp_decay *decay, unsigned cpu_id)
 bool tp_decay_take_tick(struct tp_decay *decay, struct tp_cpu *cpu)
 {
 	struct tp_decay_cpu *state = &decay->per_cpu[cpu - decay->cpus->cpu];
-	uint32_t tick = decay_tick_now(decay);
-	int32_t behind = decay_behind(tick, tp_load_relaxed(&state->aged));
+	uint64_t tick = decay_tick_now(decay);
+	int64_t behind = decay_behind(tick, tp_load_relaxed(&state->aged));
 
 	if (behind > 0)
 		tp_store_relaxed(&state->aged, tick + (behind > 1));

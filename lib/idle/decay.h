@@ -31,7 +31,7 @@
 /* What is known of a CPU, on a line that gets and puts do not need; written and read by anyone. */
 struct tp_decay_cpu {
 	uint64_t moves_seen; /* pops and pushes when a tick or tp_decay_may_stop last looked here */
-	uint32_t aged; /* twice the number of the last tick here, + 1 if it was for two ticks */
+	uint64_t aged; /* twice the number of the last tick here, + 1 if it was for two ticks */
 	uint32_t unwatched; /* the reaper has to be woken when something is kept here */
 } __attribute__((aligned(TP_LINE)));
 

@@ -12,7 +12,7 @@ void tp_depot_init(struct tp_depot *depot, const struct tp_backing *backing)
 {
 	memset(depot, 0, sizeof *depot);
 	depot->backing = backing;
-	pthread_mutex_init(&depot->lock, NULL);
+	tp_lock_init(&depot->lock);
 }
 
 static void depot_array_free(const struct tp_depot *depot, void **item, size_t capacity)
@@ -24,7 +24,7 @@ static void depot_array_free(const struct tp_depot *depot, void **item, size_t c
 void tp_depot_fini(struct tp_depot *depot)
 {
 	depot_array_free(depot, depot->item, depot->capacity);
-	pthread_mutex_destroy(&depot->lock);
+	tp_lock_fini(&depot->lock);
 }
 
 /* With the lock: puts another array in the place of the old one, which is returned. */
@@ -49,9 +49,9 @@ static bool depot_grow(struct tp_depot *depot, size_t n)
 		size_t capacity = tp_max(CAPACITY_LEAST, 2 * depot->capacity), before;
 		void **item;
 
-		pthread_mutex_unlock(&depot->lock);
+		tp_lock_give(&depot->lock);
 		item = tp_backing_alloc(depot->backing, capacity * sizeof *item);
-		pthread_mutex_lock(&depot->lock);
+		tp_lock_take(&depot->lock);
 		if (!item)
 			return depot->capacity - depot->count >= n;
 		before = depot->capacity;
@@ -60,9 +60,9 @@ static bool depot_grow(struct tp_depot *depot, size_t n)
 			item = depot_array_set(depot, item, capacity);
 		else
 			before = capacity;
-		pthread_mutex_unlock(&depot->lock);
+		tp_lock_give(&depot->lock);
 		depot_array_free(depot, item, before);
-		pthread_mutex_lock(&depot->lock);
+		tp_lock_take(&depot->lock);
 	}
 	return true;
 }
@@ -99,7 +99,7 @@ bool tp_depot_push(
 {
 	bool done;
 
-	pthread_mutex_lock(&depot->lock);
+	tp_lock_take(&depot->lock);
 	done = depot_grow(depot, n) && !depot->closed;
 	if (done && generation == TP_YOUNG) {
 		memcpy(depot->item + depot->count, items, n * sizeof *items);
@@ -108,7 +108,7 @@ bool tp_depot_push(
 		for (size_t i = 0; done && i < n; i++)
 			depot_insert(depot, generation, items[i]);
 	}
-	pthread_mutex_unlock(&depot->lock);
+	tp_lock_give(&depot->lock);
 	return done;
 }
 
@@ -147,7 +147,7 @@ size_t tp_depot_pop(struct tp_depot *depot, enum tp_generation youngest, void **
 	if (!tp_load_relaxed(&depot->count) ||
 		(youngest == TP_EXPIRED && !tp_load_relaxed(&depot->expired)))
 		return 0;
-	pthread_mutex_lock(&depot->lock);
+	tp_lock_take(&depot->lock);
 	for (*generation = youngest; *generation <= TP_EXPIRED; ++*generation) {
 		const size_t have[] = {
 			depot->count - depot->old, depot->old - depot->expired, depot->expired};
@@ -158,7 +158,7 @@ size_t tp_depot_pop(struct tp_depot *depot, enum tp_generation youngest, void **
 			break;
 		}
 	}
-	pthread_mutex_unlock(&depot->lock);
+	tp_lock_give(&depot->lock);
 	return n;
 }
 
@@ -166,11 +166,11 @@ bool tp_depot_age(struct tp_depot *depot)
 {
 	bool any;
 
-	pthread_mutex_lock(&depot->lock);
+	tp_lock_take(&depot->lock);
 	tp_store_relaxed(&depot->expired, depot->old);
 	depot->old = depot->count;
 	any = depot->expired;
-	pthread_mutex_unlock(&depot->lock);
+	tp_lock_give(&depot->lock);
 	return any;
 }
 
@@ -187,22 +187,22 @@ void tp_depot_shrink(struct tp_depot *depot)
 		item = tp_backing_alloc(depot->backing, smaller * sizeof *item);
 	if (smaller && !item)
 		return;
-	pthread_mutex_lock(&depot->lock);
+	tp_lock_take(&depot->lock);
 	if (depot->count <= smaller && smaller < depot->capacity) {
 		capacity = depot->capacity;
 		item = depot_array_set(depot, item, smaller);
 	} else {
 		capacity = smaller;
 	}
-	pthread_mutex_unlock(&depot->lock);
+	tp_lock_give(&depot->lock);
 	depot_array_free(depot, item, capacity);
 }
 
 void tp_depot_close(struct tp_depot *depot)
 {
-	pthread_mutex_lock(&depot->lock);
+	tp_lock_take(&depot->lock);
 	tp_store_relaxed(&depot->closed, true);
-	pthread_mutex_unlock(&depot->lock);
+	tp_lock_give(&depot->lock);
 }
 
 bool tp_depot_is_closed(const struct tp_depot *depot)

@@ -16,16 +16,16 @@
 #ifndef TP_DEPOT_H
 #define TP_DEPOT_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/lock.h"
 #include "memory/backing.h"
 
 struct tp_depot {
-	pthread_mutex_t lock;
+	struct tp_lock lock;
 	const struct tp_backing *backing; /* of the array; set when the depot is made */
 	/* In the lock; expired, count, capacity and closed are read by anyone. */
 	void **item;

@@ -83,7 +83,7 @@ static unsigned evict_largest_in_depots(const struct tp_tiers *tiers, unsigned t
 static void evict_from_cpu(struct tp_tiers *tiers, unsigned cpu_id, unsigned larger, unsigned tier,
 	enum tp_generation youngest, struct evicted *victim)
 {
-	struct tp_cpu *cpu = larger > tier ? tp_cpus_stop(&tiers->cpus, cpu_id) : NULL;
+	struct tp_cpu *cpu = larger > tier ? tp_cpus_try_stop(&tiers->cpus, cpu_id) : NULL;
 
 	if (!cpu)
 		return;

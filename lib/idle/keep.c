@@ -131,7 +131,7 @@ void tp_idle_room_drop(struct tp_tiers *tiers, unsigned from, unsigned to, unsig
 	for (unsigned i = 0; i < tiers->cpus.count && cpus; i++) {
 		unsigned cpu_id = tp_tiers_next_cpu(tiers);
 		struct tp_cpu *cpu = keep_room_find(tiers, cpu_id, from, to) < to
-					     ? tp_cpus_stop(&tiers->cpus, cpu_id)
+					     ? tp_cpus_try_stop(&tiers->cpus, cpu_id)
 					     : NULL;
 
 		if (!cpu)

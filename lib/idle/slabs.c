@@ -58,7 +58,8 @@ tp_cold void tp_tiers_slab_create(struct tp_tiers *tiers)
 		tp_decay_slab_install(&tiers->decay, cpu_id,
 			(uint64_t *)(void *)(slabs_map_of(tiers) + cpu_id * tiers->slab_bytes));
 	}
-	if (tp_load_relaxed(&cpu->spent))
+	/* None, if another thread holds the CPU's lock. */
+	if (!tp_load_relaxed(&cpu->slab) || tp_load_relaxed(&cpu->spent))
 		return;
 	/* First, so that the sum is never below 0. */
 	tp_add_relaxed(&tiers->slabs_spent, tiers->slab_bytes);

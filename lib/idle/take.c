@@ -88,7 +88,7 @@ static void *take_from_depot(struct tp_tiers *tiers, unsigned tier, enum tp_gene
 /* Takes the top of another CPU's stack. Its lease stays there as room. */
 static void *take_steal_from(struct tp_tiers *tiers, unsigned cpu_id, unsigned tier)
 {
-	struct tp_cpu *cpu = tp_cpus_stop(&tiers->cpus, cpu_id);
+	struct tp_cpu *cpu = tp_cpus_try_stop(&tiers->cpus, cpu_id);
 	void *item = NULL;
 	uint64_t word;
 

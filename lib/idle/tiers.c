@@ -143,14 +143,14 @@ static void tiers_limits_set(struct tp_tiers *tiers)
 
 void tp_tiers_retain_set(struct tp_tiers *tiers, size_t retain)
 {
-	pthread_mutex_lock(&tiers->setting);
+	tp_lock_take(&tiers->setting);
 	/* Release, here and below: pairs with the acquires in stats.c. */
 	tp_add_release(&tiers->settings, 1u);
 	tp_budget_limit_set(&tiers->retain, retain);
 	tiers_limits_set(tiers);
 	/* A reader that saw the odd number, or the one before, finds it changed and reads again. */
 	tp_add_release(&tiers->settings, 1u);
-	pthread_mutex_unlock(&tiers->setting);
+	tp_lock_give(&tiers->setting);
 }
 
 /* Chooses where the stacks lie in each slab. */
@@ -193,7 +193,7 @@ int tp_tiers_init(struct tp_tiers *tiers, void *cpu_memory, const struct tp_tier
 	tiers->sampled = options->sampled;
 	tiers->own_bytes = options->own_bytes;
 	tp_budget_init(&tiers->retain, options->retain);
-	pthread_mutex_init(&tiers->setting, NULL);
+	tp_lock_init(&tiers->setting);
 	if (tp_cpus_init(&tiers->cpus, cpu_memory, tp_cpu_count()))
 		return -ENOMEM;
 	tiers->tier = tp_backing_alloc(tiers->backing, tiers_bytes(tiers));
@@ -263,7 +263,7 @@ void tp_tiers_age_set(const struct tp_tiers *tiers, const struct tp_cpu *cpu, un
 void tp_tiers_fini(struct tp_tiers *tiers)
 {
 	tp_tiers_unmap(tiers);
-	pthread_mutex_destroy(&tiers->setting);
+	tp_lock_fini(&tiers->setting);
 	for (unsigned tier = 0; tier < tiers->count; tier++)
 		tp_depot_fini(&tiers->tier[tier].depot);
 	tp_backing_free(tiers->backing, tiers->tier, tiers_bytes(tiers));
@@ -371,18 +371,18 @@ size_t tp_tiers_table_bytes(const struct tp_tiers *tiers)
 
 void tp_tiers_lock(struct tp_tiers *tiers)
 {
-	pthread_mutex_lock(&tiers->setting);
+	tp_lock_take(&tiers->setting);
 	tp_cpus_lock(&tiers->cpus);
 	for (unsigned tier = 0; tier < tiers->count; tier++)
-		pthread_mutex_lock(&tiers->tier[tier].depot.lock);
+		tp_lock_take(&tiers->tier[tier].depot.lock);
 }
 
 void tp_tiers_unlock(struct tp_tiers *tiers)
 {
 	for (unsigned tier = tiers->count; tier--;)
-		pthread_mutex_unlock(&tiers->tier[tier].depot.lock);
+		tp_lock_give(&tiers->tier[tier].depot.lock);
 	tp_cpus_unlock(&tiers->cpus);
-	pthread_mutex_unlock(&tiers->setting);
+	tp_lock_give(&tiers->setting);
 }
 
 void tp_tiers_recount(struct tp_tiers *tiers)

@@ -31,11 +31,11 @@
 #ifndef TP_TIERS_H
 #define TP_TIERS_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lock.h"
 #include "idle/decay.h"
 #include "idle/depot.h"
 #include "memory/backing.h"
@@ -91,9 +91,9 @@ struct tp_tiers {
 	size_t slab_bytes;        /* of one slab: whole pages */
 	uint64_t colours; /* of all that each get and put reads; words and headers keep out */
 	struct tp_decay decay;
-	uint32_t next_cpu;       /* where looks at other CPUs go on; by anyone */
-	uint32_t expired;        /* a depot may hold expired items; by anyone, see age.c */
-	pthread_mutex_t setting; /* held while retain is changed */
+	uint32_t next_cpu;      /* where looks at other CPUs go on; by anyone */
+	uint32_t expired;       /* a depot may hold expired items; by anyone, see age.c */
+	struct tp_lock setting; /* held while retain is changed */
 	/* On a line that gets and puts do not need, as each lease writes it. */
 	struct tp_budget retain __attribute__((aligned(TP_LINE)));
 	uint64_t settings;  /* odd while retain is changed; in setting, read by statistics */

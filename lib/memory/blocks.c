@@ -20,7 +20,7 @@ void tp_blocks_init(struct tp_blocks *blocks, void *memory, const struct tp_back
 		return;
 	blocks->class = memory;
 	for (unsigned tier = 0; tier <= count; tier++)
-		pthread_mutex_init(&blocks->class[tier].lock, NULL);
+		tp_lock_init(&blocks->class[tier].lock);
 }
 
 /* Gives pages of the backing back. If the system refuses to end them, pages.c tries again. */
@@ -50,7 +50,7 @@ void tp_blocks_fini(struct tp_blocks *blocks)
 			tp_pagemap_clear(run, bytes);
 			blocks_pages_end(blocks, run, bytes);
 		}
-		pthread_mutex_destroy(&class->lock);
+		tp_lock_fini(&class->lock);
 	}
 }
 
@@ -160,11 +160,11 @@ char *tp_block_alloc(struct tp_blocks *blocks, unsigned tier, size_t n)
 	if (!blocks->class)
 		return tp_backing_alloc_aligned(blocks->backing, n, blocks->alignment);
 	class = blocks_class(blocks, tier);
-	pthread_mutex_lock(&class->lock);
+	tp_lock_take(&class->lock);
 	run = blocks_find(blocks, class, n);
 	if (run)
 		block = blocks_take(blocks, run);
-	pthread_mutex_unlock(&class->lock);
+	tp_lock_give(&class->lock);
 	if (block)
 		return block;
 	if (!tp_run_shape_make(&shape, n, blocks->alignment))
@@ -172,10 +172,10 @@ char *tp_block_alloc(struct tp_blocks *blocks, unsigned tier, size_t n)
 	run = blocks_run_make(blocks, (unsigned)(class - blocks->class), &shape);
 	if (!run)
 		return NULL;
-	pthread_mutex_lock(&class->lock);
+	tp_lock_take(&class->lock);
 	blocks_link(&class->open, run);
 	block = blocks_take(blocks, run);
-	pthread_mutex_unlock(&class->lock);
+	tp_lock_give(&class->lock);
 	return block;
 }
 
@@ -201,22 +201,38 @@ static bool blocks_purge(struct tp_blocks *blocks, struct tp_run *run)
 	return false;
 }
 
-/* Ends an empty run. If the system refuses, it is kept, with nothing but clean blocks. */
-static void blocks_end(struct tp_blocks *blocks, struct tp_run *run)
+/* Puts an empty run back into its list. */
+static void blocks_keep(struct tp_blocks *blocks, struct tp_run *run)
 {
 	struct tp_blocks_class *class = &blocks->class[run->class_index];
+
+	tp_lock_take(&class->lock);
+	blocks_link(&class->open, run);
+	tp_add_relaxed(
+		&blocks->spare, run->warm * run->shape.stride + run->edged * blocks_edge(run));
+	tp_lock_give(&class->lock);
+}
+
+/*
+ * Ends an empty run. If the system refuses, it is kept, with nothing but clean blocks; and as it is, if a
+ * lookup is under way.
+ */
+static void blocks_end(struct tp_blocks *blocks, struct tp_run *run)
+{
+	unsigned class_index = run->class_index;
 	struct tp_run_shape shape = run->shape;
 
-	tp_pagemap_clear(run, shape.bytes);
+	if (!tp_pagemap_try_clear(run, shape.bytes)) {
+		blocks_keep(blocks, run);
+		return;
+	}
 	if (blocks->backing->runs->free(run, shape.bytes))
 		return;
 	run = tp_run_make(run, &shape);
-	run->class_index = (unsigned)(class - blocks->class);
+	run->class_index = class_index;
 	/* The leaves of the map are there. */
 	(void)tp_pagemap_set(run, shape.bytes, run);
-	pthread_mutex_lock(&class->lock);
-	blocks_link(&class->open, run);
-	pthread_mutex_unlock(&class->lock);
+	blocks_keep(blocks, run);
 }
 
 void tp_block_free(struct tp_blocks *blocks, unsigned tier, char *block, size_t n)
@@ -232,7 +248,7 @@ void tp_block_free(struct tp_blocks *blocks, unsigned tier, char *block, size_t 
 	}
 	class = blocks_class(blocks, tier);
 	run = tp_pagemap_get(block);
-	pthread_mutex_lock(&class->lock);
+	tp_lock_take(&class->lock);
 	if (!run->free)
 		blocks_link(&class->open, run);
 	tp_run_give(run, block);
@@ -241,7 +257,7 @@ void tp_block_free(struct tp_blocks *blocks, unsigned tier, char *block, size_t 
 					  run->warm * run->shape.stride >=
 						  run->purged_at * run->shape.stride + PURGE_STEP))
 		ends = blocks_purge(blocks, run);
-	pthread_mutex_unlock(&class->lock);
+	tp_lock_give(&class->lock);
 	if (ends)
 		blocks_end(blocks, run);
 }
@@ -290,7 +306,8 @@ char *tp_block_grow(struct tp_blocks *blocks, char *block, size_t larger)
 		return NULL;
 	/* While its block is in use the run is in no list, and nobody but the caller needs it. */
 	before = run->shape.bytes;
-	tp_pagemap_clear(run, before);
+	if (!tp_pagemap_try_clear(run, before))
+		return NULL;
 	grown = blocks_pages_grow(blocks, run, before, shape.bytes);
 	if (grown) {
 		tp_run_reshape(grown, &shape, offset);
@@ -324,13 +341,13 @@ void tp_blocks_pass_begin(struct tp_blocks *blocks)
 		struct tp_blocks_class *class = &blocks->class[tier];
 		struct tp_run **end;
 
-		pthread_mutex_lock(&class->lock);
+		tp_lock_take(&class->lock);
 		end = blocks_end_of(&class->waiting);
 		*end = class->open;
 		if (class->open)
 			class->open->link = end;
 		class->open = NULL;
-		pthread_mutex_unlock(&class->lock);
+		tp_lock_give(&class->lock);
 	}
 	/* Release: who sees it sees the lists. Partner: tp_blocks_pass. */
 	tp_add_release(&blocks->passing, 1u);
@@ -349,14 +366,14 @@ void tp_blocks_pass(struct tp_blocks *blocks, unsigned runs)
 		bool ends;
 
 		do {
-			pthread_mutex_lock(&class->lock);
+			tp_lock_take(&class->lock);
 			run = class->waiting;
 			ends = run && blocks_purge(blocks, run);
 			if (run && !ends) {
 				blocks_unlink(run);
 				blocks_link(&class->open, run);
 			}
-			pthread_mutex_unlock(&class->lock);
+			tp_lock_give(&class->lock);
 			if (ends)
 				blocks_end(blocks, run);
 			if (run && !--runs)
@@ -372,11 +389,11 @@ void tp_blocks_pass(struct tp_blocks *blocks, unsigned runs)
 void tp_blocks_lock(struct tp_blocks *blocks)
 {
 	for (unsigned tier = 0; blocks->class && tier <= blocks->count; tier++)
-		pthread_mutex_lock(&blocks->class[tier].lock);
+		tp_lock_take(&blocks->class[tier].lock);
 }
 
 void tp_blocks_unlock(struct tp_blocks *blocks)
 {
 	for (unsigned tier = 0; blocks->class && tier <= blocks->count; tier++)
-		pthread_mutex_unlock(&blocks->class[tier].lock);
+		tp_lock_give(&blocks->class[tier].lock);
 }

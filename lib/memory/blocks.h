@@ -13,7 +13,6 @@
 #ifndef TP_BLOCKS_H
 #define TP_BLOCKS_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,13 +20,14 @@
 #include <tierpool/buffer.h>
 
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "memory/backing.h"
 #include "memory/pagemap.h"
 #include "memory/run.h"
 
 /* Runs that have a free block. Both lists are in the lock; takes look in both. */
 struct tp_blocks_class {
-	pthread_mutex_t lock;
+	struct tp_lock lock;
 	struct tp_run *open;    /* those that the pass has seen, or that came later */
 	struct tp_run *waiting; /* for the pass */
 };

@@ -23,7 +23,7 @@ struct tp_budget {
 	int64_t free;  /* written by lease, release and tp_budget_limit_set; read by anyone */
 	size_t leased; /* written by lease and release; read by anyone */
 	size_t limit;  /* written by tp_budget_limit_set; read by anyone */
-	uint64_t peak; /* the most that leased has been; written by lease, read by anyone */
+	uint64_t peak; /* the most that leased has been; by lease, and by readers of leased */
 };
 
 /* A limit of PTRDIFF_MAX or more is no bound. */

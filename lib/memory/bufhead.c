@@ -50,7 +50,7 @@ struct tp_bufhead_chunk {
 void tp_bufheads_init(struct tp_bufheads *heads)
 {
 	memset(heads, 0, sizeof *heads);
-	pthread_mutex_init(&heads->lock, NULL);
+	tp_lock_init(&heads->lock);
 }
 
 void tp_bufheads_fini(struct tp_bufheads *heads)
@@ -62,7 +62,7 @@ void tp_bufheads_fini(struct tp_bufheads *heads)
 		tp_pagemap_clear(chunk, bytes);
 		tp_pages_end(chunk, bytes);
 	}
-	pthread_mutex_destroy(&heads->lock);
+	tp_lock_fini(&heads->lock);
 }
 
 /* ---- in the lock ---- */
@@ -235,19 +235,19 @@ tierpool_buf *tp_bufhead_alloc(struct tp_bufheads *heads, uint64_t colours)
 
 	if (tp_unlikely(tp_debug.unpooled))
 		return bufhead_alloc_alone(heads);
-	pthread_mutex_lock(&heads->lock);
+	tp_lock_take(&heads->lock);
 	b = bufhead_take(heads, colours);
 	if (heads->chunks)
 		pages = (unsigned)tp_min(2 * heads->chunks->pages, PAGES_MOST);
-	pthread_mutex_unlock(&heads->lock);
+	tp_lock_give(&heads->lock);
 	if (b)
 		return b;
 	chunk = bufhead_chunk_make(pages);
-	pthread_mutex_lock(&heads->lock);
+	tp_lock_take(&heads->lock);
 	if (chunk)
 		bufhead_chunk_add(heads, chunk);
 	b = chunk ? bufhead_take(heads, colours) : bufhead_waited(heads);
-	pthread_mutex_unlock(&heads->lock);
+	tp_lock_give(&heads->lock);
 	return b;
 }
 
@@ -281,13 +281,22 @@ static void bufhead_page_purge(
 
 void tp_bufheads_purge(struct tp_bufheads *heads)
 {
-	pthread_mutex_lock(&heads->lock);
-	for (struct tp_bufhead_chunk *chunk = heads->chunks; chunk && heads->idle;
-		chunk = chunk->next)
-		for (unsigned page = 0; page < chunk->pages;
-			page += (unsigned)(tp_pages_size / PAGE_BYTES))
+	struct tp_bufhead_chunk *chunk;
+	bool any;
+
+	tp_lock_take(&heads->lock);
+	chunk = heads->chunks;
+	any = heads->idle;
+	tp_lock_give(&heads->lock);
+	/* Chunks stay. A page at a time: a get may wait for the lock. */
+	for (; chunk && any; chunk = chunk->next)
+		for (unsigned page = 0; page < chunk->pages && any;
+			page += (unsigned)(tp_pages_size / PAGE_BYTES)) {
+			tp_lock_take(&heads->lock);
 			bufhead_page_purge(heads, chunk, page);
-	pthread_mutex_unlock(&heads->lock);
+			any = heads->idle;
+			tp_lock_give(&heads->lock);
+		}
 }
 
 /* ---- */
@@ -340,14 +349,14 @@ void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b)
 		bufhead_free_alone(heads, b);
 		return;
 	}
-	pthread_mutex_lock(&heads->lock);
+	tp_lock_take(&heads->lock);
 	if (tp_unlikely(tp_debug.check)) {
 		bufhead_wait(heads, b);
 		b = heads->waiting_count > WAITING_MOST ? bufhead_waited(heads) : NULL;
 	}
 	if (b)
 		bufhead_give(heads, b);
-	pthread_mutex_unlock(&heads->lock);
+	tp_lock_give(&heads->lock);
 }
 
 /* Acquire, both: they pair with tp_bufhead_block_set, and the second look at data comes last. */
@@ -383,9 +392,9 @@ tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *address)
 {
 	tierpool_buf *found = NULL;
 
-	pthread_mutex_lock(&heads->lock);
+	tp_lock_take(&heads->lock);
 	for (struct tp_bufhead_chunk *chunk = heads->chunks; chunk && !found; chunk = chunk->next)
 		found = bufhead_find(chunk, address);
-	pthread_mutex_unlock(&heads->lock);
+	tp_lock_give(&heads->lock);
 	return found;
 }

@@ -13,17 +13,17 @@
 #ifndef TP_BUFHEAD_H
 #define TP_BUFHEAD_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include <tierpool/buffer.h>
 
 #include "base/atomic.h"
+#include "base/lock.h"
 
 struct tp_bufhead_chunk;
 
 struct tp_bufheads {
-	pthread_mutex_t lock;
+	struct tp_lock lock;
 	struct tp_bufhead_chunk *chunks; /* under lock; the largest and newest first */
 	size_t idle;                     /* pages that are spent and have no buffer; under lock */
 	size_t bytes;                    /* spent; written under lock, read by anyone */

@@ -77,17 +77,38 @@ bool tp_pagemap_set(const void *pages, size_t bytes, void *what)
 	return true;
 }
 
-void tp_pagemap_clear(const void *pages, size_t bytes)
+/* Whether no lookup is under way that may have found what was cleared; after some looks, or at once. */
+static bool pagemap_is_left(unsigned looks)
 {
-	pagemap_fill((uintptr_t)pages / TP_PAGES_UNIT, bytes / TP_PAGES_UNIT, NULL);
 	/*
 	 * This addition of 0 and that of tp_pagemap_enter are both acquire and release, on one word:
 	 * if a lookup's comes first, it is seen here and waited for. If it comes later, the lookup
 	 * finds the entries cleared.
 	 */
 	for (unsigned shard = 0; shard < SHARDS; shard++)
-		for (unsigned looks = 0; tp_add_acq_rel(&pagemap_lookups[shard].count, 0u);)
-			tp_spinlock_wait(++looks);
+		while (tp_add_acq_rel(&pagemap_lookups[shard].count, 0u))
+			if (!looks--)
+				return false;
+	return true;
+}
+
+bool tp_pagemap_try_clear(const void *pages, size_t bytes)
+{
+	uintptr_t unit = (uintptr_t)pages / TP_PAGES_UNIT;
+	void *what = tp_pagemap_get(pages);
+
+	pagemap_fill(unit, bytes / TP_PAGES_UNIT, NULL);
+	if (pagemap_is_left(TP_SPINLOCK_LOOKS))
+		return true;
+	pagemap_fill(unit, bytes / TP_PAGES_UNIT, what);
+	return false;
+}
+
+void tp_pagemap_clear(const void *pages, size_t bytes)
+{
+	pagemap_fill((uintptr_t)pages / TP_PAGES_UNIT, bytes / TP_PAGES_UNIT, NULL);
+	for (unsigned looks = 0; !pagemap_is_left(0);)
+		tp_spinlock_wait(++looks);
 }
 
 void *tp_pagemap_get(const void *address)

@@ -4,8 +4,8 @@
  * process. Owns the map's memory, of which 8 bytes a unit are spent and never given back.
  *
  * A lookup takes no lock, and may be made for any address. What is found may be about to end, so a
- * lookup that reads it does so between enter and leave, and who ends it calls tp_pagemap_clear first,
- * which waits for these lookups.
+ * lookup that reads it does so between enter and leave, and who ends it takes it out of the map first,
+ * and waits for these lookups, or keeps it.
  */
 #ifndef TP_PAGEMAP_H
 #define TP_PAGEMAP_H
@@ -23,8 +23,11 @@ bool tp_pagemap_set(const void *pages, size_t bytes, void *what);
 /* Sees to it that tp_pagemap_set of this mapping will not fail. False: as that. */
 bool tp_pagemap_reserve(const void *pages, size_t bytes);
 
-/* Takes a mapping out. After: no lookup under way has found it. */
+/* Takes a mapping out. Blocks: until no lookup under way has found it. */
 void tp_pagemap_clear(const void *pages, size_t bytes);
+
+/* The same without blocking. False: lookups are under way, as of a thread that was preempted. */
+bool tp_pagemap_try_clear(const void *pages, size_t bytes);
 
 /* What was entered for the mapping that an address lies in; NULL: nothing. */
 void *tp_pagemap_get(const void *address);

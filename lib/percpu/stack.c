@@ -127,7 +127,8 @@ struct stack_ages {
 static void stack_plan_copy(const struct stack_plan *plan, void **items, const uint8_t *ages,
 	struct stack_ages *outside_ages, struct tp_rseq_store *copy)
 {
-	uint64_t *outside = (uint64_t *)(void *)items;
+	uint64_t *outside =
+		(uint64_t *)(void *)items; /* only copied: by memcpy, or by the sequence */
 	unsigned n = (unsigned)(plan->moved < 0 ? -plan->moved : plan->moved);
 	unsigned slot = tp_word_depth(plan->change.before) + 1 - (plan->moved < 0 ? n : 0);
 	/* Without ages in the stack, the copy of ages has no effect. */
@@ -164,10 +165,11 @@ static struct tp_word_change stack_change_locked(const struct tp_cpus *cpus, uns
 		plan = stack_plan_make(cpus, cpu, stack, decide, context);
 		stack_plan_copy(&plan, items, ages, &outside_ages, &copy);
 		stack_count_before(&plan);
-		for (uint64_t i = 0; items && i < copy.count; i++)
-			copy.to[i] = copy.from[i];
-		for (uint64_t i = 0; ages && i < copy.count; i++)
-			copy.ages_to[i] = copy.ages_from[i];
+		/* Not as numbers: those outside are pointers (strict aliasing). */
+		if (items)
+			memcpy(copy.to, copy.from, copy.count * sizeof *copy.to);
+		if (ages)
+			memcpy(copy.ages_to, copy.ages_from, copy.count);
 		tp_store_release(plan.stack, plan.change.after); /* commit */
 		stack_count_after(&plan);
 		stack_ages_give(&plan, &outside_ages, ages);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/inject.h"
+#include "base/lock.h"
 
 /* One for the process: all 0, and not writable. MAP_FAILED: it could not be mapped. */
 static uint64_t *empty_slab;
@@ -46,6 +47,24 @@ tp_cold struct tp_cpu *tp_cpus_enter_other(const struct tp_cpus *cpus, unsigned 
 }
 
 /* ---- stopping ---- */
+
+/* A thread that forks holds the locks of all CPUs, and passes them (base/lock.h). */
+static void stop_lock(struct tp_cpu *cpu)
+{
+	if (!tp_lock_all_held())
+		tp_spinlock_lock(&cpu->lock);
+}
+
+static bool stop_try_lock(struct tp_cpu *cpu)
+{
+	return tp_lock_all_held() || tp_spinlock_try(&cpu->lock);
+}
+
+static void stop_unlock(struct tp_cpu *cpu)
+{
+	if (!tp_lock_all_held())
+		tp_spinlock_unlock(&cpu->lock);
+}
 
 /*
  * With the lock, and in rseq mode on the CPU itself: shows the empty slab there. In locked mode the
@@ -135,19 +154,19 @@ static struct tp_cpu *stop_locked(struct tp_cpus *cpus, unsigned cpu_id)
 		tp_point(TP_POINT_STOPPED);
 		return cpu;
 	}
-	tp_spinlock_unlock(&cpu->lock);
+	stop_unlock(cpu);
 	return NULL;
 }
 
 struct tp_cpu *tp_cpus_stop(struct tp_cpus *cpus, unsigned cpu_id)
 {
-	tp_spinlock_lock(&cpus->cpu[cpu_id].lock);
+	stop_lock(&cpus->cpu[cpu_id]);
 	return stop_locked(cpus, cpu_id);
 }
 
 struct tp_cpu *tp_cpus_try_stop(struct tp_cpus *cpus, unsigned cpu_id)
 {
-	return tp_spinlock_try(&cpus->cpu[cpu_id].lock) ? stop_locked(cpus, cpu_id) : NULL;
+	return stop_try_lock(&cpus->cpu[cpu_id]) ? stop_locked(cpus, cpu_id) : NULL;
 }
 
 struct tp_cpu *tp_cpus_stop_own(struct tp_cpus *cpus)
@@ -155,14 +174,14 @@ struct tp_cpu *tp_cpus_stop_own(struct tp_cpus *cpus)
 	unsigned cpu_id = tp_cpu_current(cpus->count);
 	struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
-	if (!tp_spinlock_try(&cpu->lock))
+	if (!stop_try_lock(cpu))
 		return NULL;
 	/* The caller may have migrated since cpu_id was read: then stop_hide_own fails. */
 	if (stop_is_possible(cpu) && stop_hide_own(cpu, cpu_id)) {
 		tp_point(TP_POINT_STOPPED);
 		return cpu;
 	}
-	tp_spinlock_unlock(&cpu->lock);
+	stop_unlock(cpu);
 	return NULL;
 }
 
@@ -175,7 +194,7 @@ void tp_cpu_start(struct tp_cpu *cpu)
 	 */
 	if (stop_is_possible(cpu))
 		tp_store_release(cpu->visible, cpu->slab);
-	tp_spinlock_unlock(&cpu->lock);
+	stop_unlock(cpu);
 }
 
 bool tp_cpu_is_stopped(const struct tp_cpu *cpu)
@@ -226,25 +245,25 @@ void tp_cpus_lock(struct tp_cpus *cpus)
 {
 	/* In one order, so that two threads that take all do not wait for each other. */
 	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
-		tp_spinlock_lock(&cpus->cpu[cpu_id].lock);
+		stop_lock(&cpus->cpu[cpu_id]);
 }
 
 void tp_cpus_unlock(struct tp_cpus *cpus)
 {
 	for (unsigned cpu_id = 0; cpu_id < cpus->count; cpu_id++)
-		tp_spinlock_unlock(&cpus->cpu[cpu_id].lock);
+		stop_unlock(&cpus->cpu[cpu_id]);
 }
 
 struct tp_cpu *tp_cpus_claim(struct tp_cpus *cpus, unsigned cpu_id)
 {
 	struct tp_cpu *cpu = &cpus->cpu[cpu_id];
 
-	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_spinlock_lock(&cpu->lock);
+	if (!tp_fault(TP_FAULT_RACING_INSTALL) && !stop_try_lock(cpu))
+		return NULL;
 	if (!cpu->slab && !cpu->closed)
 		return cpu;
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_spinlock_unlock(&cpu->lock);
+		stop_unlock(cpu);
 	return NULL;
 }
 
@@ -256,7 +275,7 @@ void tp_cpu_install(struct tp_cpu *cpu, uint64_t *slab)
 	/* Release: pairs with the sequence's load of the slab pointer, as in tp_cpu_start. */
 	tp_store_release(cpu->visible, slab);
 	if (!tp_fault(TP_FAULT_RACING_INSTALL))
-		tp_spinlock_unlock(&cpu->lock);
+		stop_unlock(cpu);
 }
 
 void tp_cpus_close_all(struct tp_cpus *cpus)

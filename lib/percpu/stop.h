@@ -137,7 +137,7 @@ void tp_cpus_unlock(struct tp_cpus *cpus);
 
 /*
  * Locks a CPU that has no slab, so that tp_cpu_install may give it one, whose stacks are empty. Until
- * then no other thread stops it or gives it one. NULL: it has a slab, or is closed.
+ * then no other thread stops it or gives it one. NULL: it has a slab, is closed, or its lock is held.
  */
 struct tp_cpu *tp_cpus_claim(struct tp_cpus *cpus, unsigned cpu_id);
 void tp_cpu_install(struct tp_cpu *cpu, uint64_t *slab);

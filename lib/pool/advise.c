@@ -41,8 +41,8 @@ static struct tp_advice *advise_begin(tierpool *pool)
 	struct tp_model_options options = tp_model_options_of(pool, tier, NULL, 0);
 
 	if (!pool->advice)
-		tp_store_release(&pool->advice, tp_advice_begin(pool->registered.name,
-							(uint32_t)pool->registered.id, &options));
+		tp_store_release(&pool->advice,
+			tp_advice_begin(pool->registered.name, pool->registered.id, &options));
 	return pool->advice;
 }
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,9 @@
  * (pipe(7)), so that one read empties a full pipe.
  */
 #define READ_ROOM ((size_t)64 << 10)
+
+/* Bytes of memory that the stream of a secret has: a line of text; longer ones are written in pieces. */
+#define SECRET_STREAM 1024
 
 static int buffer_stick(tierpool_buf *b, int error)
 {
@@ -270,6 +274,57 @@ static int buffer_stream_close(void *cookie)
 	return 0;
 }
 
+/*
+ * The stream of a secret, with memory of its own, which is wiped. That of stdio would keep a copy; and
+ * without any, glibc formats into 8 KiB on the stack, which nobody wipes.
+ */
+struct buffer_secret_stream {
+	tierpool_buf *b;
+	char bytes[SECRET_STREAM];
+};
+
+static ssize_t buffer_secret_write(void *cookie, const char *bytes, size_t n)
+{
+	struct buffer_secret_stream *secret = cookie;
+
+	return buffer_stream_write(secret->b, bytes, n);
+}
+
+static int buffer_secret_close(void *cookie)
+{
+	struct buffer_secret_stream *secret = cookie;
+	tierpool_buf *b = secret->b;
+
+	explicit_bzero(secret->bytes, sizeof secret->bytes);
+	free(secret);
+	return buffer_stream_close(b);
+}
+
+static FILE *buffer_secret_open(tierpool_buf *b)
+{
+	struct buffer_secret_stream *secret = malloc(sizeof *secret);
+	FILE *stream = NULL;
+
+	if (secret)
+		stream = fopencookie(secret, "w",
+			(cookie_io_functions_t){
+				.write = buffer_secret_write, .close = buffer_secret_close});
+	if (!stream) {
+		free(secret);
+		return NULL;
+	}
+	secret->b = b;
+	setvbuf(stream, secret->bytes, _IOFBF, sizeof secret->bytes);
+	return stream;
+}
+
+static FILE *buffer_plain_open(tierpool_buf *b)
+{
+	return fopencookie(b, "w",
+		(cookie_io_functions_t){
+			.write = buffer_stream_write, .close = buffer_stream_close});
+}
+
 FILE *tierpool_buf_open(tierpool_buf *b)
 {
 	int error = buffer_refuse(b);
@@ -281,16 +336,11 @@ FILE *tierpool_buf_open(tierpool_buf *b)
 		errno = -error;
 		return NULL;
 	}
-	stream = fopencookie(b, "w",
-		(cookie_io_functions_t){
-			.write = buffer_stream_write, .close = buffer_stream_close});
+	stream = tp_bufstate_has(b, TP_STATE_SECRET) ? buffer_secret_open(b) : buffer_plain_open(b);
 	if (!stream) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	/* Unbuffered: stdio would keep a copy of the secret. */
-	if (tp_bufstate_has(b, TP_STATE_SECRET))
-		setvbuf(stream, NULL, _IONBF, 0);
 	tp_bufstate_add(b, TP_STATE_STREAM);
 	return stream;
 }

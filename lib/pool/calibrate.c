@@ -215,9 +215,9 @@ static void calibrate_judge_default(
 	tp_store_relaxed(&c->changes, c->changes + 1);
 }
 
-static void calibrate_judge_price(struct tp_calibration *c, uint32_t every, uint32_t drops)
+static void calibrate_judge_price(struct tp_calibration *c, uint32_t every, uint64_t drops)
 {
-	uint32_t new_drops = drops - c->drops;
+	uint64_t new_drops = drops - c->drops;
 
 	c->drops = drops;
 	/* The first time, they are all that there ever were. */
@@ -259,7 +259,7 @@ static void calibrate_forget(const struct tp_classes *classes, struct tp_calibra
 }
 
 struct tp_judged tp_calibration_judge(
-	const struct tp_classes *classes, struct tp_calibration *c, enum tp_due due, uint32_t drops)
+	const struct tp_classes *classes, struct tp_calibration *c, enum tp_due due, uint64_t drops)
 {
 	struct calibrate_view view;
 	struct tp_judged judged = {0};

@@ -48,9 +48,9 @@ struct tp_calibration {
 	uint32_t seen;                  /* puts while the place is new */
 	uint32_t judging;               /* a lock that is only tried */
 	uint64_t beyond;          /* what is used typically above the largest tier; 0: unknown */
-	uint32_t changes;         /* of the default */
+	uint64_t changes;         /* of the default */
 	uint32_t refresh;         /* judging: grown at which the steps are judged anew */
-	uint32_t drops;           /* judging: of the pool, at the last calibration */
+	uint64_t drops;           /* judging: of the pool, at the last calibration */
 	uint8_t dear, quiet;      /* judging: how dear capacity is; calibrations without drops */
 	uint8_t tier;             /* that a buffer begins with */
 	uint8_t step[TP_CLASSES]; /* the class that one of each class grows to */
@@ -86,7 +86,7 @@ struct tp_judged {
  * far, buffers that were freed for want of room; many of them make capacity dearer.
  */
 struct tp_judged tp_calibration_judge(const struct tp_classes *classes, struct tp_calibration *c,
-	enum tp_due due, uint32_t drops);
+	enum tp_due due, uint64_t drops);
 
 /* Whether the place is new: then each of its puts is to be counted. */
 bool tp_calibration_is_new(const struct tp_calibration *c);

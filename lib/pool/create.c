@@ -37,7 +37,7 @@ static void pool_free(struct tp_registered *entry)
 	tp_blocks_fini(&pool->blocks);
 	tp_bufheads_fini(&pool->heads);
 	tp_sites_fini(&pool->sites);
-	tierpool_budget_destroy(pool->budget);
+	tp_shared_budget_leave(pool->budget);
 	tp_backing_free(&backing, pool, pool->bytes);
 }
 
@@ -136,7 +136,7 @@ static int pool_parts_init(tierpool *pool, const struct tierpool_options *chosen
 			    .blocks = &pool->blocks,
 			    .retain = chosen->retain,
 			    .max_idle = chosen->max_idle,
-			    .shared = chosen->budget ? tp_shared_budget_join(chosen->budget) : NULL,
+			    .shared = chosen->budget ? &chosen->budget->budget : NULL,
 			    .decay_ms = chosen->decay_ms,
 			    .sampled = learns,
 			    .release = tp_pool_release,
@@ -183,7 +183,6 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	tp_blocks_init(&pool->blocks, pool->cpu_memory + blocks, &pool->backing, pool->sizes.size,
 		sizes->count, chosen->alignment);
 	if (pool_parts_init(pool, chosen)) {
-		tierpool_budget_destroy(chosen->budget);
 		tp_backing_free(backing, pool, bytes);
 		return NULL;
 	}
@@ -208,11 +207,17 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	*out = NULL;
 	tp_pool_start();
 	error = pool_options_read(options, &chosen, &sizes, &backing);
+	if (!error)
+		error = tp_atfork_start();
 	if (error)
 		return error;
+	if (!tp_shared_budget_join(chosen.budget))
+		return -EINVAL;
 	*out = pool_make(&chosen, &sizes, &backing);
-	if (!*out)
+	if (!*out) {
+		tp_shared_budget_leave(chosen.budget);
 		return -ENOMEM;
+	}
 	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
 		tp_trace_pool(*out, &chosen);
 	tp_registry_add(&(*out)->registered);
@@ -265,7 +270,7 @@ static size_t pool_destroy(tierpool *pool, size_t unused)
 	tp_idle_close(&pool->tiers);
 	borrowed = pool_borrowed(pool);
 	if (borrowed)
-		tp_profile_leaks_print((uint32_t)pool->registered.id);
+		tp_profile_leaks_print(pool->registered.id);
 	tp_registry_drop(&pool->registered); /* the handle's */
 	return borrowed;
 }

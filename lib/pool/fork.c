@@ -11,20 +11,20 @@ static void pool_fork_lock(struct tp_registered *entry)
 {
 	tierpool *pool = tp_pool_of(entry);
 
-	pthread_mutex_lock(&pool->sites.lock);
+	tp_lock_take(&pool->sites.lock);
 	tp_tiers_lock(&pool->tiers);
 	tp_blocks_lock(&pool->blocks);
-	pthread_mutex_lock(&pool->heads.lock);
+	tp_lock_take(&pool->heads.lock);
 }
 
 static void pool_fork_unlock(struct tp_registered *entry)
 {
 	tierpool *pool = tp_pool_of(entry);
 
-	pthread_mutex_unlock(&pool->heads.lock);
+	tp_lock_give(&pool->heads.lock);
 	tp_blocks_unlock(&pool->blocks);
 	tp_tiers_unlock(&pool->tiers);
-	pthread_mutex_unlock(&pool->sites.lock);
+	tp_lock_give(&pool->sites.lock);
 }
 
 /*
@@ -83,6 +83,16 @@ static void pool_fork_count_lost(tierpool *pool)
 		rest->n[TP_SLOW_PUTS] += (uint64_t)-lost;
 }
 
+/* Those of the handle and of buffers. A pool whose destroy was under way has none of its handle. */
+static void pool_fork_count_references(tierpool *pool)
+{
+	const struct tp_tiers *tiers = &pool->tiers;
+
+	if (!pool->closing)
+		tp_registry_recount(&pool->registered,
+			1 + tp_counts_sum(tiers, TP_ALLOCS) - tp_counts_drops(tiers));
+}
+
 /*
  * What slow calls of the parent's other threads had in their hands is lost. Its leases end, because
  * the pool leases anew what is there; its buffers count as borrowed, like all of those threads.
@@ -94,6 +104,7 @@ static void pool_fork_recount(struct tp_registered *entry)
 	tp_pool_of(entry)->unpurged = 1; /* a thread may have been about to begin a pass */
 	tp_sites_forked(&tp_pool_of(entry)->sites);
 	pool_fork_count_lost(tp_pool_of(entry));
+	pool_fork_count_references(tp_pool_of(entry));
 }
 
 /* What is the process's, not a pool's: lookups of blocks that are under way, the trace, the profile. */

@@ -104,7 +104,7 @@ static tp_cold void get_follow(tierpool *pool, tierpool_buf *b, const struct get
 		    .pool = pool->registered.name,
 		    .file = own ? "" : site->file,
 		    .label = own ? "" : site->label,
-		    .pool_id = (uint32_t)pool->registered.id,
+		    .pool_id = pool->registered.id,
 		    .line = site->line,
 		    .step = step,
 		    .asked = request->n,

@@ -24,8 +24,8 @@ static struct tp_asked *maximum_asked(const struct tp_maximum *maximum, unsigned
 
 void tp_maximum_tick(struct tp_maximum *maximum)
 {
-	uint32_t tick = (uint32_t)tp_load_relaxed(&maximum->tiers->decay.ticks);
-	uint32_t passed = tick - tp_load_relaxed(&maximum->tick);
+	uint64_t tick = tp_load_relaxed(&maximum->tiers->decay.ticks);
+	uint64_t passed = tick - tp_load_relaxed(&maximum->tick);
 
 	if (!passed)
 		return;
@@ -46,7 +46,8 @@ void tp_maximum_tick(struct tp_maximum *maximum)
 
 void tp_maximum_ask(struct tp_maximum *maximum, unsigned tier)
 {
-	if (tier >= maximum->first && tier < maximum->tiers->count)
+	if (tier >= maximum->first && tier < maximum->tiers->count &&
+		tp_load_relaxed(&maximum_asked(maximum, tier)->now) < ASKS)
 		tp_add_lossy(&maximum_asked(maximum, tier)->now, 1u);
 }
 

@@ -20,7 +20,7 @@
 
 /* Of one large tier; written by anyone, relaxed: if two threads do so at once, one ask is lost. */
 struct tp_asked {
-	uint32_t now, before; /* asks in this tick, and in the last one */
+	uint32_t now, before; /* asks in this tick, and in the last one; counted up to ASKS */
 	int64_t pops;         /* of the tier's stacks, when this tick was seen to begin */
 };
 
@@ -28,7 +28,7 @@ struct tp_maximum {
 	const struct tp_tiers *tiers;
 	struct tp_asked *asked; /* of the large tiers */
 	unsigned first; /* the smallest of them; tiers->count: none, or nothing is learned */
-	uint32_t tick;  /* the last that was seen */
+	uint64_t tick;  /* the last that was seen */
 };
 
 /* Lets the ticks pass that have begun since this was last called: after each, and by slow calls. */

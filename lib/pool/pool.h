@@ -26,14 +26,14 @@ struct tierpool {
 			struct tp_registered
 				registered; /* first: a pool is found as one of these */
 			uint32_t closing;   /* set once, by destroy; read by retain_set and puts */
-			/* Buffers that were freed for want of room; it wraps. By anyone. */
-			uint32_t crowded;
+			/* Buffers were freed since the last pass over the blocks began; by anyone. */
+			uint32_t unpurged;
+			/* Buffers that were freed for want of room. By anyone. */
+			uint64_t crowded;
 			tierpool_budget *budget; /* NULL: none */
 			size_t bytes;            /* of this struct and what lies behind it */
 			/* Of maintain.c, by anyone: after which tick pages were last given back. */
 			uint64_t purged_tick;
-			/* Buffers were freed since the last pass over the blocks began; by anyone. */
-			uint32_t unpurged;
 			/*
 			 * The pool's id, if stubs may have it and there is a fast path; else what no
 			 * stub has. Each get reads it: not on the line of the references.

@@ -73,12 +73,12 @@ static tp_cold void put_slow(tierpool_buf *b)
 	tierpool *pool = b->tp_pool;
 
 	/* Once b is kept another thread may destroy the pool. This reference keeps it here. */
-	tp_registry_retain(&pool->registered);
+	tp_registry_hold_known(&pool->registered);
 	tp_pool_count(pool, b->tp_tier, TP_SLOW_PUTS);
 	/* First: b must not be aged for a tick that was due before. */
 	tp_pool_maintain(pool);
 	tp_pool_keep(pool, b);
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 }
 
 /* For a buffer that is not plain. Returns: false if it may not be put; that is reported. */
@@ -172,20 +172,33 @@ static inline bool put_push(tierpool_buf *b)
 		&b->tp_pool->tiers.cpus, b->tp_stack_offset / (unsigned)sizeof(uint64_t), b);
 }
 
-/* As tierpool_put, for any state, in either mode, and if idle buffers are guarded. */
-static tp_outline void put_any_mode(tierpool_buf *b)
+/* As tierpool_put, for any state and length, in either mode, and if idle buffers are watched. */
+static tp_outline void put_seldom(tierpool_buf *b)
 {
-	bool plain = tp_bufstate_is_plain(b->tp_state);
+	bool plain = tp_bufstate_is_plain(b->tp_state) && b->len <= b->cap;
 
-	if (tp_unlikely(!plain && !put_special(b)))
+	if (!plain && !put_special(b))
 		return;
 	if (tp_bufstate_has(b, TP_STATE_RECORDED))
 		put_record(b);
-	if (tp_unlikely(tp_load_relaxed(&tp_trace_on)))
+	if (tp_load_relaxed(&tp_trace_on))
 		tp_trace_put(b);
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_IDLE));
 	tp_guard_hide(b);
 	if (!plain || !put_push(b))
+		put_slow(b);
+}
+
+/* The same, mostly of a plain buffer in locked mode. */
+static tp_outline void put_any_mode(tierpool_buf *b)
+{
+	if (tp_unlikely(b->tp_state != TP_BUFSTATE_CAREFUL || b->len > b->cap || tp_guarded ||
+			tp_load_relaxed(&tp_trace_on))) {
+		put_seldom(b);
+		return;
+	}
+	tp_bufstate_idle(b);
+	if (!put_push(b))
 		put_slow(b);
 }
 

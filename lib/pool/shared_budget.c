@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/inject.h"
 #include "base/spinlock.h"
@@ -47,11 +48,21 @@ static const struct tp_kind shared_budget_kind = {.id = TP_KIND_BUDGET,
 	.describe = shared_budget_describe,
 	.fork = shared_budget_fork};
 
-struct tp_budget *tp_shared_budget_join(tierpool_budget *budget)
+bool tp_shared_budget_join(tierpool_budget *budget)
 {
-	/* The program still has its handle, which keeps the budget meanwhile. */
-	tp_registry_retain(&budget->registered);
-	return &budget->budget;
+	if (!budget)
+		return true;
+	if (!tp_registry_hold(budget, TP_KIND_BUDGET))
+		return false;
+	tp_registry_retain(&budget->registered); /* the pool's, which stays */
+	tp_registry_let_go(&budget->registered);
+	return true;
+}
+
+void tp_shared_budget_leave(tierpool_budget *budget)
+{
+	if (budget)
+		tp_registry_drop(&budget->registered);
 }
 
 int tierpool_budget_create_named(tierpool_budget **out, size_t bytes, const char *name)
@@ -63,6 +74,8 @@ int tierpool_budget_create_named(tierpool_budget **out, size_t bytes, const char
 	*out = NULL;
 	if (!bytes)
 		return -EINVAL;
+	if (tp_atfork_start())
+		return -ENOMEM;
 	if (!name)
 		name = DEFAULT_NAME;
 	length = strlen(name) + 1;
@@ -83,8 +96,12 @@ int tierpool_budget_create(tierpool_budget **out, size_t bytes)
 
 void tierpool_budget_destroy(tierpool_budget *budget)
 {
-	if (budget)
+	if (!budget || !tp_registry_hold(budget, TP_KIND_BUDGET))
+		return;
+	/* Of two calls only the first gives the handle's reference up: pools may keep the budget. */
+	if (!tp_exchange_acq_rel(&budget->given_up, 1u))
 		tp_registry_drop(&budget->registered);
+	tp_registry_let_go(&budget->registered);
 }
 
 /* ---- neighbours ---- */

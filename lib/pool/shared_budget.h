@@ -17,14 +17,19 @@
 struct tierpool_budget {
 	struct tp_registered registered; /* first */
 	struct tp_budget budget;
+	uint32_t given_up;     /* by tierpool_budget_destroy: 1 from the first call on */
 	struct tp_group pools; /* those that are not destroyed */
 	uint32_t reclaiming;   /* a lock that puts only try; its holder alone walks the pools */
 	uint64_t reclaimed_ms; /* in that lock: when it was last taken with effect */
 	char name[];
 };
 
-/* One more pool uses the budget and keeps it alive, until its own tierpool_budget_destroy. */
-struct tp_budget *tp_shared_budget_join(tierpool_budget *budget);
+/*
+ * One more pool uses the budget and keeps it alive, until tp_shared_budget_leave. Returns: false: there
+ * is no such budget, and nothing was taken. NULL: no budget, which is right too.
+ */
+bool tp_shared_budget_join(tierpool_budget *budget);
+void tp_shared_budget_leave(tierpool_budget *budget);
 
 /*
  * Takes from other pools of the budget what they do not use, if only their leases keep this pool

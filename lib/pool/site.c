@@ -56,7 +56,7 @@ static bool site_table_reserve(struct tp_sites *sites, struct tp_site_table **ta
 		return false;
 	memset(larger, 0, site_table_bytes(count));
 	larger->count = count;
-	pthread_mutex_lock(&sites->lock);
+	tp_lock_take(&sites->lock);
 	taken = !site_table_has(*table, index);
 	if (taken) {
 		larger->older = *table;
@@ -66,7 +66,7 @@ static bool site_table_reserve(struct tp_sites *sites, struct tp_site_table **ta
 		tp_add_relaxed(&sites->bytes, site_table_bytes(count));
 		tp_store_release(table, larger);
 	}
-	pthread_mutex_unlock(&sites->lock);
+	tp_lock_give(&sites->lock);
 	if (!taken)
 		tp_backing_free(sites->options.backing, larger, site_table_bytes(count));
 	return true;
@@ -188,7 +188,7 @@ static struct tp_site *site_add(
 	while (!found && !site_numbers_are_used_up(sites)) {
 		if (!site_table_reserve(sites, &sites->numbered, site_next_number(sites)))
 			return NULL;
-		pthread_mutex_lock(&sites->lock);
+		tp_lock_take(&sites->lock);
 		found = site_find(sites, stub);
 		/* Again, if others have taken the numbers for which there was room. */
 		if (!found && !site_numbers_are_used_up(sites) &&
@@ -196,7 +196,7 @@ static struct tp_site *site_add(
 			site_link(sites, site, stub);
 			found = site;
 		}
-		pthread_mutex_unlock(&sites->lock);
+		tp_lock_give(&sites->lock);
 	}
 	return found;
 }
@@ -248,11 +248,11 @@ static void site_note(struct tp_sites *sites, const struct tp_site *site, uint32
 {
 	if (!number || !site_table_reserve(sites, &sites->words, number))
 		return;
-	pthread_mutex_lock(&sites->lock);
+	tp_lock_take(&sites->lock);
 	/* Release: who reads the word finds its node. Partner: tp_site_recall. */
 	tp_store_release(&sites->words->entry[number].word,
 		(uint64_t)tp_site_word_half(tp_load_relaxed(&site->word)));
-	pthread_mutex_unlock(&sites->lock);
+	tp_lock_give(&sites->lock);
 }
 
 /* Whether it is the pool's own in place of one for which there was no memory: that is not noted. */
@@ -306,9 +306,9 @@ int tp_sites_init(struct tp_sites *sites, const struct tp_sites_options *options
 {
 	memset(sites, 0, sizeof *sites);
 	sites->options = *options;
-	pthread_mutex_init(&sites->lock, NULL);
+	tp_lock_init(&sites->lock);
 	if (!site_table_reserve(sites, &sites->numbered, TP_SITE_OWN)) {
-		pthread_mutex_destroy(&sites->lock);
+		tp_lock_fini(&sites->lock);
 		return -ENOMEM;
 	}
 	sites->own.file = sites->own.label = "";
@@ -327,7 +327,7 @@ void tp_sites_fini(struct tp_sites *sites)
 		}
 	site_table_free(sites, sites->numbered);
 	site_table_free(sites, sites->words);
-	pthread_mutex_destroy(&sites->lock);
+	tp_lock_fini(&sites->lock);
 }
 
 void tp_sites_forked(struct tp_sites *sites)

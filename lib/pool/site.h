@@ -29,13 +29,13 @@
 #ifndef TP_SITE_H
 #define TP_SITE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <tierpool/pool.h>
 
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "memory/backing.h"
 #include "pool/calibrate.h"
 
@@ -69,7 +69,7 @@ struct tp_sites_options {
 };
 
 struct tp_sites {
-	pthread_mutex_t lock;
+	struct tp_lock lock;
 	struct tp_sites_options options;
 	/* These are written in the lock, read by anyone; nodes stay. */
 	struct tp_site *bucket[TP_SITE_BUCKETS];

@@ -13,6 +13,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/pathname.h"
 #include "memory/bufstate.h"
 
@@ -21,7 +22,7 @@ bool tp_trace_on;
 #define STRING_MOST 4096
 
 static struct {
-	pthread_mutex_t lock;
+	struct tp_lock lock;
 	int file;
 	const char *why; /* it has ended, and nobody was told yet */
 	dev_t device;
@@ -29,7 +30,12 @@ static struct {
 	uint64_t id, ns; /* of the last records that have them */
 	size_t len;
 	unsigned char bytes[1 << 16]; /* that are not written yet */
-} trace = {.lock = PTHREAD_MUTEX_INITIALIZER, .file = -1};
+} trace = {.lock = TP_LOCK_INIT, .file = -1};
+
+TP_LOCK_AT_LOAD static void trace_lock_init(void)
+{
+	tp_lock_init(&trace.lock);
+}
 
 /* ---- the file; in the lock ---- */
 
@@ -144,7 +150,7 @@ static struct trace_caller trace_begin(void)
 	struct trace_caller caller = {.error = errno};
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &caller.cancel);
-	pthread_mutex_lock(&trace.lock);
+	tp_lock_take(&trace.lock);
 	return caller;
 }
 
@@ -153,7 +159,7 @@ static void trace_end(struct trace_caller caller)
 	const char *why = trace.why;
 
 	trace.why = NULL;
-	pthread_mutex_unlock(&trace.lock);
+	tp_lock_give(&trace.lock);
 	if (why)
 		fprintf(stderr, "tierpool: TIERPOOL_TRACE: %s; the trace ends here\n", why);
 	pthread_setcancelstate(caller.cancel, NULL);
@@ -261,7 +267,7 @@ __attribute__((destructor)) static void trace_finish(void)
 void tp_trace_fork(enum tp_fork phase)
 {
 	if (phase == TP_FORK_PREPARE)
-		pthread_mutex_lock(&trace.lock);
+		tp_lock_take(&trace.lock);
 	if (phase == TP_FORK_CHILD && trace.file >= 0) {
 		tp_store_relaxed(&tp_trace_on, false);
 		if (trace_is_ours())
@@ -269,5 +275,5 @@ void tp_trace_fork(enum tp_fork phase)
 		trace.file = -1; /* a child of this child may have another file of that number */
 	}
 	if (phase == TP_FORK_PARENT || phase == TP_FORK_CHILD)
-		pthread_mutex_unlock(&trace.lock);
+		tp_lock_give(&trace.lock);
 }

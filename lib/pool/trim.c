@@ -47,9 +47,9 @@ size_t tp_pool_each(tierpool *pool, size_t (*step)(tierpool *, size_t), size_t a
 	size_t sum = 0;
 
 	if (pool) {
-		if (tp_registry_hold(pool)) {
+		if (tp_registry_hold(pool, TP_KIND_POOL)) {
 			sum = step(pool, argument);
-			tp_registry_drop(&pool->registered);
+			tp_registry_let_go(&pool->registered);
 		}
 		return sum;
 	}

@@ -29,18 +29,24 @@ void tp_atfork_add(struct tp_atfork_handler *handler);
 
 /*
  * Of the constructors that add them: the registry's first, so that the reaper prepares before it, and
- * the profile first of all: a start of it waits for the registry and for pools.
+ * the profile first of all: a start of it waits for the registry and for pools. Then they are registered.
  */
 #define TP_ATFORK_ADD_REGISTRY __attribute__((constructor(101)))
 #define TP_ATFORK_ADD_REAPER __attribute__((constructor(102)))
 #define TP_ATFORK_ADD_PROFILE __attribute__((constructor(103)))
+#define TP_ATFORK_REGISTER __attribute__((constructor(104)))
 
 /*
- * Has all of them called around every fork from now on; once. Called before the first pool or cache
- * is entered, by the first start of the reaper and by that of the profile. A jemalloc that the process has by then has
- * registered its own handlers, and handlers that prepare run in reverse order: so our locks are
- * taken before jemalloc's.
+ * Has all of them called around every fork, from when the library is loaded; if there was no memory
+ * for that, from now on. Called before a pool, cache or budget is made, and by the first start of the
+ * reaper and by that of the profile.
+ *
+ * Handlers that prepare run in reverse order. So our locks are taken after the program's own handlers
+ * have run, and before those of the allocator. A handler that was registered earlier still, or by a program
+ * that loads the library later, runs while the forking thread holds all locks, which it passes (base/lock.h).
+ *
+ * Returns: 0; -ENOMEM.
  */
-void tp_atfork_start(void);
+int tp_atfork_start(void);
 
 #endif

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "process/registry.h"
 
-#include <pthread.h>
-
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "base/spinlock.h"
 
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tp_lock registry_lock = TP_LOCK_INIT;
 static struct tp_registered *registry_first;
 static uint64_t registry_last_id; /* in the lock */
+
+/* Of this thread: references of its calls, and its visits. In a fork those of all others end. */
+static __thread unsigned registry_holds __attribute__((tls_model("initial-exec")));
+static __thread unsigned registry_visits __attribute__((tls_model("initial-exec")));
 
 /*
  * The same entries by their addresses. Enough buckets that an entry is found at the first look with
@@ -33,6 +36,7 @@ TP_ATFORK_ADD_REGISTRY static void registry_atfork(void)
 {
 	static struct tp_atfork_handler handler = {.handle = tp_registry_fork};
 
+	tp_lock_init(&registry_lock);
 	tp_atfork_add(&handler);
 }
 
@@ -63,11 +67,10 @@ void tp_registry_add(struct tp_registered *entry)
 {
 	struct tp_registered **bucket = registry_bucket(entry);
 
-	tp_atfork_start();
 	entry->references = 1;
 	entry->visits = 0;
 	entry->closed = false;
-	pthread_mutex_lock(&registry_lock);
+	tp_lock_take(&registry_lock);
 	entry->id = ++registry_last_id;
 	entry->next = registry_first;
 	entry->link = &registry_first;
@@ -78,7 +81,7 @@ void tp_registry_add(struct tp_registered *entry)
 	*bucket = entry;
 	if (entry->group)
 		registry_group_join(entry);
-	pthread_mutex_unlock(&registry_lock);
+	tp_lock_give(&registry_lock);
 }
 
 /* With the lock. False: the last one was dropped, by a thread that waits for the lock. */
@@ -93,18 +96,31 @@ static bool registry_retain_if_alive(struct tp_registered *entry)
 	return true;
 }
 
-bool tp_registry_hold(const void *candidate)
+bool tp_registry_hold(const void *candidate, enum tp_kind_id kind)
 {
 	struct tp_registered *entry;
 	bool held;
 
-	pthread_mutex_lock(&registry_lock);
+	tp_lock_take(&registry_lock);
 	entry = *registry_bucket(candidate);
 	while (entry && entry != candidate)
 		entry = entry->chained;
-	held = entry && registry_retain_if_alive(entry);
-	pthread_mutex_unlock(&registry_lock);
+	held = entry && entry->kind->id == kind && registry_retain_if_alive(entry);
+	tp_lock_give(&registry_lock);
+	registry_holds += held;
 	return held;
+}
+
+void tp_registry_hold_known(struct tp_registered *entry)
+{
+	tp_registry_retain(entry);
+	registry_holds++;
+}
+
+void tp_registry_let_go(struct tp_registered *entry)
+{
+	registry_holds--;
+	tp_registry_drop(entry);
 }
 
 /* With the lock. Ends the visit of one entry and begins that of another one; NULL: of none. */
@@ -115,19 +131,20 @@ static void registry_visit_move(struct tp_registered *from, struct tp_registered
 	/* Release: pairs with the acquire in tp_registry_close. */
 	if (from)
 		tp_store_release(&from->visits, from->visits - 1);
+	registry_visits += (to != NULL) - (unsigned)(from != NULL);
 }
 
 struct tp_registered *tp_registry_next(struct tp_registered *entry)
 {
 	struct tp_registered *next;
 
-	pthread_mutex_lock(&registry_lock);
+	tp_lock_take(&registry_lock);
 	next = entry ? entry->next : registry_first;
 	/* An entry without references is about to leave the list. */
 	while (next && (next->closed || !tp_load_relaxed(&next->references)))
 		next = next->next;
 	registry_visit_move(entry, next);
-	pthread_mutex_unlock(&registry_lock);
+	tp_lock_give(&registry_lock);
 	return next;
 }
 
@@ -137,7 +154,7 @@ struct tp_registered *tp_registry_next_in_group(
 	struct tp_group *group = member->group;
 	struct tp_registered *next = NULL;
 
-	pthread_mutex_lock(&registry_lock);
+	tp_lock_take(&registry_lock);
 	if (!member->closed) {
 		if (!entry) {
 			/* To where the walk comes when all others have had their turn. */
@@ -150,15 +167,15 @@ struct tp_registered *tp_registry_next_in_group(
 		}
 	}
 	registry_visit_move(entry, next);
-	pthread_mutex_unlock(&registry_lock);
+	tp_lock_give(&registry_lock);
 	return next;
 }
 
 void tp_registry_leave(struct tp_registered *entry)
 {
-	pthread_mutex_lock(&registry_lock);
+	tp_lock_take(&registry_lock);
 	registry_visit_move(entry, NULL);
-	pthread_mutex_unlock(&registry_lock);
+	tp_lock_give(&registry_lock);
 }
 
 void tp_registry_retain(struct tp_registered *entry)
@@ -176,7 +193,7 @@ void tp_registry_drop(struct tp_registered *entry)
 		return;
 	if (!entry->closed)
 		tp_registry_close(entry);
-	pthread_mutex_lock(&registry_lock);
+	tp_lock_take(&registry_lock);
 	chain = registry_bucket(entry);
 	while (*chain != entry)
 		chain = &(*chain)->chained;
@@ -184,20 +201,24 @@ void tp_registry_drop(struct tp_registered *entry)
 	*entry->link = entry->next;
 	if (entry->next)
 		entry->next->link = entry->link;
-	pthread_mutex_unlock(&registry_lock);
+	tp_lock_give(&registry_lock);
 	entry->kind->dead(entry);
 }
 
-void tp_registry_close(struct tp_registered *entry)
+bool tp_registry_close(struct tp_registered *entry)
 {
-	pthread_mutex_lock(&registry_lock);
-	if (entry->group && !entry->closed)
+	bool open;
+
+	tp_lock_take(&registry_lock);
+	open = !entry->closed;
+	if (entry->group && open)
 		registry_group_leave(entry);
 	entry->closed = true;
-	pthread_mutex_unlock(&registry_lock);
+	tp_lock_give(&registry_lock);
 	/* Acquire: pairs with registry_visit_move, so that the caller sees what visits did. */
 	for (unsigned tries = 1; tp_load_acquire(&entry->visits); tries++)
 		tp_spinlock_wait(tries);
+	return open;
 }
 
 /* With the lock. */
@@ -207,17 +228,24 @@ static void registry_fork_each(enum tp_fork phase)
 		entry->kind->fork(entry, phase);
 }
 
+void tp_registry_recount(struct tp_registered *entry, size_t references)
+{
+	if (!registry_holds)
+		entry->references = references;
+}
+
 void tp_registry_fork(enum tp_fork phase)
 {
 	if (phase == TP_FORK_PREPARE)
-		pthread_mutex_lock(&registry_lock);
+		tp_lock_take(&registry_lock);
 	if (phase == TP_FORK_CHILD) {
 		registry_fork_each(TP_FORK_CHILD_FIRST);
 		/* The threads that were on visits are not in the child. */
-		for (struct tp_registered *entry = registry_first; entry; entry = entry->next)
+		for (struct tp_registered *entry = registry_first; entry && !registry_visits;
+			entry = entry->next)
 			entry->visits = 0;
 	}
 	registry_fork_each(phase);
 	if (phase != TP_FORK_PREPARE)
-		pthread_mutex_unlock(&registry_lock);
+		tp_lock_give(&registry_lock);
 }

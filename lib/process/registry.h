@@ -6,9 +6,10 @@
  *
  *   references of a pool == 1 for its handle + 1 for each buffer that has a block + 1 for each
  *                           slow put, tick, trim and reading of statistics under way
- *   references of a cache == 1 for its handle + 1 for each tierpool_cache_tick, and reading of
- *                           statistics, under way
- *   references of a budget == 1 for its handle + 1 for each pool that uses it
+ *   references of a cache == 1 for its handle + 1 for each tierpool_cache_tick, reading of
+ *                           statistics, and destroy, under way
+ *   references of a budget == 1 for its handle + 1 for each pool that uses it, and for each
+ *                            destroy under way
  *
  * The thread that drops the last one frees the entry. A walk visits one entry after the other and
  * takes no reference. Instead destroy first closes the entry, which waits for its visits, and then
@@ -87,10 +88,17 @@ struct tp_registered {
 void tp_registry_add(struct tp_registered *entry);
 
 /*
- * Takes a reference to what may be a live entry, or gone. candidate is looked for by its address,
- * and not read before it is found. False: it is not alive, and nothing was taken.
+ * Takes a reference, for a call, to what may be a live entry of a kind, or gone. candidate is looked for by its
+ * address, and not read before it is found: an entry of another kind may lie there by now. False: it
+ * is not alive, or of another kind, and nothing was taken.
  */
-bool tp_registry_hold(const void *candidate);
+bool tp_registry_hold(const void *candidate, enum tp_kind_id kind);
+
+/* Takes one for a call too, of an entry that the caller knows to have one. */
+void tp_registry_hold_known(struct tp_registered *entry);
+
+/* Drops what one of these two took, as tp_registry_drop. */
+void tp_registry_let_go(struct tp_registered *entry);
 
 /* Ends the visit of entry and visits the next one; NULL: the first. Returns: NULL at the end. */
 struct tp_registered *tp_registry_next(struct tp_registered *entry);
@@ -117,9 +125,16 @@ void tp_registry_drop(struct tp_registered *entry);
 
 /*
  * Closes the entry to walks, and takes it out of its group. Blocks: until the visits under way have
- * ended. Before: the caller has the handle's reference.
+ * ended. Before: the caller has a reference. Returns: whether it was open until now.
  */
-void tp_registry_close(struct tp_registered *entry);
+bool tp_registry_close(struct tp_registered *entry);
+
+/*
+ * In the child of a fork: sets the references to those that are not of calls, as only calls of this
+ * thread go on. If one of these forks, in a callback, then it does nothing: what calls of other
+ * threads had stays, and the memory of the entry may never be freed.
+ */
+void tp_registry_recount(struct tp_registered *entry, size_t references);
 
 /* TP_FORK_PREPARE, _PARENT or _CHILD, from atfork.c: of the list itself and of all entries. */
 void tp_registry_fork(enum tp_fork phase);

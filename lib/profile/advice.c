@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "profile/advice.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "profile/rate.h"
 
 /*
@@ -59,22 +59,27 @@
 #define BOUND_STEP 1.5
 #define BOUND_TIMES 3
 
-static pthread_mutex_t advice_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct tp_lock advice_mutex = TP_LOCK_INIT;
 static struct tp_advice *advice_first; /* the newest */
+
+TP_LOCK_AT_LOAD static void advice_lock_init(void)
+{
+	tp_lock_init(&advice_mutex);
+}
 
 void tp_advice_lock(void)
 {
-	pthread_mutex_lock(&advice_mutex);
+	tp_lock_take(&advice_mutex);
 }
 
 bool tp_advice_try_lock(void)
 {
-	return !pthread_mutex_trylock(&advice_mutex);
+	return tp_lock_try(&advice_mutex);
 }
 
 void tp_advice_unlock(void)
 {
-	pthread_mutex_unlock(&advice_mutex);
+	tp_lock_give(&advice_mutex);
 }
 
 void tp_advice_fork(enum tp_fork phase)
@@ -93,7 +98,7 @@ void tp_advice_fork(enum tp_fork phase)
 /* ---- the list ---- */
 
 struct tp_advice *tp_advice_begin(
-	const char *pool, uint32_t pool_id, const struct tp_model_options *options)
+	const char *pool, uint64_t pool_id, const struct tp_model_options *options)
 {
 	size_t length = strlen(pool) + 1;
 	struct tp_advice *advice = calloc(1, sizeof *advice + length);

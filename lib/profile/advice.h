@@ -39,7 +39,7 @@ struct tp_advice {
 	struct tp_advice *next;
 	struct tp_model_options options;         /* without bounds */
 	struct tp_model_tier tier[TP_TIERS_MAX]; /* options.tier */
-	uint32_t pool_id;
+	uint64_t pool_id;
 	bool ended;                 /* its pool is gone */
 	struct tp_advisor *advisor; /* NULL: not yet */
 	enum tp_advice_state state;
@@ -49,7 +49,8 @@ struct tp_advice {
 	bool stepping;     /* the model has only a part of the last poll yet */
 	uint64_t poll_ns;  /* spent on that poll */
 	uint64_t steps;    /* buffers that the models were stepped by, at the last poll */
-	unsigned polls, windows, length; /* length: of a window, events */
+	uint64_t polls, windows;
+	unsigned length; /* of a window, events */
 	struct tp_poll last;
 	double pace;               /* gets from one poll to the next, about */
 	unsigned left;             /* events of the window */
@@ -68,7 +69,7 @@ void tp_advice_unlock(void);
 
 /* Enters a pool; its options have a tier of their own. NULL: out of memory. */
 struct tp_advice *tp_advice_begin(
-	const char *pool, uint32_t pool_id, const struct tp_model_options *options);
+	const char *pool, uint64_t pool_id, const struct tp_model_options *options);
 
 /* The pool is gone. What is known of it stays, of the last TP_ADVICE_ENDED pools. */
 void tp_advice_end(struct tp_advice *advice);

@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/debug.h"
 #include "base/inject.h"
+#include "base/lock.h"
 #include "process/atfork.h"
 #include "process/registry.h"
 #include "profile/advice.h"
@@ -18,7 +19,7 @@
 #include "profile/write.h"
 
 /* Held while the profile is started or stopped; it may wait for locks of the registry and of pools. */
-static pthread_mutex_t control_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tp_lock control_lock = TP_LOCK_INIT;
 static bool control_ever;
 
 /* Pools that exist have gaps that were drawn without the profile. */
@@ -31,12 +32,13 @@ static void control_expire_all(void)
 
 int tierpool_profile_start(size_t sample_bytes)
 {
-	int error = 0;
-
 	/* There may be no pool yet, which would have done so. */
-	tp_atfork_start();
+	int error = tp_atfork_start();
+
+	if (error)
+		return error;
 	tp_stacktrace_warm();
-	pthread_mutex_lock(&control_lock);
+	tp_lock_take(&control_lock);
 	if (tp_load_relaxed(&tp_rate_running)) {
 		error = -EALREADY;
 	} else {
@@ -50,18 +52,17 @@ int tierpool_profile_start(size_t sample_bytes)
 		if (!tp_fault(TP_FAULT_LATE_START))
 			control_expire_all();
 	}
-	pthread_mutex_unlock(&control_lock);
+	tp_lock_give(&control_lock);
 	return error;
 }
 
 void tierpool_profile_stop(void)
 {
-	tp_atfork_start();
-	pthread_mutex_lock(&control_lock);
+	tp_lock_take(&control_lock);
 	/* What is out at the end is to be found, whatever profile the program makes of itself. */
 	if (tp_load_relaxed(&tp_rate_running) && !tp_debug.leaks)
 		tp_samples_end();
-	pthread_mutex_unlock(&control_lock);
+	tp_lock_give(&control_lock);
 }
 
 int tierpool_profile_write(FILE *out, enum tierpool_profile_format format)
@@ -103,12 +104,12 @@ void tp_profile_fork(enum tp_fork phase)
 static void control_fork(enum tp_fork phase)
 {
 	if (phase == TP_FORK_PREPARE)
-		pthread_mutex_lock(&control_lock);
+		tp_lock_take(&control_lock);
 	tp_stacktrace_fork(phase);
 	if (phase == TP_FORK_CHILD)
 		tp_profile_environment_forked();
 	if (phase == TP_FORK_PARENT || phase == TP_FORK_CHILD)
-		pthread_mutex_unlock(&control_lock);
+		tp_lock_give(&control_lock);
 }
 
 TP_ATFORK_ADD_PROFILE static void control_fork_add(void)

@@ -23,7 +23,7 @@ void tp_profile_environment_forked(void);
  * Prints what a pool has out, at its destroy, or all pools (0), at the end of the process, if
  * TIERPOOL_DEBUG has leaks. Leaves errno alone; the thread is not cancelled meanwhile.
  */
-void tp_profile_leaks_print(uint32_t pool_id);
+void tp_profile_leaks_print(uint64_t pool_id);
 
 /* Of what samples and advice have locks for. Starts and writers are control.c's own. */
 void tp_profile_fork(enum tp_fork phase);

@@ -97,7 +97,7 @@ static void json_write_hints(FILE *out, const struct tp_snapshot_site *s, bool e
 
 static void json_write_site(FILE *out, const struct tp_snapshot_site *s, double cost, bool exact)
 {
-	fprintf(out, "{\"pool_id\":%" PRIu32 ",\"line\":%u,\"samples\":%" PRIu64, s->pool_id,
+	fprintf(out, "{\"pool_id\":%" PRIu64 ",\"line\":%u,\"samples\":%" PRIu64, s->pool_id,
 		s->line, s->samples);
 	json_write_text(out, "pool", s->pool);
 	json_write_text(out, "file", s->file);
@@ -185,7 +185,7 @@ static void json_write_advice(FILE *out, const struct tp_snapshot_advice *a)
 	char sentence[1024];
 
 	tp_advice_sentence(sentence, sizeof sentence, a);
-	fprintf(out, "{\"pool_id\":%" PRIu32 ",\"gets\":%" PRIu64 ",\"windows\":%u", a->pool_id,
+	fprintf(out, "{\"pool_id\":%" PRIu64 ",\"gets\":%" PRIu64 ",\"windows\":%u", a->pool_id,
 		a->gets, a->windows);
 	json_write_text(out, "pool", a->pool);
 	fputs(",\"curve\":[", out);

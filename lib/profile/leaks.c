@@ -63,7 +63,7 @@ static void leaks_write_head(FILE *out, const struct tp_snapshot *snapshot, doub
 }
 
 /* What is out of a pool, or of all (0), by stack. Nothing is written if nothing is. */
-static void leaks_write(FILE *out, const struct tp_snapshot *snapshot, uint32_t pool_id)
+static void leaks_write(FILE *out, const struct tp_snapshot *snapshot, uint64_t pool_id)
 {
 	const char *pool = pool_id ? "" : NULL;
 	struct tp_symbols *symbols;
@@ -88,7 +88,7 @@ static void leaks_write(FILE *out, const struct tp_snapshot *snapshot, uint32_t 
 	tp_symbols_free(symbols);
 }
 
-void tp_profile_leaks_print(uint32_t pool_id)
+void tp_profile_leaks_print(uint64_t pool_id)
 {
 	struct tp_snapshot *snapshot;
 	int cancel, error = errno;

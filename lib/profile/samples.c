@@ -2,7 +2,6 @@
 #include "profile/samples.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +15,12 @@
 /* One sample in so many of a site is taken both by frame pointers and by the unwinder. */
 #define CHECK_EVERY 64
 
-struct tp_samples_table tp_samples = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct tp_samples_table tp_samples = {.lock = TP_LOCK_INIT};
+
+TP_LOCK_AT_LOAD static void samples_lock_init(void)
+{
+	tp_lock_init(&tp_samples.lock);
+}
 
 /* Adds x to an estimate of which a sample already gave before. */
 static void samples_estimate(struct tp_estimate *estimate, double weight, double before, double x)
@@ -98,16 +102,16 @@ tp_cold bool tp_samples_get(const struct tp_sampled_get *get)
 	int error = errno;
 	bool same;
 
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	profile_ns = tp_samples.begun_ns;
 	place = tp_samples_place(get);
 	if (place)
 		place->users++;
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 	if (place)
 		samples_trace(place, get->frame, &trace);
 	now_ns = tp_clock_ns();
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	/* Else another profile was begun meanwhile, of which the get is not: its weight may be any. */
 	same = tp_samples.begun_ns == profile_ns;
 	if (place)
@@ -120,7 +124,7 @@ tp_cold bool tp_samples_get(const struct tp_sampled_get *get)
 	tp_samples.dropped += !sample && same;
 	if (same)
 		tp_rate_note(get->step, get->cap, now_ns - begun_ns, now_ns);
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 	errno = error;
 	return sample;
 }
@@ -129,7 +133,7 @@ tp_cold void tp_samples_grow(const void *buffer, size_t cap, size_t copied)
 {
 	struct tp_sample *sample;
 
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	sample = tp_samples_find(buffer);
 	if (sample) {
 		struct tp_place *place = sample->stack->place;
@@ -149,7 +153,7 @@ tp_cold void tp_samples_grow(const void *buffer, size_t cap, size_t copied)
 			sample->most = cap;
 		}
 	}
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 }
 
 tp_cold void tp_samples_put(const void *buffer, size_t used)
@@ -157,7 +161,7 @@ tp_cold void tp_samples_put(const void *buffer, size_t used)
 	uint64_t now_ns = tp_clock_ns();
 	struct tp_sample *sample;
 
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	sample = tp_samples_take(buffer);
 	if (sample) {
 		struct tp_place *place = sample->stack->place;
@@ -171,7 +175,7 @@ tp_cold void tp_samples_put(const void *buffer, size_t used)
 		tp_sketch_add(&place->held, now_ns - sample->begun_ns, w);
 		tp_samples_give(sample);
 	}
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 }
 
 /* ---- the profile begins and ends ---- */
@@ -180,7 +184,7 @@ bool tp_samples_begin(size_t sample_bytes)
 {
 	bool ready;
 
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	ready = tp_samples_forget();
 	tp_samples.samples = tp_samples.dropped = 0;
 	tp_samples.sample_bytes = sample_bytes;
@@ -189,25 +193,25 @@ bool tp_samples_begin(size_t sample_bytes)
 	tp_samples.ended_ns = 0;
 	if (ready)
 		tp_rate_start(sample_bytes);
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 	return ready;
 }
 
 void tp_samples_end(void)
 {
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	tp_rate_stop();
 	tp_samples.ended_ns = tp_clock_ns();
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 }
 
 void tp_samples_fork(enum tp_fork phase)
 {
 	if (phase == TP_FORK_PREPARE)
-		pthread_mutex_lock(&tp_samples.lock);
+		tp_lock_take(&tp_samples.lock);
 	/* What is out is the parent's to report. */
 	if (phase == TP_FORK_CHILD && tp_debug.leaks)
 		tp_samples_forget_out();
 	if (phase == TP_FORK_PARENT || phase == TP_FORK_CHILD)
-		pthread_mutex_unlock(&tp_samples.lock);
+		tp_lock_give(&tp_samples.lock);
 }

@@ -22,7 +22,7 @@ struct tp_sampled_get {
 	const void *buffer;
 	const void *site; /* with pool_id: what tells it from others */
 	const char *pool, *file, *label;
-	uint32_t pool_id;
+	uint64_t pool_id;
 	unsigned line;
 	unsigned step; /* of profile/rate.h: the probability with which it was drawn */
 	size_t asked;  /* 0: without a size */

@@ -23,7 +23,7 @@ char *tp_samples_copy(char **to, const char *string)
 	return copy;
 }
 
-static struct tp_place **samples_table_place_bucket(const void *site, uint32_t pool_id)
+static struct tp_place **samples_table_place_bucket(const void *site, uint64_t pool_id)
 {
 	return &tp_samples.place[samples_table_hash((uintptr_t)site + pool_id) % TP_PLACE_BUCKETS];
 }

@@ -7,13 +7,13 @@
 #ifndef TP_SAMPLES_TABLE_H
 #define TP_SAMPLES_TABLE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/lock.h"
 #include "profile/samples.h"
 #include "profile/sketch.h"
 #include "profile/stacktrace.h"
@@ -24,7 +24,7 @@ struct tp_place {
 		*newer; /* of its bucket; of all, in the order of their first sample */
 	const void *site;
 	const char *pool, *file, *label; /* they lie behind this struct */
-	uint32_t pool_id;
+	uint64_t pool_id;
 	unsigned line;
 	unsigned users;  /* threads that use it without the lock */
 	bool unwinds;    /* frame pointers are not there; by anyone */
@@ -67,7 +67,7 @@ struct tp_sample {
 #define TP_STACKS_MOST 65536
 
 struct tp_samples_table {
-	pthread_mutex_t lock; /* of all of it, and of rate.c */
+	struct tp_lock lock; /* of all of it, and of rate.c */
 	struct tp_place *place[TP_PLACE_BUCKETS], *oldest, **youngest;
 	struct tp_stack_node *stack[TP_STACK_BUCKETS];
 	size_t places, stacks;

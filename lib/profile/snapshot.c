@@ -125,7 +125,7 @@ struct tp_snapshot *tp_snapshot_take(void)
 	struct tp_snapshot *snapshot;
 	struct snapshot_size size;
 
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	size = snapshot_measure();
 	snapshot = calloc(1, sizeof *snapshot + size.sites * sizeof *snapshot->site +
 				     size.stacks * sizeof *snapshot->stack +
@@ -137,7 +137,7 @@ struct tp_snapshot *tp_snapshot_take(void)
 		snapshot->stacks = size.stacks;
 		snapshot_fill(snapshot, &size);
 	}
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 	if (snapshot && !tp_advice_snapshot(snapshot)) {
 		tp_snapshot_free(snapshot);
 		snapshot = NULL;

@@ -40,7 +40,7 @@ struct tp_quantiles {
 /* A site of a pool. The strings live as long as the snapshot. */
 struct tp_snapshot_site {
 	const char *pool;
-	uint32_t pool_id;         /* of the registry: reports show it */
+	uint64_t pool_id;         /* of the registry: reports show it */
 	const char *file, *label; /* "" and "": calls without a site */
 	unsigned line;
 	uint64_t samples;
@@ -79,7 +79,7 @@ struct tp_snapshot_stack {
 /* What the advisor knows of a pool: how many gets each bound would serve without a new block. */
 struct tp_snapshot_advice {
 	char *pool;
-	uint32_t pool_id;
+	uint64_t pool_id;
 	uint64_t gets; /* that it is about */
 	unsigned
 		windows; /* in which each event was seen; below TP_ADVISOR_WINDOWS_LEAST: not known */

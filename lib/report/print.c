@@ -277,7 +277,7 @@ int tierpool_stats_print(tierpool *pool, FILE *out)
 
 	if (!pool || !out)
 		return -EINVAL;
-	if (!tp_registry_hold(pool))
+	if (!tp_registry_hold(pool, TP_KIND_POOL))
 		return -ENOENT;
 	/* Else the reference would be lost. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
@@ -285,7 +285,7 @@ int tierpool_stats_print(tierpool *pool, FILE *out)
 	if (tier)
 		error = print_pool(out, pool, tier, pool->sizes.count);
 	free(tier);
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	pthread_setcancelstate(cancel, NULL);
 	return error;
 }

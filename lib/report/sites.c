@@ -94,7 +94,7 @@ static void sites_print_one(FILE *out, const tierpool *pool, const struct tp_sit
 	fprintf(out, "%12" PRIu64, gets);
 	if (v.puts) {
 		sites_print_size(out, pool->sizes.size[tp_calibration_tier(v.sizes)], 9);
-		fprintf(out, "%9" PRIu32 "%9.4f", tp_load_relaxed(&v.sizes->changes),
+		fprintf(out, "%9" PRIu64 "%9.4f", tp_load_relaxed(&v.sizes->changes),
 			gets ? (double)growths / (double)gets : 0);
 		sites_print_size(out, sites_class_size(&v, sites_quantile(&v, 50)), 9);
 		sites_print_size(out, sites_class_size(&v, sites_quantile(&v, 95)), 9);
@@ -116,7 +116,7 @@ int tierpool_sites_print(tierpool *pool, FILE *out)
 
 	if (!pool || !out)
 		return -EINVAL;
-	if (!tp_registry_hold(pool))
+	if (!tp_registry_hold(pool, TP_KIND_POOL))
 		return -ENOENT;
 	/* Else the reference would be lost. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
@@ -130,7 +130,7 @@ int tierpool_sites_print(tierpool *pool, FILE *out)
 		if (number != TP_SITE_OWN || tp_load_relaxed(&site->gets))
 			sites_print_one(out, pool, site);
 	}
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	pthread_setcancelstate(cancel, NULL);
 	return ferror(out) ? -EIO : 0;
 }

@@ -18,6 +18,15 @@ static uint64_t stats_report(uint64_t *highest, int64_t sum)
 	return tp_raise_relaxed(highest, sum > 0 ? (uint64_t)sum : 0);
 }
 
+/*
+ * The most that was leased: at least what was read. The thread that has leased it may not have raised the
+ * peak yet.
+ */
+static size_t stats_peak(struct tp_budget *budget, size_t leased)
+{
+	return tp_raise_relaxed(&budget->peak, leased);
+}
+
 /* ---- a tier ---- */
 
 /* What a tier, or TP_TIER_NONE, has counted; grows without exchanges. */
@@ -80,7 +89,7 @@ static struct tierpool_tier_stats stats_tier_read(tierpool *pool, unsigned tier,
 	t.cost = lies->cost;
 	t.idle = tp_tiers_count(&pool->tiers, tier);
 	t.leased = tp_load_relaxed(&lies->many.leased);
-	t.leased_peak = tp_load_relaxed(&lies->many.peak);
+	t.leased_peak = stats_peak(&pool->tiers.tier[tier].many, t.leased);
 	/* Below, or less than is idle, if calls went on meanwhile. */
 	live = t.allocs > t.frees ? t.allocs - t.frees : 0;
 	t.borrowed = live > t.idle ? live - t.idle : 0;
@@ -94,7 +103,7 @@ int tierpool_stats_tiers(tierpool *pool, struct tierpool_tier_stats *out, size_t
 
 	if (!pool || (!out && n) || stride % sizeof(uint64_t) || stride > sizeof *out)
 		return -EINVAL;
-	if (!tp_registry_hold(pool))
+	if (!tp_registry_hold(pool, TP_KIND_POOL))
 		return -ENOENT;
 	count = pool->sizes.count;
 	tp_counts_exchanges(&pool->tiers, exchanges);
@@ -103,7 +112,7 @@ int tierpool_stats_tiers(tierpool *pool, struct tierpool_tier_stats *out, size_t
 
 		memcpy((char *)out + tier * stride, &t, stride);
 	}
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	return (int)count;
 }
 
@@ -172,7 +181,8 @@ static void stats_read_bytes(tierpool *pool, struct tierpool_stats *s)
 			s->retain = tp_max(s->retain, tp_budget_bound(&tiers->retain));
 	} while (tp_load_acquire(&tiers->settings) != settings);
 	s->leased_bytes = tp_load_relaxed(&tiers->retain.leased);
-	s->idle_bytes_peak = tp_load_relaxed(&tiers->retain.peak);
+	s->idle_bytes_peak =
+		stats_peak(&pool->tiers.retain, tp_max(s->leased_bytes, s->idle_bytes));
 	s->overhead_bytes = pool->bytes + tp_tiers_table_bytes(tiers) + tp_tiers_page_bytes(tiers) +
 			    tp_load_relaxed(&pool->heads.bytes) +
 			    tp_load_relaxed(&pool->blocks.spare) +
@@ -189,14 +199,14 @@ int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out)
 
 	if (!pool || !out || out->size < sizeof out->size || out->size > sizeof s)
 		return -EINVAL;
-	if (!tp_registry_hold(pool))
+	if (!tp_registry_hold(pool, TP_KIND_POOL))
 		return -ENOENT;
 	s.size = out->size;
 	stats_read_counts(pool, &s);
 	stats_read_bytes(pool, &s);
 	s.percpu = tp_cpu_mode();
 	s.backing = pool->backing.name;
-	tp_registry_drop(&pool->registered);
+	tp_registry_let_go(&pool->registered);
 	memcpy(out, &s, s.size);
 	return 0;
 }

@@ -257,8 +257,8 @@ static unsigned wakes;
 
 static void count_wake(long number, const long argument[6])
 {
-	(void)argument;
-	wakes += number == SYS_write;
+	/* FUTEX_WAKE, for threads of this process. */
+	wakes += number == SYS_futex && argument[1] == 129;
 }
 
 Test(cache, gets_from_an_empty_cache_do_not_wake_the_reaper, .timeout = 60)

@@ -90,6 +90,40 @@ Test(age, what_lay_untouched_through_two_ticks_is_freed_from_stacks_and_depots)
 	}
 }
 
+/* As if so many ticks had passed in which nothing was looked at: a CPU that was empty owes them. */
+static void pass(uint64_t many)
+{
+	f.tiers.decay.ticks += many;
+	f.tiers.decay.announced += many;
+}
+
+Test(age, a_cpu_decays_after_any_number_of_ticks)
+{
+	static const uint64_t numbers[] = {UINT64_C(1) << 30, UINT64_C(1) << 31, UINT64_C(3) << 30,
+		UINT64_C(1) << 32, UINT64_C(1) << 48};
+
+	for (unsigned n = 0; n < 4 * sizeof numbers / sizeof *numbers; n++) {
+		tick = ticks[n % WAYS];
+		layer_new(n / WAYS % 2);
+		/* The CPU has its slab, and has taken part in the first ticks. */
+		idle_keep_new(&f, 0, 10);
+		tick();
+		tick();
+		cr_assert_eq(idle_released(&f), 10);
+		/* Its next ticks are before, at and after the number. */
+		pass(numbers[n / 4] - f.tiers.decay.ticks - 3);
+		for (unsigned round = 0; round < 4; round++) {
+			idle_keep_new(&f, 0, 10);
+			tick();
+			tick();
+			tick();
+			cr_assert_eq(idle_released(&f), 10, "round %u up to tick %llu", round,
+				(unsigned long long)f.tiers.decay.ticks);
+		}
+		idle_end(&f);
+	}
+}
+
 Test(age, what_is_touched_between_ticks_stays)
 {
 	for (unsigned cache = 0; cache < 2; cache++) {
@@ -242,15 +276,15 @@ Test(age, all_cpus_owe_a_tick_before_the_first_depot_is_aged)
 	bool aged = false;
 
 	only_depot_filled(false);
-	pthread_mutex_lock(&f.tiers.tier[1].depot.lock);
+	tp_lock_take(&f.tiers.tier[1].depot.lock);
 	cr_assert_eq(pthread_create(&thread, NULL, begin_in_thread, NULL), 0);
 	for (depot = &f.tiers.tier[0].depot; !aged; sched_yield()) {
-		pthread_mutex_lock(&depot->lock);
+		tp_lock_take(&depot->lock);
 		aged = depot->old;
-		pthread_mutex_unlock(&depot->lock);
+		tp_lock_give(&depot->lock);
 	}
 	cr_assert_not_null(idle_take(&f, 0));
-	pthread_mutex_unlock(&f.tiers.tier[1].depot.lock);
+	tp_lock_give(&f.tiers.tier[1].depot.lock);
 	pthread_join(thread, NULL);
 	maintain_all();
 	cr_assert_eq(idle_released(&f), 0, "what came from the depot was aged twice");

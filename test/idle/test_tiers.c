@@ -337,7 +337,7 @@ static void tick_any(struct idle_fixture *x)
 	tp_idle_tick(&x->tiers);
 	for (unsigned i = 0; whole_ticks && i < x->made; i++)
 		cr_assert(!x->kept[i] || x->kept_at[i] + 2 > x->tiers.decay.ticks,
-			"idle since tick %u, and this is tick %u", x->kept_at[i],
+			"idle since tick %u, and this is tick %u", (unsigned)x->kept_at[i],
 			(unsigned)x->tiers.decay.ticks);
 }
 

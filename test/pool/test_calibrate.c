@@ -209,7 +209,7 @@ Test(calibrate, a_mix_of_200_bytes_and_100_KB_grows_from_the_one_to_the_other_in
 }
 
 /* Puts of 1,000 and 1,030 bytes, as a place sees them. Returns: changes of its default. */
-static unsigned changes_at_boundary(unsigned percent, unsigned puts)
+static uint64_t changes_at_boundary(unsigned percent, unsigned puts)
 {
 	uint64_t random = percent;
 
@@ -230,7 +230,7 @@ Test(calibrate, sizes_on_both_sides_of_a_tier_do_not_make_the_default_flutter)
 	static const unsigned percent[] = {1, 2, 3, 4, 6, 10, 20, 50};
 
 	for (unsigned i = 0; i < 8; i++) {
-		unsigned changes = changes_at_boundary(percent[i], 100000);
+		unsigned changes = (unsigned)changes_at_boundary(percent[i], 100000);
 
 		cr_assert_leq(changes, 3, "%u changes at %u %%", changes, percent[i]);
 	}
@@ -238,7 +238,8 @@ Test(calibrate, sizes_on_both_sides_of_a_tier_do_not_make_the_default_flutter)
 
 Test(calibrate, many_drops_make_capacity_dearer_and_16_calm_calibrations_cheaper_again)
 {
-	uint32_t drops = 0;
+	/* Across the border of 32 bits. */
+	uint64_t drops = c.drops = UINT32_MAX - 120;
 
 	learn(200);
 	tp_calibration_judge(&classes, &c, TP_DUE_ALL, drops += TP_CALIBRATE_EVERY / 64);
@@ -264,6 +265,19 @@ Test(calibrate, many_drops_make_capacity_dearer_and_16_calm_calibrations_cheaper
 	c.count[4] = 1000;
 	judge(TP_DUE_ALL);
 	cr_assert_eq(default_size(), KIB, "the same mix, where capacity is cheap");
+}
+
+Test(calibrate, any_number_of_drops_is_many)
+{
+	uint64_t drops = 0;
+
+	learn(200);
+	tp_calibration_judge(&classes, &c, TP_DUE_ALL, drops);
+	for (unsigned bits = 31; bits < 64; bits++) {
+		c.dear = 0;
+		tp_calibration_judge(&classes, &c, TP_DUE_ALL, drops += UINT64_C(1) << bits);
+		cr_assert_eq(c.dear, 1, "2^%u", bits);
+	}
 }
 
 /* ---- threads ---- */

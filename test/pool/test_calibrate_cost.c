@@ -167,7 +167,7 @@ Test(calibrate_cost, steps_and_default_have_the_least_cost_of_all_that_there_are
 		c.quiet = 0;
 		c.seen = table % 2 ? TP_LEARN : TP_LEARN - 1;
 		judge_by_model();
-		changes = c.changes;
+		changes = (unsigned)c.changes;
 	}
 	cr_assert(changes > 50 && changes < 250, "%u changes", changes);
 }

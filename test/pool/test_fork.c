@@ -351,10 +351,10 @@ static void lock_set(struct inside *in, bool taken)
 	} else if (in->which == 0) {
 		(taken ? tp_tiers_lock : tp_tiers_unlock)(&in->pool->tiers);
 	} else {
-		pthread_mutex_t *mutex[] = {&in->pool->heads.lock, &in->pool->sites.lock,
+		struct tp_lock *lock[] = {&in->pool->heads.lock, &in->pool->sites.lock,
 			&in->pool->tiers.tier[0].depot.lock};
 
-		(taken ? pthread_mutex_lock : pthread_mutex_unlock)(mutex[in->which - 2]);
+		(taken ? tp_lock_take : tp_lock_give)(lock[in->which - 2]);
 	}
 }
 

@@ -281,10 +281,10 @@ static struct tierpool_backing plain_backing;
 static void *alloc_unlocked(void *context, size_t n, size_t alignment)
 {
 	if (asked_pool) {
-		if (pthread_mutex_trylock(&asked_pool->sites.lock))
+		if (!tp_lock_try(&asked_pool->sites.lock))
 			locked_alloc = true;
 		else
-			pthread_mutex_unlock(&asked_pool->sites.lock);
+			tp_lock_give(&asked_pool->sites.lock);
 	}
 	return plain_backing.alloc(context, n, alignment);
 }

@@ -119,6 +119,43 @@ Test(maximum, after_two_ticks_without_an_ask_it_is_dropped_again)
 	pool_end(pool, &counting);
 }
 
+/* As if so many ticks had passed, and no slow call. */
+static void pass(tierpool *pool, uint64_t many)
+{
+	pool->tiers.decay.ticks += many;
+	pool->tiers.decay.announced += many;
+}
+
+Test(maximum, after_any_number_of_ticks_an_ask_of_before_counts_no_more)
+{
+	for (unsigned bits = 30; bits < 64; bits++) {
+		tierpool *pool = pool_still();
+
+		cycle(pool, LARGE, 1);
+		pass(pool, UINT64_C(1) << bits);
+		cycle(pool, LARGE, 1);
+		cr_assert_eq(idle_of(pool, LARGE), 0, "2^%u ticks between", bits);
+		pool_end(pool, &counting);
+	}
+}
+
+Test(maximum, however_often_a_tier_is_asked_for_in_a_tick_it_stays_asked_for)
+{
+	tierpool *pool = pool_still();
+	unsigned tier = tp_sizeclass_of(&pool->sizes, LARGE);
+	struct tp_asked *asked = &pool->maximum.asked[tier - pool->maximum.first];
+
+	asked->now = UINT32_MAX - 1;
+	for (unsigned i = 0; i < 4; i++) {
+		tp_maximum_ask(&pool->maximum, tier);
+		cr_assert(tp_maximum_keeps(&pool->maximum, tier), "%u more", i);
+	}
+	ticks(pool, 1);
+	asked->now = 1;
+	cr_assert(tp_maximum_keeps(&pool->maximum, tier), "of this tick and the last");
+	pool_end(pool, &counting);
+}
+
 Test(maximum, a_tier_that_fast_gets_use_keeps_a_second_buffer)
 {
 	tierpool *pool = pool_still();

@@ -5,7 +5,6 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,129 +18,12 @@
 #include <tierpool/stats.h>
 
 #include "child.h"
+#include "cpus.h"
+#include "memory/bufstate.h"
+#include "misuse_calls.h"
 #include "pool/misuse.h"
 
-#define NAME "the misused pool"
-
-static tierpool *pool;
-static int zero_fd, null_fd;
-
-/* Blocks larger than asked for, so that a write beyond a capacity does no harm here. */
-static void *roomy_alloc(void *context, size_t n, size_t alignment)
-{
-	(void)context;
-	return n > PTRDIFF_MAX ? NULL
-			       : aligned_alloc(alignment, (n + 4095) / alignment * alignment);
-}
-
-static void roomy_free(void *context, void *block, size_t n)
-{
-	(void)context;
-	(void)n;
-	free(block);
-}
-
-static void start(void)
-{
-	struct tierpool_backing roomy = {sizeof roomy, roomy_alloc, roomy_free, NULL};
-	struct tierpool_options options = TIERPOOL_OPTIONS_INIT;
-
-	options.name = NAME;
-	options.backing = &roomy;
-	cr_assert_eq(tierpool_create(&pool, &options), 0);
-	zero_fd = open("/dev/zero", O_RDONLY);
-	null_fd = open("/dev/null", O_WRONLY);
-}
-
-static tierpool_buf *get(void)
-{
-	tierpool_buf *b = (tierpool_get_sized)(pool, 2000);
-
-	cr_assert_not_null(b);
-	cr_assert_eq(b->cap, 2048);
-	return b;
-}
-
-static tierpool_buf *idle(void)
-{
-	tierpool_buf *b = get();
-
-	memset(b->data, 'i', b->cap);
-	tierpool_put(b);
-	return b;
-}
-
-TestSuite(misuse, .init = start);
-
-/* ---- a handler ---- */
-
-static struct {
-	unsigned calls;
-	char pool[64], what[64];
-	const tierpool_buf *buffer;
-} reported;
-
-static void report_note(const char *name, const char *what, const tierpool_buf *b)
-{
-	reported.calls++;
-	snprintf(reported.pool, sizeof reported.pool, "%s", name);
-	snprintf(reported.what, sizeof reported.what, "%s", what);
-	reported.buffer = b;
-}
-
-static void expect_reported(const tierpool_buf *b, const char *name, const char *what)
-{
-	cr_assert_eq(reported.calls, 1, "reported %u times", reported.calls);
-	cr_assert_str_eq(reported.pool, name);
-	cr_assert_str_eq(reported.what, what);
-	cr_assert_eq(reported.buffer, b);
-	reported.calls = 0;
-}
-
-static struct tierpool_stats stats(void)
-{
-	struct tierpool_stats s = {.size = sizeof s};
-
-	cr_assert_eq(tierpool_stats_read(pool, &s), 0);
-	return s;
-}
-
-/*
- * ---- every call on a buffer; as an int what it returned, or -EINVAL where it returns nothing ----
- */
-
-#define CALL(name, answer)                      \
-	static int call_##name(tierpool_buf *b) \
-	{                                       \
-		return (answer);                \
-	}
-
-CALL(put, (tierpool_put(b), -EINVAL))
-CALL(reserve, tierpool_buf_reserve(b, 1))
-CALL(append, tierpool_buf_append(b, "x", 1))
-CALL(append_str, tierpool_buf_append_str(b, "x"))
-CALL(append_byte, tierpool_buf_append_byte(b, 'x'))
-CALL(printf, tierpool_buf_printf(b, "%d", 1))
-CALL(set, tierpool_buf_set(b, "x", 1))
-CALL(cstr, tierpool_buf_cstr(b) ? 0 : -EINVAL)
-CALL(read_fd, (int)tierpool_buf_read_fd(b, zero_fd, 1))
-CALL(write_fd, (int)tierpool_buf_write_fd(b, null_fd))
-CALL(error, tierpool_buf_error(b))
-CALL(open, (errno = 0, tierpool_buf_open(b) ? 0 : -errno))
-CALL(reset, (tierpool_buf_reset(b), -EINVAL))
-CALL(secret, (tierpool_buf_secret(b), -EINVAL))
-
-static const struct call {
-	const char *name;
-	int (*call)(tierpool_buf *b);
-} calls[] = {{"put", call_put}, {"reserve", call_reserve}, {"append_byte", call_append_byte},
-	{"printf", call_printf}, {"set", call_set}, {"cstr", call_cstr}, {"read_fd", call_read_fd},
-	{"write_fd", call_write_fd}, {"error", call_error}, {"open", call_open},
-	{"append", call_append}, {"append_str", call_append_str}, {"reset", call_reset},
-	{"secret", call_secret}};
-#define CALLS (sizeof calls / sizeof *calls)
-/* The last two do not mind a length beyond the capacity; reset is how to repair it. */
-#define CALLS_OF_LENGTH (CALLS - 2)
+TestSuite(misuse, .init = misuse_start);
 
 /* Makes the call. It must be refused, reported once, and leave header and counts alone. */
 static void expect_refused(
@@ -223,6 +105,39 @@ Test(misuse, calls_that_use_a_length_beyond_the_capacity_are_reported_and_do_not
 	tierpool_put(b);
 }
 
+static void expect_length_refused(tierpool_buf *b)
+{
+	b->len = b->cap + 1;
+	expect_refused(&calls[0], b, NAME, "its length is beyond its capacity");
+	b->len = b->cap;
+	tierpool_put(b);
+	cr_assert_eq(reported.calls, 0);
+	cr_assert_eq(stats().borrowed, 0);
+}
+
+Test(misuse, a_put_that_is_not_plain_is_reported_with_a_length_beyond_the_capacity)
+{
+	tierpool_buf *b = get();
+
+	tierpool_on_misuse(report_note);
+	tierpool_buf_secret(b);
+	expect_length_refused(b);
+	b = get();
+	cr_assert_eq(tierpool_buf_append(b, NULL, 1), -EINVAL);
+	expect_length_refused(b);
+	expect_length_refused((tierpool_get)(misused)); /* of a place that is new: recorded */
+}
+
+Test(misuse, where_there_is_no_fast_way_each_put_is_reported_with_a_length_beyond_the_capacity)
+{
+	tierpool_buf *b = get();
+
+	if (b->tp_state == TP_BUFSTATE_FAST)
+		skip("on the fast way a put looks at the state only");
+	tierpool_on_misuse(report_note);
+	expect_length_refused(b);
+}
+
 Test(misuse, a_put_with_the_stream_open_is_reported_and_leaves_the_buffer_borrowed)
 {
 	tierpool_buf *b = get();
@@ -244,23 +159,23 @@ Test(misuse, a_second_put_is_found_wherever_the_first_one_went)
 	tierpool_buf *b, *other;
 
 	tierpool_on_misuse(report_note);
-	b = (tierpool_get_sized)(pool, 2 << 20); /* freed: above max_size */
+	b = (tierpool_get_sized)(misused, 2 << 20); /* freed: above max_size */
 	tierpool_put(b);
 	expect_refused(&calls[0], b, NAME, "put twice");
 	b = idle(); /* freed by a trim */
-	tierpool_trim(pool, 0);
+	tierpool_trim(misused, 0);
 	expect_refused(&calls[0], b, NAME, "put twice");
-	tierpool_retain_set(pool, TIERPOOL_RETAIN_NONE);
+	tierpool_retain_set(misused, TIERPOOL_RETAIN_NONE);
 	b = idle(); /* freed: nothing is kept */
 	expect_refused(&calls[0], b, NAME, "put twice");
-	tierpool_retain_set(pool, 1 << 20);
+	tierpool_retain_set(misused, 1 << 20);
 	b = idle(); /* in a stack or a depot */
 	other = get();
 	cr_assert_eq(other, b, "calls after its put do not keep a buffer from being lent again");
 	tierpool_put(other);
 	expect_refused(&calls[0], b, NAME, "put twice");
-	other = (tierpool_get_sized)(pool, 100); /* which keeps the destroyed pool there */
-	cr_assert_eq(tierpool_destroy(pool), 1);
+	other = (tierpool_get_sized)(misused, 100); /* which keeps the destroyed pool there */
+	cr_assert_eq(tierpool_destroy(misused), 1);
 	tierpool_put(b);
 	expect_reported(b, NAME, "put twice");
 	tierpool_put(other);
@@ -276,7 +191,7 @@ Test(misuse, a_second_put_is_found_where_the_page_of_the_header_was_given_back)
 		b[i] = get();
 	for (unsigned i = 0; i < BUFFERS; i++)
 		tierpool_put(b[i]);
-	tierpool_trim(pool, 0);
+	tierpool_trim(misused, 0);
 	cr_assert_eq(b[BUFFERS / 2]->tp_state, 0, "its page is there");
 	for (size_t i = 0; i < CALLS; i++)
 		expect_refused(&calls[i], b[BUFFERS / 2], "unknown pool",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The reaper: the thread, its starts and stops, what it ticks and when it sleeps. Against other
- * threads, forks and callbacks: test_reaper_threads.c; where calls fail, and under memory pressure:
- * test_reaper_failures.c, test_reaper_pressure.c.
+ * threads, forks and callbacks: test_reaper_threads.c; where calls fail, beside the program's files, and under
+ * memory pressure: test_reaper_failures.c, test_reaper_files.c, test_reaper_pressure.c.
  */
 #include <criterion/criterion.h>
 #include <dlfcn.h>
@@ -22,8 +22,8 @@
 TestSuite(reaper, .timeout = 120);
 
 /*
- * In place of the C library's: a file of pressure takes what is written, and reports none. These tests
- * are not about the memory of the machine that they run on.
+ * In place of the C library's: the reaper itself finds no file of pressure, and does not wake to look
+ * again. These tests are not about the memory of the machine that they run on.
  */
 int open(const char *path, int flags, ...)
 {
@@ -36,7 +36,11 @@ int open(const char *path, int flags, ...)
 	va_start(args, flags);
 	mode = flags & O_CREAT ? va_arg(args, int) : 0;
 	va_end(args);
-	return next(strstr(path, "pressure") ? "/dev/null" : path, flags, mode);
+	if (strstr(path, "pressure") && gettid() != getpid()) {
+		errno = ENOENT;
+		return -1;
+	}
+	return next(path, flags, mode);
 }
 
 static void start(void)
@@ -262,21 +266,23 @@ Test(reaper, a_get_from_an_empty_cpu_leaves_nothing_behind)
 	cache_end(cache);
 }
 
-/* ---- when it cannot be had ---- */
+/* ---- without files ---- */
 
-Test(reaper, without_files_it_does_not_start_and_counts_nothing)
+Test(reaper, needs_no_file)
 {
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = SOON);
 	struct rlimit files, none;
 
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
 	none = (struct rlimit){0, files.rlim_max};
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	for (unsigned i = 0; i < 3; i++)
-		cr_assert_eq(tierpool_reaper_start(), -EMFILE);
+	for (unsigned i = 1; i <= 3; i++) {
+		start();
+		objects_give(cache, 100);
+		cr_assert(comes_true(objects_destroyed() == 100 * i));
+		tierpool_reaper_stop();
+	}
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
-	cr_assert_eq(reapers(NULL), 0);
-	start();
-	cr_assert_eq(reapers(NULL), 1);
-	tierpool_reaper_stop();
 	cr_assert(comes_true(!reapers(NULL)));
+	cache_end(cache);
 }

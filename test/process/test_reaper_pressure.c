@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reaper and memory pressure: what it does when the kernel reports it, and where the kernel does
- * not.
+ * The reaper and memory pressure: when it looks for it, what it does when the kernel reports it, and
+ * where the kernel does not.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
@@ -21,6 +20,21 @@
 
 TestSuite(reaper, .timeout = 90);
 
+/* The reaper looks, once more or for the first time; from now on it has something to compare with. */
+static bool looks(void)
+{
+	unsigned readings = tp_load_relaxed(&kernel.readings);
+
+	kernel_time_passes();
+	return comes_true(tp_load_acquire(&kernel.readings) != readings);
+}
+
+static void tasks_wait(unsigned which)
+{
+	kernel_tasks_wait(which);
+	kernel_time_passes();
+}
+
 Test(reaper, under_pressure_empties_every_pool_and_cache)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
@@ -31,14 +45,12 @@ Test(reaper, under_pressure_empties_every_pool_and_cache)
 	cr_assert_not(tp_reaper_count().running);
 	reaper_start();
 	cr_assert(tp_reaper_count().running);
-	for (unsigned which = 0; which < FILES; which++)
-		kernel_assert_asked(which);
-	for (unsigned round = 1; round <= 2; round++) {
+	for (unsigned round = 1; round <= 4; round++) {
 		fill(pool[0]);
 		fill(pool[1]);
 		objects_give(cache, 200);
-		cr_assert(comes_true(tp_load_acquire(&kernel.listening)));
-		kernel_says(round % FILES, 'p');
+		cr_assert(looks());
+		tasks_wait(round % FILES);
 		cr_assert(comes_true(!stats_of(pool[0]).idle));
 		cr_assert(comes_true(!stats_of(pool[1]).idle));
 		cr_assert(comes_true(objects_destroyed() == 200 * round));
@@ -54,18 +66,27 @@ Test(reaper, under_pressure_empties_every_pool_and_cache)
 		cr_assert_eq(tierpool_destroy(pool[i]), 0);
 }
 
-Test(reaper, files_are_closed_with_the_last_stop)
+Test(reaper, wakes_to_look_while_something_is_idle_only)
 {
-	for (unsigned i = 0; i < 3; i++) {
-		reaper_start();
-		reaper_start();
-		kernel_assert_asked(OF_SYSTEM);
-		kernel_assert_asked(OF_CGROUP);
-		tierpool_reaper_stop();
-		cr_assert_not(kernel_is_closed(OF_SYSTEM) || kernel_is_closed(OF_CGROUP));
-		tierpool_reaper_stop();
-		cr_assert(kernel_is_closed(OF_SYSTEM) && kernel_is_closed(OF_CGROUP));
-	}
+	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
+	unsigned readings;
+
+	reaper_start();
+	cr_assert(falls_asleep());
+	readings = tp_load_relaxed(&kernel.readings);
+	objects_give(cache, 100);
+	/* The first look, and one after a sleep. */
+	cr_assert(comes_true(tp_load_relaxed(&kernel.readings) >= readings + 2));
+	tasks_wait(OF_SYSTEM);
+	cr_assert(comes_true(objects_destroyed() == 100));
+	cr_assert(falls_asleep(), "it wakes, and has nothing");
+	readings = tp_load_relaxed(&kernel.readings);
+	kernel_time_passes();
+	cr_assert(falls_asleep());
+	usleep(20000);
+	cr_assert_eq(tp_load_relaxed(&kernel.readings), readings);
+	tierpool_reaper_stop();
+	cache_end(cache);
 }
 
 Test(reaper, pressure_while_nothing_was_idle_is_no_news)
@@ -73,14 +94,16 @@ Test(reaper, pressure_while_nothing_was_idle_is_no_news)
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
 
 	reaper_start();
-	cr_assert(falls_asleep());
-	kernel_says(OF_SYSTEM, 'p');
-	objects_give(cache, 100);
-	cr_assert(comes_true(tp_load_acquire(&kernel.listening)));
-	cr_assert(falls_asleep());
-	cr_assert_eq(objects.destroyed, 0);
-	kernel_says(OF_SYSTEM, 'p');
-	cr_assert(comes_true(objects_destroyed() == 100));
+	for (unsigned round = 0; round < 4; round++) {
+		cr_assert(falls_asleep());
+		kernel_tasks_wait(OF_SYSTEM);
+		objects_give(cache, 100);
+		for (unsigned i = 0; i < 3; i++)
+			cr_assert(looks());
+		cr_assert_eq(objects_destroyed(), 100 * round);
+		tasks_wait(OF_SYSTEM);
+		cr_assert(comes_true(objects_destroyed() == 100 * (round + 1)));
+	}
 	tierpool_reaper_stop();
 	cache_end(cache);
 }
@@ -91,39 +114,39 @@ Test(reaper, a_file_that_is_no_more_is_left_out_and_the_other_is_not)
 
 	objects_give(cache, 100);
 	reaper_start();
-	kernel_assert_asked(OF_CGROUP);
-	kernel_says(OF_CGROUP, 'e');
-	cr_assert(comes_true(kernel_is_closed(OF_CGROUP)));
-	cr_assert(falls_asleep());
-	cr_assert_eq(objects.destroyed, 0);
-	kernel_says(OF_SYSTEM, 'p');
+	cr_assert(looks());
+	tp_store_relaxed(&kernel.none[OF_CGROUP], true);
+	kernel_tasks_wait(OF_CGROUP);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert(looks());
+	cr_assert_eq(objects_destroyed(), 0);
+	tasks_wait(OF_SYSTEM);
 	cr_assert(comes_true(objects_destroyed() == 100));
 	tierpool_reaper_stop();
 	cache_end(cache);
 }
 
-Test(reaper, a_child_forked_while_it_closes_a_file_keeps_the_next_of_that_number)
+/* All numbers of files may be in use for a moment. */
+Test(reaper, what_cannot_be_read_for_a_while_is_read_with_a_later_tick)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
-	sem_t closed;
-	int number;
-	pid_t child;
+	tierpool_cache *ticking = cache_new(.destroy = object_destroy, .decay_ms = 5);
 
-	objects_give(cache, 1);
-	sem_init(&closed, 0, 0);
+	kernel.none[OF_SYSTEM] = kernel.none[OF_CGROUP] = true;
+	objects_give(cache, 100);
 	reaper_start();
-	number = kernel.theirs[OF_CGROUP];
-	tp_store_release(&kernel.hold_close, &closed);
-	kernel_says(OF_CGROUP, 'e');
-	cr_assert(comes_true(!tp_load_acquire(&kernel.hold_close)));
-	cr_assert_eq(dup2(STDOUT_FILENO, number), number);
-	child = fork();
-	if (!child)
-		_exit(fcntl(number, F_GETFD) < 0);
-	cr_assert_eq(child_await(child), 0);
-	sem_post(&closed);
+	cr_assert(looks());
+	cr_assert(falls_asleep(), "it wakes to look for what is not there");
+	tp_store_relaxed(&kernel.none[OF_SYSTEM], false);
+	kernel_tasks_wait(OF_SYSTEM);
+	objects_give(ticking, 10);
+	cr_assert(comes_true(objects_destroyed() == 10));
+	cr_assert(looks());
+	tasks_wait(OF_SYSTEM);
+	cr_assert(comes_true(objects_destroyed() == 110));
 	tierpool_reaper_stop();
 	cache_end(cache);
+	cache_end(ticking);
 }
 
 /* In a child: starts twice, and ticks. */
@@ -199,10 +222,11 @@ Test(reaper, where_there_is_no_news_of_it_it_says_so_once_and_ticks)
 	assert_says_once(ENOENT, child_ticks);
 }
 
-Test(reaper, where_news_of_it_are_refused_it_says_so_once_and_ticks)
+Test(reaper, where_the_kernel_counts_no_pressure_it_says_so_once_and_ticks)
 {
-	kernel.refuses_write = true;
-	assert_says_once(EPERM, child_ticks);
+	kernel.says[OF_SYSTEM] = "";
+	kernel.none[OF_CGROUP] = true;
+	assert_says_once(EINVAL, child_ticks);
 }
 
 Test(reaper, it_says_so_without_a_lock_that_a_fork_waits_for)

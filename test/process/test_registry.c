@@ -69,7 +69,7 @@ Test(registry, the_last_reference_to_be_dropped_is_the_end)
 {
 	add(&entry[0]);
 	tp_registry_retain(&entry[0].registered);
-	cr_assert(tp_registry_hold(&entry[0]));
+	cr_assert(tp_registry_hold(&entry[0], TP_KIND_POOL));
 	tp_registry_drop(&entry[0].registered);
 	tp_registry_drop(&entry[0].registered);
 	cr_assert_eq(entry[0].deaths, 0);
@@ -81,19 +81,19 @@ Test(registry, the_last_reference_to_be_dropped_is_the_end)
 
 Test(registry, only_what_is_listed_can_be_held)
 {
-	cr_assert_not(tp_registry_hold(NULL));
+	cr_assert_not(tp_registry_hold(NULL, TP_KIND_POOL));
 	/* Addresses that would fault if anything but the address were looked at. */
-	cr_assert_not(tp_registry_hold((void *)(uintptr_t)64));
+	cr_assert_not(tp_registry_hold((void *)(uintptr_t)64, TP_KIND_POOL));
 	add(&entry[0]);
-	cr_assert_not(tp_registry_hold((void *)(uintptr_t)64));
-	cr_assert_not(tp_registry_hold(NULL));
-	cr_assert_not(tp_registry_hold(&entry[1]));
-	cr_assert_not(tp_registry_hold((char *)&entry[0] + 8));
-	cr_assert(tp_registry_hold(&entry[0]));
+	cr_assert_not(tp_registry_hold((void *)(uintptr_t)64, TP_KIND_POOL));
+	cr_assert_not(tp_registry_hold(NULL, TP_KIND_POOL));
+	cr_assert_not(tp_registry_hold(&entry[1], TP_KIND_POOL));
+	cr_assert_not(tp_registry_hold((char *)&entry[0] + 8, TP_KIND_POOL));
+	cr_assert(tp_registry_hold(&entry[0], TP_KIND_POOL));
 	cr_assert_eq(entry[0].registered.references, 2);
 	tp_registry_drop(&entry[0].registered);
 	tp_registry_drop(&entry[0].registered);
-	cr_assert_not(tp_registry_hold(&entry[0]), "held after its end");
+	cr_assert_not(tp_registry_hold(&entry[0], TP_KIND_POOL), "held after its end");
 	cr_assert_eq(entry[0].deaths, 1);
 }
 
@@ -128,7 +128,7 @@ Test(registry, an_entry_that_waits_to_leave_the_list_is_neither_held_nor_met)
 		add(&entry[i]);
 	/* As between the end of the last reference and the lock in which it leaves. */
 	entry[1].registered.references = 0;
-	cr_assert_not(tp_registry_hold(&entry[1]));
+	cr_assert_not(tp_registry_hold(&entry[1], TP_KIND_POOL));
 	cr_assert_eq(met(&entry[0]), 1);
 	cr_assert_eq(met(&entry[1]), 0);
 	cr_assert_eq(met(&entry[2]), 1);
@@ -158,7 +158,7 @@ Test(registry, of_many_each_is_found_until_it_goes_though_its_memory_is_used_aga
 		memset(&many[i], 0xff, sizeof many[i]);
 	}
 	for (unsigned i = 0; i < MANY; i++) {
-		cr_assert_eq(tp_registry_hold(&many[i]), i % 3 != 0, "entry %u", i);
+		cr_assert_eq(tp_registry_hold(&many[i], TP_KIND_POOL), i % 3 != 0, "entry %u", i);
 		if (i % 3) {
 			cr_assert_eq(many[i].registered.references, 2, "another one was held");
 			tp_registry_drop(&many[i].registered);
@@ -166,7 +166,8 @@ Test(registry, of_many_each_is_found_until_it_goes_though_its_memory_is_used_aga
 	}
 	memset(&many[0], 0, sizeof many[0]);
 	add(&many[0]);
-	cr_assert(tp_registry_hold(&many[0]), "an address that comes back is a new pool");
+	cr_assert(tp_registry_hold(&many[0], TP_KIND_POOL),
+		"an address that comes back is a new pool");
 	cr_assert_eq(many[0].registered.references, 2);
 }
 
@@ -204,7 +205,7 @@ Test(registry, what_is_closed_is_met_by_no_walk_and_can_be_held_still)
 	cr_assert_eq(entry[0].deaths, 0);
 	cr_assert_eq(met(&entry[0]), 0);
 	cr_assert_eq(met(&entry[1]), 1);
-	cr_assert(tp_registry_hold(&entry[0]));
+	cr_assert(tp_registry_hold(&entry[0], TP_KIND_POOL));
 	tp_registry_drop(&entry[0].registered);
 	tp_registry_drop(&entry[0].registered);
 	cr_assert_eq(entry[0].deaths, 1);
@@ -309,7 +310,7 @@ static void *live(void *unused)
 		m->registered.group = &group;
 		tp_add_relaxed(&life.made, 1u);
 		tp_registry_add(&m->registered);
-		if (i % 2 && tp_registry_hold(m))
+		if (i % 2 && tp_registry_hold(m, TP_KIND_POOL))
 			tp_registry_drop(&m->registered);
 		if (tp_spinlock_try(&life.walking)) {
 			for (struct tp_registered *at = NULL;

@@ -157,7 +157,8 @@ Test(registry, in_the_child_of_a_fork_a_group_is_whole_and_no_visit_is_left)
 		tp_registry_drop(at);
 		group_walk(0, ENTRIES, found);
 		_exit(found[ENTRIES - 3] == ENTRIES || found[ENTRIES - 2] != ENTRIES ||
-			tp_registry_hold(at) || !tp_registry_hold(&entry[ENTRIES - 1]));
+			tp_registry_hold(at, TP_KIND_POOL) ||
+			!tp_registry_hold(&entry[ENTRIES - 1], TP_KIND_POOL));
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert_eq(status, 0, "exit %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));

@@ -284,10 +284,10 @@ Test(control_alone, a_fork_waits_for_the_unwinder_to_be_loaded)
 /* As a thread that records a sample. */
 static void *holds_the_lock(void *unused)
 {
-	pthread_mutex_lock(&tp_samples.lock);
+	tp_lock_take(&tp_samples.lock);
 	tp_store_release(&working, 1u);
 	usleep(200000);
-	pthread_mutex_unlock(&tp_samples.lock);
+	tp_lock_give(&tp_samples.lock);
 	return unused;
 }
 

@@ -267,6 +267,28 @@ Test(stats, the_peak_is_reached_and_kept)
 	pool_end(pool, &counting);
 }
 
+Test(stats, no_peak_is_below_what_is_leased_in_the_same_reading)
+{
+	tierpool *pool = pool_on(&counting, .retain = MIB);
+	struct tp_budget *bytes = &pool->tiers.retain, *buffers = &pool->tiers.tier[3].many;
+	struct tierpool_tier_stats tier[4];
+	struct tierpool_stats s;
+
+	cycle(pool, KIB, 3);
+	/* As if a thread were off its CPU that has leased these, and has not raised the peak yet. */
+	bytes->leased += 10 * KIB;
+	buffers->leased += 10;
+	s = stats_of(pool);
+	cr_assert_gt(s.leased_bytes, 10 * KIB);
+	cr_assert_geq(s.idle_bytes_peak, s.leased_bytes);
+	cr_assert_gt(tierpool_stats_tiers(pool, tier, 4, sizeof *tier), 4);
+	cr_assert_geq(tier[3].leased, 10);
+	cr_assert_geq(tier[3].leased_peak, tier[3].leased);
+	bytes->leased -= 10 * KIB;
+	buffers->leased -= 10;
+	pool_end(pool, &counting);
+}
+
 Test(stats, settings_and_names_are_reported)
 {
 	extern void *mallocx(size_t, int) __attribute__((weak));

@@ -23,7 +23,7 @@ static void idle_goes_in(struct idle_fixture *f, tierpool_buf *b, unsigned cpu_i
 	f->kept[idle_index(f, b)] = true;
 	f->kept_at[idle_index(f, b)] = tp_decay_owes(&f->tiers.decay, cpu_id)
 					       ? f->tiers.decay.per_cpu[cpu_id].aged / 2
-					       : (uint32_t)f->tiers.decay.ticks;
+					       : f->tiers.decay.ticks;
 }
 
 /* What releases may take for granted: that no CPU is stopped, and no depot locked, for them. */
@@ -32,10 +32,10 @@ static void idle_assert_unlocked(struct idle_fixture *f)
 	for (unsigned cpu_id = 0; cpu_id < f->tiers.cpus.count; cpu_id++)
 		cr_assert(!tp_cpu_is_stopped(&f->tiers.cpus.cpu[cpu_id]), "released in a stop");
 	for (unsigned tier = 0; tier < f->tiers.count; tier++) {
-		pthread_mutex_t *lock = &f->tiers.tier[tier].depot.lock;
+		struct tp_lock *lock = &f->tiers.tier[tier].depot.lock;
 
-		cr_assert_eq(pthread_mutex_trylock(lock), 0, "released in a depot's lock");
-		pthread_mutex_unlock(lock);
+		cr_assert(tp_lock_try(lock), "released in a depot's lock");
+		tp_lock_give(lock);
 	}
 }
 
@@ -302,5 +302,5 @@ void idle_work(struct idle_fixture *f, unsigned i, unsigned pairs)
 
 unsigned idle_owed(const struct idle_fixture *f, unsigned i)
 {
-	return (uint32_t)f->tiers.decay.ticks - f->tiers.decay.per_cpu[f->own + i].aged / 2;
+	return (unsigned)(f->tiers.decay.ticks - f->tiers.decay.per_cpu[f->own + i].aged / 2);
 }

@@ -47,7 +47,7 @@ struct idle_fixture {
 	unsigned made;
 	tierpool_buf buffer[IDLE_BUFFERS] __attribute__((aligned(TP_LINE)));
 	bool kept[IDLE_BUFFERS];        /* whether the layer has it */
-	uint32_t kept_at[IDLE_BUFFERS]; /* the last tick that was done where it was kept then */
+	uint64_t kept_at[IDLE_BUFFERS]; /* the last tick that was done where it was kept then */
 	size_t leased[TP_TIERS_MAX];    /* leases that came out with what was released */
 	unsigned released;
 	enum tp_drop why;    /* of the last one */

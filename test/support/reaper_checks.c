@@ -43,12 +43,12 @@ unsigned reapers(int *tid)
 }
 
 /*
- * Whether a thread sleeps in poll for longer than anybody waits here. The kernel says "running" of a
- * thread that was woken and has not come to run, so this is true only where no wake is under way.
+ * Whether a thread sleeps for longer than anybody waits here. The kernel says "running" of a thread that
+ * was woken and has not come to run, so this is true only where no wake is under way.
  */
 static bool sleeps_for_long(int tid)
 {
-	unsigned long call = 0, files, count, timeout = 0;
+	unsigned long call = 0, word, operation, value, timeout = 0;
 	char path[64];
 	FILE *file;
 
@@ -56,16 +56,12 @@ static bool sleeps_for_long(int tid)
 	file = fopen(path, "re");
 	if (!file)
 		return false;
-	if (fscanf(file, "%lu %lx %lx %lx", &call, &files, &count, &timeout) != 4)
+	if (fscanf(file, "%lu %lx %lx %lx %lx", &call, &word, &operation, &value, &timeout) != 5)
 		call = (unsigned long)-1;
 	fclose(file);
-#ifdef SYS_poll
-	return call == SYS_poll && ((int)timeout < 0 || (int)timeout > PATIENCE_S * 1000);
-#else
-	/* There it is a pointer into the stack of the thread. */
-	return call == SYS_ppoll &&
+	/* The timeout is a pointer into the stack of the thread. */
+	return call == SYS_futex &&
 	       (!timeout || ((const struct timespec *)timeout)->tv_sec > PATIENCE_S);
-#endif
 }
 
 bool falls_asleep(void)

@@ -5,25 +5,20 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <tierpool/pool.h>
 
 #include "base/atomic.h"
-#include "cpus.h"
+#include "process/reaper.h"
 
-#define CGROUP "/sys/fs/cgroup/some/group/memory.pressure"
-#define TRIGGER "some 200000 2000000"
-
-struct kernel kernel = {.ours = {-1, -1}, .theirs = {-1, -1}};
+struct kernel kernel = {.cgroups = "3:cpu:/elsewhere\n0::/some/group\n", .cgroup_file = CGROUP};
 
 /* Whatever would be there without these. */
 #define NEXT(name)                     \
@@ -31,22 +26,32 @@ struct kernel kernel = {.ours = {-1, -1}, .theirs = {-1, -1}};
 	if (!next)                     \
 	*(void **)&next = dlsym(RTLD_NEXT, #name)
 
+static __thread int opened_here = -1; /* one of these files, which this thread has not read yet */
+
+static int file_of(const char *content)
+{
+	int file = memfd_create("of the test", MFD_CLOEXEC);
+
+	if (file < 0 || write(file, content, strlen(content)) != (ssize_t)strlen(content))
+		return -1;
+	return opened_here = file;
+}
+
 static int pressure_file(unsigned which)
 {
-	sem_t *hold = tp_exchange_acq_rel(&kernel.hold_open, NULL);
-	int pair[2];
+	char content[256];
 
-	while (hold && sem_wait(hold))
-		;
-	if (kernel.none[which]) {
+	if (tp_load_relaxed(&kernel.none[which])) {
 		errno = ENOENT;
 		return -1;
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return -1;
-	kernel.ours[which] = pair[0];
-	kernel.theirs[which] = pair[1];
-	return pair[1];
+	if (kernel.says[which])
+		return file_of(kernel.says[which]);
+	snprintf(content, sizeof content,
+		"some avg10=1.00 avg60=0.20 avg300=0.00 total=%llu\n"
+		"full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n",
+		(unsigned long long)tp_load_relaxed(&kernel.waited_us[which]));
+	return file_of(content);
 }
 
 int open(const char *path, int flags, ...)
@@ -58,144 +63,70 @@ int open(const char *path, int flags, ...)
 	va_start(args, flags);
 	mode = flags & O_CREAT ? va_arg(args, int) : 0;
 	va_end(args);
+	if (!strcmp(path, SYSTEM) || !strcmp(path, CGROUPS) || !strncmp(path, "/sys/fs/cgroup", 14))
+		cr_assert_eq(flags, O_RDONLY | O_CLOEXEC);
+	else
+		return next(path, flags, mode);
 	if (!strcmp(path, SYSTEM))
 		return pressure_file(OF_SYSTEM);
-	if (!strcmp(path, CGROUP))
-		return pressure_file(OF_CGROUP);
-	/* Nor is there another hierarchy, whatever this machine has. */
-	if (!strncmp(path, "/sys/fs/cgroup", 14)) {
-		errno = ENOENT;
-		return -1;
+	if (!strcmp(path, CGROUPS))
+		return file_of(kernel.cgroups);
+	snprintf(kernel.asked, sizeof kernel.asked, "%s", path);
+	if (!strcmp(path, kernel.cgroup_file)) {
+		int file = pressure_file(OF_CGROUP);
+
+		(void)tp_add_release(&kernel.readings, 1u);
+		return file;
 	}
-	return next(path, flags, mode);
+	errno = ENOENT;
+	return -1;
 }
 
-FILE *fopen(const char *path, const char *mode)
+ssize_t pread(int file, void *to, size_t n, off_t at)
 {
-	NEXT(fopen);
-	static char cgroups[] = "3:cpu:/elsewhere\n0::/some/group\n";
+	NEXT(pread);
+	void (*before)(int) = tp_load_acquire(&kernel.before_read);
 
-	if (!strcmp(path, "/proc/self/cgroup"))
-		return fmemopen(cgroups, sizeof cgroups - 1, "r");
-	return next(path, mode);
-}
-
-ssize_t write(int fd, const void *from, size_t n)
-{
-	NEXT(write);
-	for (unsigned i = 0; i < FILES; i++)
-		if (kernel.refuses_write && fd >= 0 && fd == kernel.theirs[i]) {
-			errno = EPERM;
-			return -1;
-		}
-	return next(fd, from, n);
-}
-
-/* What the test has sent: 'p' is pressure, 'e' that the file is no more. */
-static short pressure_event(int fd)
-{
-	char letter = 0;
-
-	if (recv(fd, &letter, 1, MSG_DONTWAIT) != 1)
-		return 0;
-	return letter == 'p' ? POLLPRI : POLLERR;
-}
-
-static __thread bool is_starting; /* this thread starts the reaper */
-static __thread bool is_reaper;   /* or is one; Criterion polls as well */
-
-int poll(struct pollfd *file, nfds_t count, int timeout)
-{
-	NEXT(poll);
-	sem_t *hold;
-	int ready;
-
-	if (!is_reaper)
-		return next(file, count, timeout);
-	hold = tp_exchange_acq_rel(&kernel.hold, NULL);
-	while (hold && sem_wait(hold))
-		;
-	tp_add_relaxed(&kernel.polls, 1u);
-	if (tp_load_relaxed(&kernel.no_poll)) {
-		errno = EPERM;
-		return -1;
+	if (file == opened_here) {
+		opened_here = -1;
+		if (before)
+			before(file);
 	}
-	for (nfds_t i = 0; i < count; i++)
-		if (file[i].events == POLLPRI)
-			file[i].events = POLLIN;
-	for (nfds_t i = 0; i < count && i < FILES_MOST && timeout; i++)
-		kernel.polled[i] = file[i].fd;
-	tp_store_release(&kernel.listening, count > FILES && timeout);
-	ready = next(file, count, timeout);
-	tp_store_release(&kernel.listening, false);
-	for (nfds_t i = 0; i < count; i++)
-		if (file[i].fd >= 0 && (file[i].fd == kernel.theirs[OF_SYSTEM] ||
-					       file[i].fd == kernel.theirs[OF_CGROUP])) {
-			file[i].events = POLLPRI;
-			if (ready > 0 && (file[i].revents & POLLIN))
-				file[i].revents = pressure_event(file[i].fd);
-		}
-	return ready;
+	return next(file, to, n, at);
 }
 
-int close(int fd)
+void kernel_tasks_wait(unsigned which)
 {
-	NEXT(close);
-	int result = next(fd);
-	sem_t *hold = is_reaper ? tp_exchange_acq_rel(&kernel.hold_close, NULL) : NULL;
+	/* A million seconds. */
+	(void)tp_add_relaxed(&kernel.waited_us[which], UINT64_C(1000000000000));
+}
 
-	while (hold && sem_wait(hold))
-		;
+static uint32_t passed_s;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	NEXT(clock_gettime);
+	int result = next(clock, now);
+
+	if (clock == CLOCK_MONOTONIC_COARSE)
+		now->tv_sec += tp_load_relaxed(&passed_s);
 	return result;
 }
 
-void kernel_says(unsigned which, char letter)
+void kernel_time_passes(void)
 {
-	cr_assert_eq(send(kernel.ours[which], &letter, 1, MSG_NOSIGNAL), 1);
+	(void)tp_add_relaxed(&passed_s, 3u);
+	tp_reaper_wake();
 }
 
-bool kernel_is_closed(unsigned which)
-{
-	char byte;
-
-	return recv(kernel.ours[which], &byte, 1, MSG_DONTWAIT) == 0;
-}
-
-#if !SANITIZED
-void *calloc(size_t count, size_t n)
-{
-	NEXT(calloc);
-	return is_starting && kernel.no_memory ? NULL : next(count, n);
-}
-#endif
-
-struct thread {
-	void *(*run)(void *);
-	void *argument;
-};
-
-static void *thread_run(void *context)
-{
-	struct thread thread = *(struct thread *)context;
-
-	free(context);
-	is_reaper = true;
-	return thread.run(thread.argument);
-}
+static __thread bool is_starting; /* this thread starts the reaper */
 
 int pthread_create(
 	pthread_t *id, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
 	NEXT(pthread_create);
-	struct thread *thread;
 
-	if (!is_starting)
-		return next(id, attributes, run, argument);
-	if (kernel.no_thread)
-		return EAGAIN;
-	thread = malloc(sizeof *thread);
-	*thread = (struct thread){run, argument};
-	return next(id, attributes, thread_run, thread);
+	return is_starting && kernel.no_thread ? EAGAIN : next(id, attributes, run, argument);
 }
 
 int reaper_try_to_start(void)
@@ -211,17 +142,4 @@ int reaper_try_to_start(void)
 void reaper_start(void)
 {
 	cr_assert_eq(reaper_try_to_start(), 0);
-}
-
-void kernel_assert_asked(unsigned which)
-{
-	char asked[64] = "";
-
-	cr_assert_eq(recv(kernel.ours[which], asked, sizeof asked, MSG_DONTWAIT), sizeof TRIGGER);
-	cr_assert_str_eq(asked, TRIGGER);
-}
-
-bool kernel_has_memory(void)
-{
-	return !SANITIZED && !under_valgrind();
 }

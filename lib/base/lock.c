@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/lock.h"
+
+#include "base/spinlock.h"
+
+void *tp_lock_forking;
+
+/* By the one thread that a child of a fork has. */
+static bool lock_in_child;
+
+void tp_lock_init(struct tp_lock *lock)
+{
+	pthread_mutexattr_t inherits;
+
+	pthread_mutexattr_init(&inherits);
+	pthread_mutexattr_setprotocol(&inherits, PTHREAD_PRIO_INHERIT);
+	/* Refused, if the kernel cannot: then as any other lock. */
+	if (pthread_mutex_init(&lock->mutex, &inherits))
+		pthread_mutex_init(&lock->mutex, NULL);
+	pthread_mutexattr_destroy(&inherits);
+}
+
+void tp_lock_fini(struct tp_lock *lock)
+{
+	pthread_mutex_destroy(&lock->mutex);
+}
+
+bool tp_lock_try(struct tp_lock *lock)
+{
+	return tp_lock_all_held() || !pthread_mutex_trylock(&lock->mutex);
+}
+
+void tp_lock_take(struct tp_lock *lock)
+{
+	/*
+	 * Looks first: a lock that is inherited goes to who waits for it before that runs, so that with two
+	 * who take it in turn each turn would be two switches.
+	 */
+	for (unsigned looks = 0; looks < TP_SPINLOCK_LOOKS; looks++)
+		if (tp_lock_try(lock))
+			return;
+	pthread_mutex_lock(&lock->mutex);
+}
+
+void tp_lock_give(struct tp_lock *lock)
+{
+	if (tp_lock_all_held())
+		return;
+	if (tp_unlikely(lock_in_child))
+		tp_lock_init(lock);
+	else
+		pthread_mutex_unlock(&lock->mutex);
+}
+
+/* ---- fork ---- */
+
+void tp_lock_fork_begin(void)
+{
+	tp_store_relaxed(&tp_lock_forking, __builtin_thread_pointer());
+}
+
+void tp_lock_fork_give(bool in_child)
+{
+	tp_store_relaxed(&tp_lock_forking, (void *)NULL);
+	lock_in_child = in_child;
+}

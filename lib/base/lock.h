@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lock that calls wait for: gets and puts where their CPU cannot serve them, and forks.
+ *
+ * Who waits lends its priority to the holder, where the system can do that. So a thread of high
+ * real-time priority waits for what is done in the lock, and not for threads of a priority between
+ * its own and the holder's (priority inheritance, PTHREAD_PRIO_INHERIT).
+ *
+ * A fork takes all of these locks. Handlers of the program's own that run then, in the same thread,
+ * may get and put: the thread that forks passes each lock as one that it holds.
+ */
+#ifndef TP_LOCK_H
+#define TP_LOCK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/atomic.h"
+#include "base/compiler.h"
+
+struct tp_lock {
+	pthread_mutex_t mutex;
+};
+
+/* Of a static lock, until tp_lock_init, which a function that runs at load calls: its holder inherits nothing. */
+#define TP_LOCK_INIT                      \
+	{                                 \
+		PTHREAD_MUTEX_INITIALIZER \
+	}
+#define TP_LOCK_AT_LOAD __attribute__((constructor(101)))
+
+void tp_lock_init(struct tp_lock *lock);
+void tp_lock_fini(struct tp_lock *lock);
+
+void tp_lock_take(struct tp_lock *lock);
+bool tp_lock_try(struct tp_lock *lock); /* false: another thread holds it */
+
+/* In the child of a fork the lock is made anew, since its holder is known to be the parent's thread. */
+void tp_lock_give(struct tp_lock *lock);
+
+/* ---- fork ---- */
+
+/* The thread that holds all locks for a fork, by its thread pointer; NULL: none. Of lock.c. */
+extern tp_hidden void *tp_lock_forking;
+
+/* Whether the caller holds all locks for a fork. */
+static inline bool tp_lock_all_held(void)
+{
+	/* Relaxed: a thread finds its own pointer only if it stored that itself. */
+	return tp_unlikely(tp_load_relaxed(&tp_lock_forking) == __builtin_thread_pointer());
+}
+
+/*
+ * begin: the caller has taken all locks, and forks. give: it is about to give them back, one by one. In
+ * the child it says false at the end.
+ */
+void tp_lock_fork_begin(void);
+void tp_lock_fork_give(bool in_child);
+
+#endif
