@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Proves with spin the protocol of the per-CPU stacks (stack.pml), and of what stands on it: ticks
-# (tick.pml), how growths are counted (exchange.pml), and what aarch64 may do out of order (order.pml). Each configuration by a search of all states,
-# and it must reach what it is about. Then breaks the protocols in one place after the other: each
-# breakage must be found. A proof that stays without the fence proves nothing.
+# (tick.pml), how growths are counted (exchange.pml), and what aarch64 may do out of order (order.pml).
+# Each configuration by a search of all states, and it must reach what it is about. Then breaks the
+# protocols in one place after the other: each breakage must be found. A proof that stays without the
+# fence proves nothing.
 # Skipped (77) without spin. Needs 2 GiB of memory. The last line is "N passed, N failed".
 set -u
 if ! command -v spin >/dev/null 2>&1; then
