@@ -131,7 +131,7 @@ guest() { # guest ARCH KERNEL CPUS SIGNAL WHAT [ARGUMENT]
 		emulator=(qemu-system-x86_64 -M q35 -cpu max -accel 'tcg,thread=single')
 		console=ttyS0
 	fi
-	timeout -k 1 1500 "${emulator[@]}" -smp "$3" -m 3G -display none -nodefaults -no-reboot \
+	timeout -k 1 2700 "${emulator[@]}" -smp "$3" -m 3G -display none -nodefaults -no-reboot \
 		-serial "file:$log" -kernel "$vm/$1/$2/vmlinuz" -initrd "$vm/$1/guest.gz" \
 		-append "console=$console quiet panic=-1 STRESS_SIGNAL_US=$4 DO=$5 ${6:-}" </dev/null
 	sed -i 's/\r//g' "$log"
@@ -173,13 +173,22 @@ control_found() { # control_found FAULT PROGRAM
 	grep -h "^ok  $1 is found by $2 " "$vm"/*-*-*.log
 }
 
+lane_ended() { # lane_ended ARCH PROCESS
+	wait "$2" || {
+		tail -n 20 "$vm/$1.log"
+		return 1
+	}
+}
+
 rm -f "$vm"/*-*-*.log
 lane_arm64 >"$vm/arm64.log" 2>&1 &
+arm64=$!
 lane_amd64 >"$vm/amd64.log" 2>&1 &
-wait
-for arch in arm64 amd64; do
-	check "$arch: what runs in guests is built" tail -n 20 "$vm/$arch.log"
-done
+amd64=$!
+check 'arm64: kernels and programs were had' lane_ended arm64 $arm64
+check 'amd64: kernels and programs were had' lane_ended amd64 $amd64
+skip 'unit tests of the benchmarks' 'their programs are not in the guests'
+skip 'memory order' 'this machine keeps more of it than aarch64 does: see lib/DESIGN.md'
 while read -r -a line; do
 	[[ -n ${line[*]} ]] || continue
 	log=$(log_of "${line[@]}")
@@ -189,4 +198,5 @@ done <<<"$guests"
 while read -r _ program _ fault; do
 	[[ $fault = NONE ]] || check "$fault is found by $program in a guest" control_found "$fault" "$program"
 done < <(grep -h '^ok  stress_.* with ' "$vm/arm64.log")
+echo "$((SECONDS / 60)) minutes, load $(cut -d ' ' -f 1-3 /proc/loadavg)"
 report
