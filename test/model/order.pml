@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory order on aarch64, for spin: three pairs of threads, COMMIT, PUBLISH and LEASE, of which one is chosen.
+ * Memory order on aarch64, for spin: three pairs of threads, COMMIT, PUBLISH and LEASES, of which one is chosen.
  * What the other models take for granted, that all happens in the order in which it is written, is not so there.
  *
  * An instruction takes effect at one moment, for all CPUs at once (Arm's model is multi-copy atomic); those of a
@@ -148,7 +148,7 @@ init {
 }
 #endif
 
-#if LEASE
+#if LEASES
 /*
  * The two words of a lease (budget.h), by two threads for one place: free decides, leased is for readers, and is
  * never above the limit. A claim is behind a branch, so a count comes after it in any case.

@@ -31,7 +31,7 @@ verify() {
 	for name in STOPPERS TICK_ONLY CHANGE BATCH DROP LAZY CLOSE COUNT OPS WATCH NO_FENCE DRAIN_OFF_BY_ONE \
 		UNSHIFTED RACING_INSTALL CARELESS_ARM EARLY_COMMIT SUMMING_WATCHER EARLY_RELEASE \
 		CPUS_FIRST REFILL_OLD UNANNOUNCED ANNOUNCED_LAST OWN_CPU_ONLY COUNTED_LATE UNDONE_ELSEWHERE READ_EARLY \
-		COMMIT PUBLISH LEASE PLAIN_COMMIT PLAIN_COUNT PLAIN_READING PLAIN_FIRST PLAIN_PUBLISH \
+		COMMIT PUBLISH LEASES PLAIN_COMMIT PLAIN_COUNT PLAIN_READING PLAIN_FIRST PLAIN_PUBLISH \
 		NO_ADDRESS PLAIN_CHANGE PLAIN_YIELD; do
 		case " $* " in
 		*" -D$name"[\ =]*) ;;
@@ -128,7 +128,7 @@ breaks "exchanges read last" READ_EARLY ""
 model=order.pml
 proves "the order of a commit and a count of it" "refilled flushed" -DCOMMIT
 proves "the order of a publication and a pop or change" "popped changed refused fence shown" -DPUBLISH
-proves "the order of a lease's two words" "counted uncounted yielded" -DLEASE
+proves "the order of a lease's two words" "counted uncounted yielded" -DLEASES
 breaks "the release of a commit" PLAIN_COMMIT -DCOMMIT
 breaks "the release of what is counted after it" PLAIN_COUNT -DCOMMIT
 breaks "the acquire of a word that is read" PLAIN_READING -DCOMMIT
@@ -137,7 +137,7 @@ breaks "the release of a publication" PLAIN_PUBLISH -DPUBLISH
 breaks "the address that a pop depends on" NO_ADDRESS -DPUBLISH
 breaks "the acquire of a change" PLAIN_CHANGE -DPUBLISH
 breaks "the fence of a publication" NO_FENCE -DPUBLISH
-breaks "the release of a lease" PLAIN_YIELD -DLEASE
+breaks "the release of a lease" PLAIN_YIELD -DLEASES
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
