@@ -49,6 +49,7 @@ all:
 help:
 	@echo 'make demo       encode a real file out of pooled buffers, and compare'
 	@echo 'make test       the tests;  make check  every variant of them;  make lint'
+	@echo 'make check-vm   under other kernels, on aarch64 and on many CPUs, all emulated: half an hour'
 	@echo 'make all install uninstall   PREFIX=$(PREFIX) LIBDIR= INCLUDEDIR= MANDIR= DESTDIR= LTO=$(LTO)'
 	@echo 'make bench plots deps clean;  make plots TRACE=FILE draws what replay_trace --advise says'
 

@@ -52,7 +52,7 @@ run-musl := stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
 # After the build that several use the longest ones, so that none of these is left alone at the end.
 CHECKS := gcc model asan clang environments controls jemalloc gcc-O0 gcc-O3 clang-O0 clang-O3 aarch64 tsan valgrind \
 	debug musl metrics viewers races fastpath fastpath-clang
-.PHONY: check-deps environments model aarch64 controls metrics viewers races valgrind $(addprefix check-,$(CHECKS))
+.PHONY: check-deps check-vm environments model aarch64 controls metrics viewers races valgrind $(addprefix check-,$(CHECKS))
 check: $(addprefix check-,$(CHECKS))
 
 check-deps:
@@ -82,6 +82,9 @@ viewers: $(STATIC)
 	$(Q)CC='$(CC)' LIBRARY='$(STATIC)' test/viewers.sh || [ $$? = 77 ]
 races: all
 	$(Q)test/races.sh $(BUILD)
+# Other kernels, in emulators. Not one of CHECKS: half an hour.
+check-vm:
+	$(Q)test/vm.sh || [ $$? = 77 ]
 valgrind: $(STRESS)
 	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' test/run.sh $(STRESS)
 

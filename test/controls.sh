@@ -4,6 +4,10 @@
 # that the stress program which is to find it fails. A stress test that passes with the fence left out tests
 # nothing. The same programs without a fault have to pass.
 # The last line is "N passed, N failed", and ", N skipped" where there is no rseq mode.
+#
+# usage: test/controls.sh [build|run FOLDER]
+# build: only compiles. run: runs what was compiled, on another machine (test/vm.sh): each control in the first of
+# its modes; without a fault for SECONDS_EACH seconds, with one for twice that at the most.
 set -u
 
 # FAULT  MODES  PROGRAM  ARGUMENTS: for how many seconds at the most it runs. It stops at the first finding, mostly
@@ -36,8 +40,11 @@ LATE_START       rseq,locked stress_profile 60
 STALE_GAP        rseq,locked stress_profile 60
 '
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+step=${1:-all} dir=${2:-}
+if [ "$step" = all ]; then
+	dir=$(mktemp -d) || exit 1
+	trap 'rm -rf "$dir"' EXIT
+fi
 passed=0 failed=0 skipped=0
 
 ok() {
@@ -51,7 +58,9 @@ fail() {
 }
 
 compile() { # compile FAULT ARGUMENT...
-	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O1 -pthread -Iinclude -Ilib -Itest/support -DTP_INJECT \
+	# In words.
+	# shellcheck disable=SC2086
+	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O1 -pthread -Iinclude -Ilib -Itest/support -DTP_INJECT \
 		"-DTP_FAULT=TP_FAULT_$1" "${@:2}"
 }
 
@@ -89,7 +98,7 @@ judge() { # judge FAULT "PROGRAM (MODE)" STATUS
 	NONE,*) fail "$2 without a fault: status $3: $said" ;;
 	*,0) fail "$2 passes with $1" ;;
 	*,1) ok "$1 is found by $2: $said" ;;
-	*,124 | *,137) ok "$1 is found by $2: it hangs" ;;
+	*,124 | *,137 | *,143) ok "$1 is found by $2: it hangs" ;;
 	*,13[2-9]) ok "$1 is found by $2: it crashes, signal $(($3 - 128))" ;;
 	*) fail "$2 with $1 could not run: status $3: $said" ;;
 	esac
@@ -98,6 +107,11 @@ judge() { # judge FAULT "PROGRAM (MODE)" STATUS
 control() { # control FAULT MODE PROGRAM ARGUMENT...
 	fault=$1 mode=$2 program=$3
 	shift 3
+	if [ "$step,$fault" = run,NONE ]; then
+		set -- "$SECONDS_EACH"
+	elif [ "$step" = run ] && [ "$1" -gt $((2 * SECONDS_EACH)) ]; then
+		set -- $((2 * SECONDS_EACH))
+	fi
 	if [ "$mode" = rseq ] && [ "$rseq" = no ]; then
 		skipped=$((skipped + 1))
 		echo "skipped $fault, $program (rseq): there is no rseq mode here"
@@ -118,14 +132,16 @@ done
 
 # All libraries at first: what runs then has the processors to itself.
 # A library that is not built is noticed where a program is.
-build_all
-for fault in $faults; do
-	[ "$fault" = NONE ] || build_library "$fault"
-done
+if [ "$step" != run ]; then
+	build_all
+	for fault in $faults; do
+		[ "$fault" = NONE ] || build_library "$fault"
+	done
+fi
 
 # What the library itself says of the mode.
 rseq=yes
-if build NONE stress_stack; then
+if [ "$step" != build ] && build NONE stress_stack; then
 	TIERPOOL_PERCPU=rseq "$dir/NONE/stress_stack" 1 >"$dir/out" 2>&1
 	! grep -q ', locked$' "$dir/out" || rseq=no
 fi
@@ -136,6 +152,10 @@ while read -r fault modes program arguments; do
 		fail "$program with $fault cannot be built"
 		continue
 	fi
+	case $step in
+	build) ok "$program with $fault" && continue ;;
+	run) modes=${modes%%,*} ;;
+	esac
 	# Arguments are words.
 	# shellcheck disable=SC2086
 	for mode in ${modes//,/ }; do control "$fault" "$mode" "$program" $arguments; done

@@ -18,12 +18,14 @@ LIBTEST := $(BUILD)/libtest.a
 # program would get it that calls one of them.
 SYSTEM := test/support/reaper_system.c
 MAPPINGS := test/support/mappings.c
+# A hook, which no test calls: from an archive none would get it.
+PATIENCE := test/support/patience.c
 # A program with mistakes, in which tools find them.
 MISUSER := $(BUILD)/test/support/misuser
 # Programs by themselves, which scripts build.
 PROGRAMS := $(addprefix test/support/,constructed.c every_call.c handing_over.c misuser.c under_filter.c)
 ALLOCATIONS := $(addprefix test/support/,allocations.c profile_fixture.c proto_reader.c)
-LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS) \
+LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS) $(PATIENCE) \
 	$(PROGRAMS), $(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed, and what tools look into, has no sanitizer in it.
@@ -57,7 +59,8 @@ $(PLUGIN): test/support/constructed.c $(SHARED)
 	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) $(LDFLAGS) -shared $< $(abspath $(SHARED)) $(LDLIBS) \
 		-Wl,-rpath,$(abspath $(BUILD)) -o $@
 
-$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS)): \
+$(call support_objects,$(LIBTEST_SOURCES) $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $(MAPPINGS) $(ALLOCATIONS) \
+	$(PATIENCE)): \
 	$(BUILD)/test/%.o: test/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
@@ -84,7 +87,7 @@ $(ALLOCATED): $(call support_objects,$(ALLOCATIONS))
 ALLOCATED_LIBS := -lz -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 ERRNO_TEST := $(BUILD)/test/pool/test_errno
 ERRNO_LIBS := -Wl,--wrap=free,--wrap=pthread_mutex_unlock,--wrap=sched_getcpu
-$(UNIT): $(LIBTEST)
+$(UNIT): $(call support_objects,$(PATIENCE)) $(LIBTEST)
 $(UNIT) $(STRESS): $(LIBSTRESS) $(STATIC)
 $(MISUSER): $(STATIC)
 $(UNIT): private TEST_LIBS = -lcriterion -lm $(if $(filter $(MAPPED),$@),$(WRAPPED)) $(if $(filter $(ALLOCATED),$@),$(ALLOCATED_LIBS)) \

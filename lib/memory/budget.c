@@ -20,14 +20,14 @@ bool tp_budget_claim(struct tp_budget *budget, size_t bytes)
 	int64_t free = tp_load_relaxed(&budget->free);
 
 	/*
-	 * Relaxed, here and below: free guards nothing but itself, and the compare-and-swap sees
-	 * its newest value. What the bytes are used for becomes visible by the stack's commit or
-	 * under the depot's lock.
+	 * Acquire: pairs with the release in tp_budget_yield. The count that follows comes after the
+	 * uncount of those who gave back what is claimed here. What the bytes are used for becomes
+	 * visible by the stack's commit or under the depot's lock.
 	 */
 	do {
 		if ((free < 0 || bytes > (size_t)free) && !tp_fault(TP_FAULT_UNBOUNDED))
 			return false;
-	} while (!tp_cas_relaxed(&budget->free, &free, free - (int64_t)bytes));
+	} while (!tp_cas_strong_acq_rel(&budget->free, &free, free - (int64_t)bytes));
 	return true;
 }
 
@@ -43,7 +43,11 @@ void tp_budget_uncount(struct tp_budget *budget, size_t bytes)
 
 void tp_budget_yield(struct tp_budget *budget, size_t bytes)
 {
-	tp_add_relaxed(&budget->free, (int64_t)bytes);
+	/*
+	 * Release: after the uncount. Else another thread could claim and count these bytes before they
+	 * are uncounted, and leased, and the peak for ever, would be above the limit (test/model/order.pml).
+	 */
+	tp_add_release(&budget->free, (int64_t)bytes);
 }
 
 bool tp_budget_lease(struct tp_budget *budget, size_t bytes)

@@ -80,7 +80,7 @@ static void cpu_mode_choose(void)
 	if (wish && *wish && !wants_rseq && !wants_locked)
 		fprintf(stderr, "tierpool: TIERPOOL_PERCPU=%s: not rseq or locked; ignored\n",
 			wish);
-	if (wants_locked || (!TP_RSEQ_PROVEN && !wants_rseq))
+	if (wants_locked)
 		return;
 	obstacle = cpu_rseq_obstacle();
 	if (!obstacle)

@@ -130,22 +130,15 @@ struct tp_rseq_store {
 
 /* clang-format on */
 
-/*
- * PRESENT: whether this build has sequences. PROVEN: whether they are the default; if not, they
- * are used only if TIERPOOL_PERCPU=rseq asks for them. TSan does not see into them: it would report each
- * buffer that moves.
- */
+/* PRESENT: whether this build has sequences. TSan does not see into them: it would report each buffer that moves. */
 #if defined(__x86_64__) && defined(__LP64__) && !TP_BUILT_WITH_TSAN
 #define TP_RSEQ_PRESENT 1
-#define TP_RSEQ_PROVEN 1
 #include "percpu/rseq_x86_64.h"
 #elif defined(__aarch64__) && defined(__LP64__) && !TP_BUILT_WITH_TSAN
 #define TP_RSEQ_PRESENT 1
-#define TP_RSEQ_PROVEN 0 /* the abort path has not run on hardware */
 #include "percpu/rseq_aarch64.h"
 #else
 #define TP_RSEQ_PRESENT 0
-#define TP_RSEQ_PROVEN 0
 #include "percpu/rseq_none.h"
 #endif
 

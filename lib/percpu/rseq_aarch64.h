@@ -2,9 +2,34 @@
 /*
  * The sequences of rseq.h for aarch64, each under its pseudocode.
  *
- * A plain store is no release on aarch64, and loads may pass each other. So the commit is stlr. In
- * pop and push all later loads depend on the slab pointer by address; in store they do not, so
- * there it is loaded by ldar.
+ * Memory order. A plain store is no release on aarch64, and loads may pass each other, also across a
+ * branch. A thread on the same CPU needs no order: what it finds there was stored in program order, or
+ * before a switch of threads, which is a full barrier. So is a migration, and a fence on both its CPUs.
+ * What is left, with the rule of Arm's memory model, and the partner on another CPU:
+ *
+ *   pop, push
+ *   str   rseq_cs        none: read by the kernel on this CPU only
+ *   ldr   cpu_id         none: written by the kernel on this CPU only
+ *   ldr   slab pointer   its address comes from cpu_id. Partner: the release (stlr) of the slab pointer in
+ *                        tp_cpu_start and tp_cpu_install
+ *   ldr   word           address dependency on the slab pointer: the word as the stopper left it, or newer
+ *   ldr   slot           address dependency on the slab pointer and the word: likewise
+ *   str   slot, age      address dependency on the word; before the commit, which is a release. Partner: a
+ *                        stopper that reads the slot after its fence
+ *   stlr  word           the commit: a release, so after all loads and stores above, and after what this
+ *                        thread counted before (moved_in in stack.c). Partner: ldar of tp_stack_word
+ *
+ *   store
+ *   ldar  slab pointer   an acquire, since the addresses below come from s. Partner: as above; so the word,
+ *                        which is compared, and the slots are as the stopper left them
+ *   ldr   word; ldr, str slots and ages      after the ldar. In any order among themselves: nobody else
+ *                        writes them until the commit, as a stopper's fence would abort this sequence
+ *   stlr  word           as above. Or the slab pointer, of the own CPU, which becomes the empty slab:
+ *                        its other readers run on this CPU, after a switch
+ *
+ * test/model/order.pml proves that this suffices, and that each release, acquire and dependency between CPUs
+ * is needed. That the instructions are these is read, not run: an x86-64 host, which emulates aarch64 for
+ * `make check-vm`, keeps all these orders itself.
  *
  * A conditional branch reaches 1 MiB, and the next section may be farther away: so each stays
  * within its section, and a sequence gives its result in a register, not by a jump to a C label. A

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Proves with spin the protocol of the per-CPU stacks (stack.pml), and of what stands on it: ticks
-# (tick.pml), and how growths are counted (exchange.pml). Each configuration by a search of all states,
-# and it must reach what it is about. Then breaks the protocols in one place after the other: each
-# breakage must be found. A proof that stays without the fence proves nothing.
+# (tick.pml), how growths are counted (exchange.pml), and what aarch64 may do out of order (order.pml).
+# Each configuration by a search of all states, and it must reach what it is about. Then breaks the
+# protocols in one place after the other: each breakage must be found. A proof that stays without the
+# fence proves nothing.
 # Skipped (77) without spin. Needs 2 GiB of memory. The last line is "N passed, N failed".
 set -u
 if ! command -v spin >/dev/null 2>&1; then
@@ -29,7 +30,9 @@ verify() {
 	rm -f pan pan.* ./*.trail said
 	for name in STOPPERS TICK_ONLY CHANGE BATCH DROP LAZY CLOSE COUNT OPS WATCH NO_FENCE DRAIN_OFF_BY_ONE \
 		UNSHIFTED RACING_INSTALL CARELESS_ARM EARLY_COMMIT SUMMING_WATCHER EARLY_RELEASE \
-		CPUS_FIRST REFILL_OLD UNANNOUNCED ANNOUNCED_LAST OWN_CPU_ONLY COUNTED_LATE UNDONE_ELSEWHERE READ_EARLY; do
+		CPUS_FIRST REFILL_OLD UNANNOUNCED ANNOUNCED_LAST OWN_CPU_ONLY COUNTED_LATE UNDONE_ELSEWHERE READ_EARLY \
+		COMMIT PUBLISH LEASES PLAIN_COMMIT PLAIN_COUNT PLAIN_READING PLAIN_FIRST PLAIN_PUBLISH \
+		NO_ADDRESS PLAIN_CHANGE PLAIN_YIELD; do
 		case " $* " in
 		*" -D$name"[\ =]*) ;;
 		*) set -- "$@" "-D$name=0" ;;
@@ -121,6 +124,20 @@ proves "growths counted apart" "get put pop push no_room undone reading rest" ""
 breaks "a count before the pop" COUNTED_LATE ""
 breaks "the same counter" UNDONE_ELSEWHERE ""
 breaks "exchanges read last" READ_EARLY ""
+
+model=order.pml
+proves "the order of a commit and a count of it" "refilled flushed" -DCOMMIT
+proves "the order of a publication and a pop or change" "popped changed refused fence shown" -DPUBLISH
+proves "the order of a lease's two words" "counted uncounted yielded" -DLEASES
+breaks "the release of a commit" PLAIN_COMMIT -DCOMMIT
+breaks "the release of what is counted after it" PLAIN_COUNT -DCOMMIT
+breaks "the acquire of a word that is read" PLAIN_READING -DCOMMIT
+breaks "the acquire of what is read before it" PLAIN_FIRST -DCOMMIT
+breaks "the release of a publication" PLAIN_PUBLISH -DPUBLISH
+breaks "the address that a pop depends on" NO_ADDRESS -DPUBLISH
+breaks "the acquire of a change" PLAIN_CHANGE -DPUBLISH
+breaks "the fence of a publication" NO_FENCE -DPUBLISH
+breaks "the release of a lease" PLAIN_YIELD -DLEASES
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

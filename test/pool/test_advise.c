@@ -98,6 +98,7 @@ static void window_without_end(void)
 	advice()->left = advice()->length = UINT_MAX;
 	advice()->until_look = SIZE_MAX;
 	advice()->until_poll = 1e18;
+	advice()->window_begun_ns = UINT64_MAX;
 }
 
 /* ---- events ---- */

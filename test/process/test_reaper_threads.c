@@ -360,10 +360,19 @@ Test(reaper, no_call_is_a_place_where_a_thread_is_cancelled)
 
 /* ---- fork ---- */
 
-/* In a child: a reaper of its own, which does what one does. */
+static bool all_gone_from(unsigned first)
+{
+	for (unsigned i = first; i < objects.made; i++)
+		if (objects.object[i].place != GONE)
+			return false;
+	return true;
+}
+
+/* In a child: a reaper of its own, which does what one does. None of its own objects is lost. */
 static int child_reap(tierpool_cache *cache)
 {
 	size_t before = objects.destroyed;
+	unsigned first = objects.made;
 
 	alarm(20);
 	if (reapers(NULL))
@@ -378,7 +387,7 @@ static int child_reap(tierpool_cache *cache)
 	if (!comes_true(!reapers(NULL)))
 		return 4;
 	tierpool_cache_destroy(cache);
-	return objects_in(IDLE) || objects.faults ? 5 : 0;
+	return !all_gone_from(first) || objects.faults ? 5 : 0;
 }
 
 Test(reaper, does_not_run_in_a_child_which_may_start_its_own)
@@ -420,13 +429,12 @@ Test(reaper, a_child_forked_during_its_callback_can_use_and_destroy_the_cache)
 	start();
 	gate_wait();
 	child = fork();
-	if (!child) {
-		/*
-		 * What the reaper had in hand is lost to the child, and so is nothing of its own.
-		 */
-		memset(&objects, 0, sizeof objects);
+	/*
+	 * What the reaper has in hand is lost to the child. That may be all ten or some, as puts on a slow
+	 * machine are more than a tick apart.
+	 */
+	if (!child)
 		_exit(child_reap(cache));
-	}
 	sem_post(&gate.go);
 	cr_assert_eq(child_await(child), 0);
 	cr_assert(comes_true(objects_destroyed() == 10));

@@ -12,9 +12,10 @@
 
 #include "base/atomic.h"
 
-#define SIGNAL_NS 200000
+#define SIGNAL_US 200
 
 static cpu_set_t allowed; /* where this program may run */
+static struct timespec signal_gap;
 static uint64_t signals;
 
 unsigned below(uint64_t *random, unsigned n)
@@ -39,7 +40,10 @@ static void on_alarm(int signal)
 bool disturbances_init(void)
 {
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	const char *asked = getenv("STRESS_SIGNAL_US");
+	long us = asked ? atol(asked) : SIGNAL_US;
 
+	signal_gap = (struct timespec){us / 1000000, us % 1000000 * 1000};
 	return !sched_getaffinity(0, sizeof allowed, &allowed) &&
 	       !sigaction(SIGALRM, &action, NULL);
 }
@@ -56,7 +60,7 @@ uint64_t alarms_seen(void)
 bool alarms_start(timer_t *timer)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
-	struct itimerspec times = {{0, SIGNAL_NS}, {0, SIGNAL_NS}};
+	struct itimerspec times = {signal_gap, signal_gap};
 
 	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
 	return !timer_create(CLOCK_MONOTONIC, &event, timer) &&

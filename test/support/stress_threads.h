@@ -17,7 +17,10 @@ unsigned below(uint64_t *random, unsigned n);
 
 uint64_t now_us(void);
 
-/* Before any thread. False: the system refuses one of the disturbances. */
+/*
+ * Before any thread. Signals come each 200 us, or as often as STRESS_SIGNAL_US says in the environment: an
+ * emulated CPU would do nothing else. False: the system refuses one of the disturbances.
+ */
 bool disturbances_init(void);
 
 /* Signals that came so far. */
