@@ -91,8 +91,9 @@
  * threads had are lost to the child. They are never given out twice; such buffers count as borrowed
  * there for ever. The reaper does not run in the child.
  *
- * Handlers of pthread_atfork may get and put, and wait for threads that do. Only handlers that were
- * registered before the library was loaded may not wait for such threads, nor create and destroy.
+ * Handlers of pthread_atfork may call everything, and wait for threads that do. But if they were
+ * registered before the library was loaded, they may only get, put, and use what they got, tick and trim,
+ * and read statistics: not wait for such threads, nor start any, nor make or end anything of the library.
  *
  * ---- real time ----
  *

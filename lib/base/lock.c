@@ -13,7 +13,13 @@ void tp_lock_init(struct tp_lock *lock)
 	pthread_mutexattr_t inherits;
 
 	pthread_mutexattr_init(&inherits);
+	/*
+	 * Not with musl: it links such a mutex into a list of the thread's, which its fork leaves as it
+	 * is, so that a lock that was made anew would stay there.
+	 */
+#ifdef __GLIBC__
 	pthread_mutexattr_setprotocol(&inherits, PTHREAD_PRIO_INHERIT);
+#endif
 	/* Refused, if the kernel cannot: then as any other lock. */
 	if (pthread_mutex_init(&lock->mutex, &inherits))
 		pthread_mutex_init(&lock->mutex, NULL);
@@ -39,7 +45,9 @@ void tp_lock_take(struct tp_lock *lock)
 	for (unsigned looks = 0; looks < TP_SPINLOCK_LOOKS; looks++)
 		if (tp_lock_try(lock))
 			return;
-	pthread_mutex_lock(&lock->mutex);
+	/* It fails if a filter has come up since that knows no FUTEX_LOCK_PI. */
+	for (unsigned looks = 0; pthread_mutex_lock(&lock->mutex);)
+		tp_spinlock_wait(++looks);
 }
 
 void tp_lock_give(struct tp_lock *lock)

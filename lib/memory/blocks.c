@@ -223,6 +223,10 @@ static void blocks_end(struct tp_blocks *blocks, struct tp_run *run)
 	struct tp_run_shape shape = run->shape;
 
 	if (!tp_pagemap_try_clear(run, shape.bytes)) {
+		/* But for its head, which a lookup reads. */
+		run->given = true;
+		run->edged = 0;
+		tp_run_purge(run, tp_pages_purge);
 		blocks_keep(blocks, run);
 		return;
 	}

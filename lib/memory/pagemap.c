@@ -77,38 +77,36 @@ bool tp_pagemap_set(const void *pages, size_t bytes, void *what)
 	return true;
 }
 
-/* Whether no lookup is under way that may have found what was cleared; after some looks, or at once. */
-static bool pagemap_is_left(unsigned looks)
+/*
+ * Whether no lookup of a shard is under way that may have found what was cleared. This addition of 0 and
+ * that of tp_pagemap_enter are both acquire and release, on one word: if a lookup's comes first, it is
+ * seen here and waited for. If it comes later, the lookup finds the entries cleared.
+ */
+static bool pagemap_is_left(unsigned shard)
 {
-	/*
-	 * This addition of 0 and that of tp_pagemap_enter are both acquire and release, on one word:
-	 * if a lookup's comes first, it is seen here and waited for. If it comes later, the lookup
-	 * finds the entries cleared.
-	 */
-	for (unsigned shard = 0; shard < SHARDS; shard++)
-		while (tp_add_acq_rel(&pagemap_lookups[shard].count, 0u))
-			if (!looks--)
-				return false;
-	return true;
+	return !tp_add_acq_rel(&pagemap_lookups[shard].count, 0u);
 }
 
 bool tp_pagemap_try_clear(const void *pages, size_t bytes)
 {
 	uintptr_t unit = (uintptr_t)pages / TP_PAGES_UNIT;
 	void *what = tp_pagemap_get(pages);
+	unsigned looks = 0, shard = 0;
 
 	pagemap_fill(unit, bytes / TP_PAGES_UNIT, NULL);
-	if (pagemap_is_left(TP_SPINLOCK_LOOKS))
-		return true;
-	pagemap_fill(unit, bytes / TP_PAGES_UNIT, what);
-	return false;
+	while (shard < SHARDS && looks++ < SHARDS + TP_SPINLOCK_LOOKS)
+		shard += pagemap_is_left(shard);
+	if (shard < SHARDS)
+		pagemap_fill(unit, bytes / TP_PAGES_UNIT, what);
+	return shard == SHARDS;
 }
 
 void tp_pagemap_clear(const void *pages, size_t bytes)
 {
 	pagemap_fill((uintptr_t)pages / TP_PAGES_UNIT, bytes / TP_PAGES_UNIT, NULL);
-	for (unsigned looks = 0; !pagemap_is_left(0);)
-		tp_spinlock_wait(++looks);
+	for (unsigned shard = 0; shard < SHARDS; shard++)
+		for (unsigned looks = 0; !pagemap_is_left(shard);)
+			tp_spinlock_wait(++looks);
 }
 
 void *tp_pagemap_get(const void *address)

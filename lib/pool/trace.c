@@ -24,6 +24,7 @@ bool tp_trace_on;
 static struct {
 	struct tp_lock lock;
 	int file;
+	pid_t process;   /* whose trace it is */
 	const char *why; /* it has ended, and nobody was told yet */
 	dev_t device;
 	ino_t inode;
@@ -58,7 +59,10 @@ static void trace_flush(void)
 {
 	size_t done = 0;
 
-	if (!trace_is_ours())
+	/* In the child of a fork, before the trace has ended there: the parent writes what is here. */
+	if (getpid() != trace.process)
+		done = trace.len;
+	else if (!trace_is_ours())
 		trace_stop("its file was closed");
 	while (done < trace.len && tp_load_relaxed(&tp_trace_on)) {
 		ssize_t n = write(trace.file, trace.bytes + done, trace.len - done);
@@ -247,6 +251,7 @@ void tp_trace_start(void)
 		return;
 	}
 	(void)fstat(trace.file, &file);
+	trace.process = getpid();
 	trace.device = file.st_dev;
 	trace.inode = file.st_ino;
 	trace_bytes("tptrace\1", 8);

@@ -4,6 +4,7 @@
  * which buffers go; here they are freed, again and again until it is enough.
  */
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "base/keep_errno.h"
 #include "base/spinlock.h"
 #include "idle/idle.h"
@@ -94,9 +95,9 @@ static size_t trim_retain_set(tierpool *pool, size_t bytes)
 		 * The rest is out of reach, and statistics have the bound that does hold; or destroy
 		 * takes it. Relaxed: a stale answer costs one more look.
 		 */
-		if (!all || tp_load_relaxed(&pool->closing))
+		if (!all || tp_load_relaxed(&pool->closing) || tp_lock_all_held())
 			break;
-		/* The rest is in the hands of slow calls in other threads. */
+		/* The rest is in the hands of slow calls in other threads, which no fork holds up. */
 		tp_spinlock_wait(++looks);
 	}
 	return sum;

@@ -33,8 +33,17 @@ struct pressure_file {
 /* False, with errno: it cannot be had. */
 static bool pressure_open(struct pressure_file *file, const char *path)
 {
+	int error;
+
 	file->number = open(path, O_RDONLY | O_CLOEXEC);
-	return file->number >= 0 && !fstat(file->number, &file->identity);
+	if (file->number < 0 || !fstat(file->number, &file->identity))
+		return file->number >= 0;
+	/* Refused; or the program has closed it, and then the number is not ours. */
+	error = errno;
+	if (error != EBADF)
+		close(file->number);
+	errno = error;
+	return false;
 }
 
 static void pressure_close(const struct pressure_file *file)
