@@ -6,6 +6,8 @@
 #include "pool_checks.h"
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tierpool/cache.h>
@@ -86,10 +88,15 @@ static void *use_until_stop(void *argument)
 
 /* ---- handlers ---- */
 
+static pid_t
+	traced; /* pairs are many in the child of this process, more than a trace keeps in memory */
+
 static void handle(void)
 {
 	static uint64_t random = 1;
 
+	for (unsigned i = 0; traced && traced != getpid() && i < 20000; i++)
+		tierpool_put(tierpool_get(pool));
 	if (!cache)
 		return;
 	handled++;
@@ -246,6 +253,30 @@ Test(fork_handlers, may_wait_for_threads_that_call_the_library)
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	at_rest(pool);
+}
+
+/* ---- a trace ---- */
+
+Test(fork_handlers, write_nothing_to_the_trace_of_the_parent)
+{
+	char path[] = "/tmp/tierpool-trace-XXXXXX";
+	int file = mkstemp(path);
+	struct stat status;
+	pid_t child;
+
+	cr_assert_geq(file, 0);
+	setenv("TIERPOOL_TRACE", path, 1);
+	pool = pool_new(.name = "traced");
+	traced = getpid();
+	child = fork();
+	if (!child)
+		_exit(0);
+	cr_assert_eq(child_await(child), 0);
+	cr_assert_eq(fstat(file, &status), 0);
+	cr_assert_eq(status.st_size, 0, "the child has written");
+	close(file);
+	unlink(path);
+	cr_assert_eq(tierpool_destroy(pool), 0);
 }
 
 /* ---- what other threads held ---- */
