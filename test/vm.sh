@@ -112,8 +112,8 @@ image() { # image ARCH
 # SIGNAL: microseconds between two signals for each thread of a stress program. WHAT: see test/vm/init.
 guests='
 arm64 oldest 2    5000 paths,stress,controls
-arm64 newest 2    5000 paths,stress,controls
-arm64 newest 4    5000 cpus,paths,stress,controls,unit maxcpus=2
+arm64 newest 2    5000 paths,stress,controls,unit
+arm64 newest 4    5000 cpus,paths,stress,controls maxcpus=2
 amd64 newest 16   5000 cpus,paths,stress,controls maxcpus=8
 amd64 newest 64  12800 paths,stress_pool
 '
