@@ -7,7 +7,7 @@
 #
 # usage: test/controls.sh [build|run FOLDER]
 # build: only compiles. run: runs what was compiled, on another machine (test/vm.sh): each control in the first of
-# its modes; without a fault for SECONDS_EACH seconds, with one for twice that at the most.
+# its modes; without a fault for SECONDS_EACH seconds.
 set -u
 
 # FAULT  MODES  PROGRAM  ARGUMENTS: for how many seconds at the most it runs. It stops at the first finding, mostly
@@ -107,11 +107,7 @@ judge() { # judge FAULT "PROGRAM (MODE)" STATUS
 control() { # control FAULT MODE PROGRAM ARGUMENT...
 	fault=$1 mode=$2 program=$3
 	shift 3
-	if [ "$step,$fault" = run,NONE ]; then
-		set -- "$SECONDS_EACH"
-	elif [ "$step" = run ] && [ "$1" -gt $((2 * SECONDS_EACH)) ]; then
-		set -- $((2 * SECONDS_EACH))
-	fi
+	[ "$step,$fault" != run,NONE ] || set -- "$SECONDS_EACH"
 	if [ "$mode" = rseq ] && [ "$rseq" = no ]; then
 		skipped=$((skipped + 1))
 		echo "skipped $fault, $program (rseq): there is no rseq mode here"

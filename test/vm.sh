@@ -16,11 +16,11 @@ trap 'rm -rf "$temporary"' EXIT
 # shellcheck source=test/support/checks.sh
 . test/support/checks.sh
 . /etc/os-release
-.ci/deps vm || exit
 if ! command -v apt-get >/dev/null || [[ $ID != debian ]]; then
 	echo 'skipped: kernels come from the archive of Debian, through its own apt'
 	exit 77
 fi
+.ci/deps vm || exit
 
 # ---- what comes from Debian: of another architecture too, apart from what is installed here ----
 
@@ -45,7 +45,7 @@ packages_init() { # packages_init ARCH
 	packages "$1" apt-get update
 }
 
-# The kernel of a version becomes root/boot/NAME, its version NAME.version.
+# The kernel of a version becomes NAME/vmlinuz. Newer ones are in a package linux-binary.
 kernel() { # kernel ARCH NAME VERSION
 	local here=$vm/$1/$2 image
 	mkdir -p "$here" && (
@@ -112,8 +112,8 @@ image() { # image ARCH
 # SIGNAL: microseconds between two signals for each thread of a stress program. WHAT: see test/vm/init.
 guests='
 arm64 oldest 2    5000 paths,stress,controls
-arm64 newest 2    5000 paths,stress,controls
-arm64 newest 4    5000 cpus,paths,stress,controls,unit maxcpus=2
+arm64 newest 2    5000 paths,stress,controls,unit
+arm64 newest 4    5000 cpus,paths,stress,controls maxcpus=2
 amd64 newest 16   5000 cpus,paths,stress,controls maxcpus=8
 amd64 newest 64  12800 paths,stress_pool
 '
@@ -160,7 +160,7 @@ lane_amd64() {
 
 guest_passed() { # guest_passed LOG
 	grep -E '^FAIL' "$1"
-	grep -q '^[1-9][0-9]* passed, 0 failed$' "$1"
+	grep -q '^guest ended: [1-9][0-9]* passed, 0 failed$' "$1"
 }
 
 guest_summary() { # guest_summary LOG
