@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The system calls that tierpool.7 lists: test/system_calls.sh, with the built library in $BUILD. A program that calls
 # each function that the library exports (test/support/every_call.c) runs under a filter that kills it at any
-# other one, in both modes, on libc and on jemalloc; and without any one of them it is killed somewhere.
+# other one, in both modes, on libc and on jemalloc; and without any one of them, but those of SELDOM, it is killed
+# somewhere.
 set -euo pipefail
 
 build=$(cd "${BUILD:-build/release}" && pwd)
@@ -26,7 +27,7 @@ for backing in libc jemalloc; do
 	linked=()
 	[[ $backing = libc ]] || linked=("${jemalloc[@]}")
 	gcc -std=gnu11 -D_GNU_SOURCE -O0 -g -Wall -Wextra -Werror -Iinclude -pthread \
-		"-DPOOLS=$(listed POOLS | sed 's/[^ ]*/SYS_&/g; s/ /, /g')" \
+		"-DPOOLS=$(echo "$(listed POOLS) $(listed SELDOM)" | sed 's/[^ ]*/SYS_&/g; s/ /, /g')" \
 		"-DMORE=$(listed MORE | sed 's/[^ ]*/SYS_&/g; s/ /, /g')" \
 		test/support/every_call.c -o "$temporary/$backing" -L"$build" -ltierpool \
 		"-Wl,-rpath,$build" "${linked[@]}"

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/lock.h"
 
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "base/spinlock.h"
 
 void *tp_lock_forking;
@@ -36,18 +40,30 @@ bool tp_lock_try(struct tp_lock *lock)
 	return tp_lock_all_held() || !pthread_mutex_trylock(&lock->mutex);
 }
 
+/* Whether the calling thread has a real-time priority. Not sched_getscheduler(): musl's refuses. */
+static bool lock_is_real_time(void)
+{
+	long policy = syscall(SYS_sched_getscheduler, 0);
+
+	return policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE;
+}
+
+/*
+ * The kernel hands a lock of this kind to who waits for it before that runs. So with threads that take it
+ * in turn each turn would be two switches of threads: only those wait there that have a priority to lend.
+ */
 void tp_lock_take(struct tp_lock *lock)
 {
-	/*
-	 * Looks first: a lock that is inherited goes to who waits for it before that runs, so that with two
-	 * who take it in turn each turn would be two switches.
-	 */
-	for (unsigned looks = 0; looks < TP_SPINLOCK_LOOKS; looks++)
-		if (tp_lock_try(lock))
+	bool lends = false;
+
+	for (unsigned looks = 1; !tp_lock_try(lock); looks++) {
+		if (looks == TP_SPINLOCK_LOOKS)
+			lends = lock_is_real_time();
+		/* It fails if a filter has come up since that knows no FUTEX_LOCK_PI. */
+		if (lends && !pthread_mutex_lock(&lock->mutex))
 			return;
-	/* It fails if a filter has come up since that knows no FUTEX_LOCK_PI. */
-	for (unsigned looks = 0; pthread_mutex_lock(&lock->mutex);)
-		tp_spinlock_wait(++looks);
+		tp_spinlock_wait(looks);
+	}
 }
 
 void tp_lock_give(struct tp_lock *lock)

@@ -2,9 +2,9 @@
 /*
  * A lock that calls wait for: gets and puts where their CPU cannot serve them, and forks.
  *
- * Who waits lends its priority to the holder, where the system can do that. So a thread of high
- * real-time priority waits for what is done in the lock, and not for threads of a priority between
- * its own and the holder's (priority inheritance, PTHREAD_PRIO_INHERIT).
+ * A thread of real-time priority that waits lends it to the holder, where the system can do that. So it
+ * waits for what is done in the lock, and not for threads of a priority between its own and the
+ * holder's (priority inheritance, PTHREAD_PRIO_INHERIT).
  *
  * A fork takes all of these locks. Handlers of the program's own that run then, in the same thread,
  * may get and put: the thread that forks passes each lock as one that it holds.
