@@ -24,11 +24,13 @@ static struct tp_registered *registry_buckets[1 << REGISTRY_BUCKET_BITS];
 static struct tp_registered **registry_bucket(const void *address)
 {
 	/*
-	 * Knuth, TAOCP 3, 6.4. All bits of the address reach the highest of the product; its own
-	 * lowest are the same for all pools that begin at the same place of a page.
+	 * Twice the multiplication of Knuth, TAOCP 3, 6.4, whose highest bits depend on all of the address:
+	 * once alone, it puts addresses of some equal distances into few buckets.
 	 */
-	uint64_t product = (uintptr_t)address * UINT64_C(0x9e3779b97f4a7c15);
+	const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t product = (uintptr_t)address * factor;
 
+	product = (product ^ product >> 32) * factor;
 	return &registry_buckets[product >> (64 - REGISTRY_BUCKET_BITS)];
 }
 
