@@ -136,24 +136,30 @@ static int child_uses_all(void)
 	return faults ? 2 : 0;
 }
 
-Test(fork_handlers, get_and_put_before_and_after_the_library_s_own, .init = start)
+/* Forks again and again while threads are inside of calls. */
+static void fork_amid(void *(*calls)(void *), int (*in_child)(void))
 {
 	pthread_t thread[THREADS];
 
-	/* After the library's. */
-	cr_assert_eq(pthread_atfork(handle, handle, handle), 0);
 	for (unsigned i = 0; i < THREADS; i++)
-		pthread_create(&thread[i], NULL, use_until_stop, NULL);
+		pthread_create(&thread[i], NULL, calls, NULL);
 	for (unsigned i = 0; i < FORKS; i++) {
 		pid_t child = fork();
 
 		if (!child)
-			_exit(child_uses_all());
+			_exit(in_child());
 		cr_assert_eq(child_await(child), 0, "fork %u", i);
 	}
 	tp_store_relaxed(&stop, true);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
+}
+
+Test(fork_handlers, get_and_put_before_and_after_the_library_s_own, .init = start)
+{
+	/* After the library's. */
+	cr_assert_eq(pthread_atfork(handle, handle, handle), 0);
+	fork_amid(use_until_stop, child_uses_all);
 	cr_assert_eq(faults, 0);
 	cr_assert_eq(handled, 4 * FORKS);
 	at_rest(pool);
@@ -236,22 +242,9 @@ static void *log_until_stop(void *argument)
 /* Registered before the first pool: when the library is loaded its handlers are there already. */
 Test(fork_handlers, may_wait_for_threads_that_call_the_library)
 {
-	pthread_t thread[THREADS];
-
 	cr_assert_eq(pthread_atfork(logger_prepare, logger_go_on, logger_go_on), 0);
 	start();
-	for (unsigned i = 0; i < THREADS; i++)
-		pthread_create(&thread[i], NULL, log_until_stop, NULL);
-	for (unsigned i = 0; i < FORKS; i++) {
-		pid_t child = fork();
-
-		if (!child)
-			_exit(child_uses_all());
-		cr_assert_eq(child_await(child), 0, "fork %u", i);
-	}
-	tp_store_relaxed(&stop, true);
-	for (unsigned i = 0; i < THREADS; i++)
-		pthread_join(thread[i], NULL);
+	fork_amid(log_until_stop, child_uses_all);
 	at_rest(pool);
 }
 
@@ -307,21 +300,8 @@ static void *slow_puts(void *argument)
 
 Test(fork_handlers, a_child_s_destroy_frees_the_pool_whatever_other_threads_called)
 {
-	pthread_t thread[THREADS];
-
 	counting_backing_init(&counting);
 	pool = pool_on(&counting, .retain = TIERPOOL_RETAIN_NONE);
-	for (unsigned i = 0; i < THREADS; i++)
-		pthread_create(&thread[i], NULL, slow_puts, NULL);
-	for (unsigned i = 0; i < FORKS; i++) {
-		pid_t child = fork();
-
-		if (!child)
-			_exit(child_frees_all());
-		cr_assert_eq(child_await(child), 0, "fork %u", i);
-	}
-	tp_store_relaxed(&stop, true);
-	for (unsigned i = 0; i < THREADS; i++)
-		pthread_join(thread[i], NULL);
+	fork_amid(slow_puts, child_frees_all);
 	pool_end(pool, &counting);
 }
