@@ -127,8 +127,8 @@ struct stack_ages {
 static void stack_plan_copy(const struct stack_plan *plan, void **items, const uint8_t *ages,
 	struct stack_ages *outside_ages, struct tp_rseq_store *copy)
 {
-	uint64_t *outside =
-		(uint64_t *)(void *)items; /* only copied: by memcpy, or by the sequence */
+	/* Only copied: by stack_copy_locked, or by the sequence. */
+	uint64_t *outside = (uint64_t *)(void *)items;
 	unsigned n = (unsigned)(plan->moved < 0 ? -plan->moved : plan->moved);
 	unsigned slot = tp_word_depth(plan->change.before) + 1 - (plan->moved < 0 ? n : 0);
 	/* Without ages in the stack, the copy of ages has no effect. */
@@ -151,6 +151,23 @@ static void stack_ages_give(
 		memcpy(ages, outside_ages->age, (size_t)-plan->moved);
 }
 
+/* Those outside are pointers, and numbers here (strict aliasing). */
+typedef uint64_t __attribute__((may_alias)) stack_item;
+
+/* Not memcpy: as in tp_stack_take_out. */
+static void stack_copy_locked(const struct tp_rseq_store *copy, bool items, bool ages)
+{
+	stack_item *to = copy->to;
+	const stack_item *from = copy->from;
+
+	for (uint64_t i = 0; i < copy->count; i++) {
+		if (items)
+			tp_store_relaxed(&to[i], tp_load_relaxed(&from[i]));
+		if (ages)
+			tp_store_relaxed(&copy->ages_to[i], tp_load_relaxed(&copy->ages_from[i]));
+	}
+}
+
 static struct tp_word_change stack_change_locked(const struct tp_cpus *cpus, unsigned stack,
 	tp_word_decide *decide, const void *context, void **items, uint8_t *ages)
 {
@@ -165,11 +182,7 @@ static struct tp_word_change stack_change_locked(const struct tp_cpus *cpus, uns
 		plan = stack_plan_make(cpus, cpu, stack, decide, context);
 		stack_plan_copy(&plan, items, ages, &outside_ages, &copy);
 		stack_count_before(&plan);
-		/* Not as numbers: those outside are pointers (strict aliasing). */
-		if (items)
-			memcpy(copy.to, copy.from, copy.count * sizeof *copy.to);
-		if (ages)
-			memcpy(copy.ages_to, copy.ages_from, copy.count);
+		stack_copy_locked(&copy, items, ages);
 		tp_store_release(plan.stack, plan.change.after); /* commit */
 		stack_count_after(&plan);
 		stack_ages_give(&plan, &outside_ages, ages);
