@@ -68,10 +68,10 @@
  * time: it may be handed to another thread, and be put there. A thread that ends needs to do
  * nothing, and main may return while other threads, the reaper too, use the library.
  *
- * Detectors of races know of each buffer and object that changes hands by way of the library: of TSan
- * only the program needs to be built with it; Helgrind and DRD need the shared library, built where
- * Valgrind's headers were, and --suppressions=LIBDIR/valgrind/tierpool.supp, since they take what goes
- * on inside for races. In all three the mode is locked (tierpool_create).
+ * Detectors of races know of each buffer and object that changes hands through the library. For TSan,
+ * build the program with it; the library need not be. For Helgrind and DRD, use the shared library,
+ * built where Valgrind's headers were, and run with --suppressions=LIBDIR/valgrind/tierpool.supp,
+ * which hides what these two report inside the library. Under all three the mode is locked.
  *
  * A thread may be cancelled only in
  *   - tierpool_buf_read_fd and tierpool_buf_write_fd;
@@ -91,16 +91,19 @@
  * threads had are lost to the child. They are never given out twice; such buffers count as borrowed
  * there for ever. The reaper does not run in the child.
  *
- * Handlers of pthread_atfork may call everything, and wait for threads that do. But if they were
- * registered before the library was loaded, they may only get, put, and use what they got, tick and trim,
- * and read statistics: not wait for such threads, nor start any, nor make or end anything of the library.
+ * Handlers of pthread_atfork may call everything, and may wait for threads that call the library. But a
+ * handler that was registered before the library was loaded may only get, put, use what it got, tick,
+ * trim and read statistics. It must not wait for a thread that calls the library, start a thread, or
+ * create or destroy anything of the library.
  *
  * ---- real time ----
  *
- * A get or put waits for no thread that was preempted: it goes elsewhere, or lends the other thread
- * its priority for the few instructions that are missing. What is not the library's are the locks of
- * malloc, of a backing, and of the system's memory map, which a get that makes a block and a put that frees one may
- * meet: retain what is in use at the peak.
+ * With glibc, a get or put of a thread of real-time priority does not wait behind threads of a priority
+ * between its own and that of a thread which holds a lock of the library: it goes elsewhere, or lends
+ * the holder its priority for the few instructions that are missing. Other threads, and all threads with
+ * musl, wait until the holder runs. Not the library's are the locks of malloc, of a backing, and of the
+ * system's memory map: a get that makes a block and a put that frees one may meet these, so retain what
+ * is in use at the peak. A get for which the system has no memory trims the pool, and may wait for that.
  *
  * ---- signals ----
  *

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The library under real kernels: aarch64, many CPUs, CPUs that come and go. QEMU boots Debian's kernels, the oldest
-# and the newest that its archive has, with test/vm/init as the first process, and there the stress programs, their
-# controls and the unit tests run in rseq mode, on restartable sequences of the kernel in the guest.
+# The library under real kernels: aarch64, many CPUs, CPUs that come and go. QEMU boots kernels of Debian, on arm64 the
+# oldest and the newest that its archive has, on x86-64 the newest, with test/vm/init as the first process. There the
+# stress programs and their controls, and in one guest the unit tests, run in rseq mode, on restartable sequences of
+# the kernel in the guest.
 #
 # usage: test/vm.sh      from the top of the source, on Debian. Half an hour on two CPUs; 3 GiB of memory
 #

@@ -405,12 +405,12 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  * in every pool and cache. While anything is idle it wakes every 2 s and reads how long some task
  * has waited for memory (PSI: /proc/pressure/memory, and memory.pressure of a cgroup of version 2).
  * A tenth of the time is pressure. If neither file can be read at the start, a line on stderr says
- * so once; the reaper then ticks, and tries again with a later tick.
+ * so once; the reaper then ticks, and tries to read them at later ticks.
  *
- * The thread is named tierpool-reaper, and all signals are blocked in it. No file stays open: three
- * files are opened, read and closed at the start and every 2 s, so a sandbox must let it go on doing
- * so. The program may close all files at any time (closefrom(3)). The reaper does not run in the
- * child of a fork, where starts count from 0. main may return while it runs.
+ * The thread is named tierpool-reaper, and all signals are blocked in it. No file stays open: at the
+ * start, and every 2 s while anything is idle, up to four files are opened, read and closed, one after
+ * the other. A sandbox must go on allowing that. The program may close all files at any time
+ * (closefrom(3)). The reaper does not run in the child of a fork, where starts count from 0. main may return while it runs.
  *
  * After:   the thread runs until there were as many stops as starts that succeeded.
  * Errors:  -EAGAIN, -ENOMEM: no thread or no memory could be had. The start is not counted.
@@ -458,8 +458,8 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_budget_create_named(
  * Gives a budget up. Pools whose options named it keep it alive, and go on sharing it. NULL, and a
  * budget that was given up: nothing; but a new budget may have the same pointer.
  *
- * Before:  no tierpool_create with this budget is running or follows. (If the budget is gone, that
- *          returns -EINVAL.)
+ * Before:  no tierpool_create with this budget is running or follows. (One that follows returns -EINVAL
+ *          if no pool keeps the budget any more.)
  */
 TIERPOOL_API void tierpool_budget_destroy(tierpool_budget *budget) TIERPOOL_NOEXCEPT;
 

@@ -2,9 +2,9 @@
 /*
  * A lock that calls wait for: gets and puts where their CPU cannot serve them, and forks.
  *
- * A thread of real-time priority that waits lends it to the holder, where the system can do that. So it
- * waits for what is done in the lock, and not for threads of a priority between its own and the
- * holder's (priority inheritance, PTHREAD_PRIO_INHERIT).
+ * With glibc, a thread of real-time priority that waits lends that to the holder (PTHREAD_PRIO_INHERIT).
+ * So only what is done in the lock delays it, not threads of a priority in between. Other threads
+ * look again and again; so do all with musl.
  *
  * A fork takes all of these locks. Handlers of the program's own that run then, in the same thread,
  * may get and put: the thread that forks passes each lock as one that it holds.
@@ -35,7 +35,7 @@ void tp_lock_fini(struct tp_lock *lock);
 void tp_lock_take(struct tp_lock *lock);
 bool tp_lock_try(struct tp_lock *lock); /* false: another thread holds it */
 
-/* In the child of a fork the lock is made anew, since its holder is known to be the parent's thread. */
+/* In the child of a fork it makes the lock anew: that would still name the parent's thread as its holder. */
 void tp_lock_give(struct tp_lock *lock);
 
 /* ---- fork ---- */

@@ -35,8 +35,8 @@ static void atfork_call(enum tp_fork phase)
 }
 
 /*
- * The reaper's lock first: it is held while files of memory pressure are open, and a fork that waits for
- * that must not hold the locks of pools meanwhile. Nobody waits for one kind with the other: so the
+ * The locks of the profile and of the reaper first: they are held while files are read, and a fork that
+ * waits for that must not hold the locks of pools meanwhile. Nobody waits for one kind with the other: so the
  * order in which they are given back is free.
  */
 static void atfork_prepare(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The library's handlers of fork. Owns their registration and their list; what they do is the
- * registry's, the reaper's and the pools', which add one each.
+ * profile's, the reaper's, the registry's and the pools', which add one each.
  */
 #ifndef TP_ATFORK_H
 #define TP_ATFORK_H

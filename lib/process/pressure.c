@@ -19,8 +19,9 @@
  *   pressure_line    reads by pread: what is no plain file refuses that, and loses no byte
  *   pressure_close   closes the number only if it is still the same file
  *
- * What remains is a program that does both between two system calls in a row, fstat and close. A table
- * of files of the thread's own (CLOSE_RANGE_UNSHARE) would leave nothing, but is no choice:
+ * Two gaps remain, each between two system calls in a row: open and fstat, and fstat and close. If in one
+ * of them the program closes the number and opens a file of its own there, that file is closed. A table of
+ * files of the thread's own (CLOSE_RANGE_UNSHARE) would leave no gap, but is no choice:
  *   - a cache's destroy and a backing run in the reaper's thread, and may close files of the program
  *   - another thread that leaves the common table closes what it had there, which the kernel takes for
  *     a close by the process: what mq_notify(3) has asked for is gone
