@@ -4,8 +4,8 @@
  * which buffers go; here they are freed, again and again until it is enough.
  */
 #include "base/atomic.h"
-#include "base/lock.h"
 #include "base/keep_errno.h"
+#include "base/lock.h"
 #include "base/spinlock.h"
 #include "idle/idle.h"
 #include "pool/pool.h"
