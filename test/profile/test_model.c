@@ -6,11 +6,14 @@
 #include "pool_checks.h"
 
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pool/model_options.h"
 
 #define GETS 20000
+#define GET_NS 3000 /* from one to the next */
 #define OUT_MOST 400
 #define BOUNDS 7
 
@@ -42,13 +45,19 @@ static unsigned cpu_now(void)
 	return (unsigned)sched_getcpu();
 }
 
-/* The clock of the library. */
-static uint64_t ns_now(void)
-{
-	struct timespec now;
+/* The clock of the library while a play goes on, so that no busy machine comes between two events. */
+static uint64_t play_ns;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+#define NS_IN_S 1000000000
+
+/* In place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	if (!play_ns)
+		return (int)syscall(SYS_clock_gettime, clock, now);
+	now->tv_sec = (time_t)(play_ns / NS_IN_S);
+	now->tv_nsec = (long)(play_ns % NS_IN_S);
+	return 0;
 }
 
 static unsigned play_random(struct play *p, unsigned below)
@@ -60,7 +69,7 @@ static void play_get(struct play *p, size_t n)
 {
 	unsigned tier = tp_sizeclass_of(&p->pool->sizes, n);
 
-	tp_model_get(p->model, tier, cpu_now(), ns_now());
+	tp_model_get(p->model, tier, cpu_now(), play_ns);
 	p->out[p->count] = tierpool_get_sized(p->pool, n);
 	cr_assert_not_null(p->out[p->count++]);
 }
@@ -71,7 +80,7 @@ static void play_put(struct play *p)
 	tierpool_buf *b = p->out[i];
 
 	p->out[i] = p->out[--p->count];
-	tp_model_put(p->model, b->tp_tier, cpu_now(), ns_now());
+	tp_model_put(p->model, b->tp_tier, cpu_now(), play_ns);
 	tierpool_put(b);
 }
 
@@ -83,7 +92,7 @@ static void play_growth(struct play *p)
 	if (b->cap > 100 * KIB)
 		return;
 	cr_assert_eq(tierpool_buf_reserve(b, b->cap + 1), 0);
-	tp_model_grow(p->model, from, b->tp_tier, cpu_now(), ns_now());
+	tp_model_grow(p->model, from, b->tp_tier, cpu_now(), play_ns);
 }
 
 static void play_tick(struct play *p)
@@ -104,10 +113,12 @@ static struct play play(unsigned bound, const struct kind *kind)
 {
 	struct play p = {.random = 1, .bound = bound};
 
+	play_ns = NS_IN_S;
 	p.pool = pool_new(.retain = bounds[bound], .decay_ms = TIERPOOL_DECAY_NEVER);
 	p.model = model_of(p.pool);
 	cr_assert_not_null(p.model);
 	for (unsigned i = 0; i < GETS; i++) {
+		play_ns += GET_NS;
 		unsigned most = i / 2000 % 2 ? OUT_MOST : OUT_MOST / 4;
 
 		if (kind->cpus > 1 && play_random(&p, 8) == 0)
@@ -120,6 +131,7 @@ static struct play play(unsigned bound, const struct kind *kind)
 		if (kind->what & TICKS && play_random(&p, 500) == 0)
 			play_tick(&p);
 	}
+	play_ns = 0;
 	return p;
 }
 
@@ -295,7 +307,7 @@ Test(model, is_copied_whole)
 	tp_model_copy(copy, p.model);
 	for (unsigned i = 0; i < 3000; i++) {
 		unsigned tier = play_random(&p, 8), cpu = play_random(&p, 2);
-		uint64_t ns = ns_now();
+		uint64_t ns = UINT64_C(2) * NS_IN_S + i * GET_NS;
 
 		if (play_random(&p, 2)) {
 			tp_model_put(copy, tier, cpu, ns);
