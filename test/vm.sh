@@ -98,10 +98,14 @@ image() { # image ARCH
 	cp test/vm/init "$root"/bin/{busybox,bash-static} "$guest/bin" && ln -s bin/init "$guest/init" &&
 		ln -s bash-static "$guest/bin/bash" && echo root:x:0:0:root:/:/bin/sh >"$guest/etc/passwd" &&
 		find "build/vm/$1"/{plain,controls,unit}/ test/{run,controls,support/checks}.sh lib/base/inject.h \
-			-type f '(' -perm -u+x -o -name inject.h -o -name checks.sh ')' -print0 2>/dev/null |
+			'(' -type f -perm -u+x -o -name '*.so*' -o -name inject.h -o -name checks.sh ')' -print0 2>/dev/null |
 		xargs -0 cp --parents -t "$guest/tree" || return
-	# What the unit tests are linked with. Symbols stay: tests read them.
-	[[ ! -d $vm/$1/unit ]] || cp -a "$root"/lib/* "$root"/usr/lib/*-linux-gnu "$guest/lib" || return
+	if [[ -d $vm/$1/unit ]]; then
+		# What the unit tests are linked with, and run. Symbols stay: tests read them. Plugins have their paths
+		# on this machine.
+		cp -a "$root"/lib/* "$root"/usr/lib/*-linux-gnu "$guest/lib" && cp "$root/usr/bin/jq" "$guest/bin" &&
+			mkdir -p "$guest${PWD%/*}" && ln -s /tree "$guest$PWD" || return
+	fi
 	find "$guest/lib" -name '*.a' -delete
 	find "$guest/tree/build" -type f -perm -u+x -exec "${2/gcc/strip}" -g {} + 2>/dev/null
 	(cd "$guest" && find . | cpio -o -H newc | gzip -1) >"$vm/$1/guest.gz"
@@ -149,7 +153,7 @@ guests_of() { # guests_of ARCH
 }
 
 lane_arm64() {
-	fetch arm64 busybox-static bash-static libcriterion-dev zlib1g-dev && build arm64 aarch64-linux-gnu-gcc &&
+	fetch arm64 busybox-static bash-static libcriterion-dev zlib1g-dev jq && build arm64 aarch64-linux-gnu-gcc &&
 		build_unit arm64 aarch64-linux-gnu-gcc && image arm64 aarch64-linux-gnu-gcc && guests_of arm64
 }
 
