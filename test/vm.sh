@@ -57,7 +57,7 @@ kernel() { # kernel ARCH NAME VERSION
 			awk -v version="$3" '$3 == version { print $1 "=" version }')
 		for image in *.deb; do dpkg -x "$image" .; done
 	)
-	image=$(find "$here" -name 'vmlinuz*') && [[ -n $image ]] && cp "$image" "$here/vmlinuz"
+	image=$(find "$here"/*/ -name 'vmlinuz*') && [[ -n $image ]] && cp "$image" "$here/vmlinuz"
 }
 
 fetch() { # fetch ARCH PACKAGE...: and what they need
