@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/advise.h"
 
-#include <errno.h>
-
 #include "base/clock.h"
+#include "base/keep_errno.h"
 #include "idle/countdown.h"
 #include "pool/counts.h"
 #include "pool/model_options.h"
@@ -80,12 +79,11 @@ static tp_cold void advise_poll(tierpool *pool)
 
 void tp_pool_advise(tierpool *pool)
 {
+	TP_KEEP_ERRNO;
 	const struct tp_advice *advice = tp_load_acquire(&pool->advice);
-	int error = errno;
 
 	if (!advice || tp_advice_is_due(advice, tp_clock_ns()))
 		advise_poll(pool);
-	errno = error;
 }
 
 /* ---- windows ---- */

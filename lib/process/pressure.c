@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "process/pressure.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/keep_errno.h"
 
 /*
  * A file that is open for microseconds, in the program's own table of files. In these the program may
@@ -134,12 +134,12 @@ static uint64_t pressure_waited_in_cgroup(void)
 
 int tp_pressure_read(struct tp_pressure *now)
 {
-	int before = errno, error;
+	TP_KEEP_ERRNO;
+	int error;
 
 	now->at_ms = tp_clock_ms();
 	now->waited_us[0] = pressure_waited(TP_PRESSURE_SYSTEM, &error);
 	now->waited_us[1] = pressure_waited_in_cgroup();
-	errno = before;
 	return now->waited_us[1] == TP_PRESSURE_UNKNOWN ? error : 0;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "process/reaper.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -57,11 +56,10 @@ static struct {
  */
 static void reaper_wake_all(void)
 {
-	int error = errno;
+	TP_KEEP_ERRNO;
 
 	(void)tp_add_release(&reaper.wakes, 1u);
 	syscall(SYS_futex, &reaper.wakes, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-	errno = error;
 }
 
 void tp_reaper_wake(void)

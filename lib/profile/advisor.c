@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "profile/advisor.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/keep_errno.h"
 #include "base/random.h"
 #include "memory/sizeclass.h"
 
@@ -74,14 +74,13 @@ struct tp_advisor *tp_advisor_create(const struct tp_model_options *o)
 
 void tp_advisor_free(struct tp_advisor *a)
 {
-	int error = errno;
+	TP_KEEP_ERRNO;
 
 	if (!a)
 		return;
 	tp_model_free(a->model);
 	tp_model_free(a->copy);
 	free(a);
-	errno = error;
 }
 
 /* ---- bounds ---- */

@@ -2,7 +2,6 @@
 #include "profile/elf.h"
 
 #include <elf.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/keep_errno.h"
 
 /* Far more than any program has: a file that claims more is read up to here. */
 #define MOST_ENTRIES (1 << 20)  /* of segments, of sections, and of notes in a segment */
@@ -112,11 +112,10 @@ int tp_elf_open_memory(struct tp_elf *elf, const void *memory, size_t size)
 
 void tp_elf_close(struct tp_elf *elf)
 {
-	int error = errno;
+	TP_KEEP_ERRNO;
 
 	if (elf->file >= 0)
 		close(elf->file);
-	errno = error;
 	*elf = (struct tp_elf){.file = -1};
 }
 

@@ -4,7 +4,6 @@
  * TIERPOOL_PROFILE_SIGNAL: also at a signal, whose handler only posts to a thread. TIERPOOL_DEBUG=leaks:
  * what is out is printed when the process exits, or a pool is destroyed.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -19,6 +18,7 @@
 #include <tierpool/profile.h>
 
 #include "base/debug.h"
+#include "base/keep_errno.h"
 #include "base/pathname.h"
 #include "profile/control.h"
 #include "profile/stacktrace.h"
@@ -168,11 +168,10 @@ static void environment_write(void)
 
 static void environment_on_signal(int number)
 {
-	int error = errno;
+	TP_KEEP_ERRNO;
 
 	(void)number;
 	sem_post(&environment.wanted);
-	errno = error;
 }
 
 static void *environment_write_when_wanted(void *unused)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What is out, for TIERPOOL_DEBUG=leaks: by site and stack. */
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 
 #include "base/debug.h"
+#include "base/keep_errno.h"
 #include "profile/control.h"
 #include "profile/figures.h"
 #include "profile/write.h"
@@ -90,8 +90,9 @@ static void leaks_write(FILE *out, const struct tp_snapshot *snapshot, uint64_t 
 
 void tp_profile_leaks_print(uint64_t pool_id)
 {
+	TP_KEEP_ERRNO;
 	struct tp_snapshot *snapshot;
-	int cancel, error = errno;
+	int cancel;
 
 	if (!tp_debug.leaks)
 		return;
@@ -106,5 +107,4 @@ void tp_profile_leaks_print(uint64_t pool_id)
 	funlockfile(stderr);
 	tp_snapshot_free(snapshot);
 	pthread_setcancelstate(cancel, NULL);
-	errno = error;
 }

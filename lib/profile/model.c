@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "profile/model.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/keep_errno.h"
 #include "memory/sizeclass.h"
 #include "profile/model_state.h"
 
@@ -274,10 +274,9 @@ struct tp_model *tp_model_create(const struct tp_model_options *o)
 
 void tp_model_free(struct tp_model *m)
 {
-	int error = errno;
+	TP_KEEP_ERRNO;
 
 	free(m);
-	errno = error;
 }
 
 void tp_model_copy(struct tp_model *to, const struct tp_model *from)

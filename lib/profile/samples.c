@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "profile/samples.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/debug.h"
+#include "base/keep_errno.h"
 #include "profile/rate.h"
 #include "profile/samples_table.h"
 #include "profile/stacktrace.h"
@@ -94,12 +94,12 @@ static struct tp_sample *samples_enter(
 
 tp_cold bool tp_samples_get(const struct tp_sampled_get *get)
 {
+	TP_KEEP_ERRNO;
 	uint64_t begun_ns = tp_clock_ns(), now_ns;
 	struct tp_sample *sample = NULL;
 	struct tp_stacktrace trace;
 	struct tp_place *place;
 	uint64_t profile_ns;
-	int error = errno;
 	bool same;
 
 	tp_lock_take(&tp_samples.lock);
@@ -125,7 +125,6 @@ tp_cold bool tp_samples_get(const struct tp_sampled_get *get)
 	if (same)
 		tp_rate_note(get->step, get->cap, now_ns - begun_ns, now_ns);
 	tp_lock_give(&tp_samples.lock);
-	errno = error;
 	return sample;
 }
 

@@ -38,16 +38,22 @@ static tierpool *bounded_pool(tierpool_budget *budget)
 	return pool;
 }
 
-Test(waits, of_a_pool_alone)
+/* Some ticks long, while the locks of all these CPUs are held. */
+static void borrow_while_held(tierpool *pool, struct tp_cpus *held)
 {
-	tierpool *pool = bounded_pool(NULL);
-
-	tp_cpus_lock(&pool->tiers.cpus);
+	tp_cpus_lock(held);
 	for (unsigned i = 0; i < 20; i++) {
 		borrow_all_sizes(pool);
 		usleep(1000);
 	}
-	tp_cpus_unlock(&pool->tiers.cpus);
+	tp_cpus_unlock(held);
+}
+
+Test(waits, of_a_pool_alone)
+{
+	tierpool *pool = bounded_pool(NULL);
+
+	borrow_while_held(pool, &pool->tiers.cpus);
 	at_rest(pool);
 	cr_assert_eq(tierpool_destroy(pool), 0);
 }
@@ -60,12 +66,7 @@ Test(waits, of_pools_that_share_a_bound)
 	cr_assert_eq(tierpool_budget_create(&budget, 4 * MIB), 0);
 	neighbour = bounded_pool(budget);
 	pool = pool_new(.name = "starved", .budget = budget);
-	tp_cpus_lock(&neighbour->tiers.cpus);
-	for (unsigned i = 0; i < 20; i++) {
-		borrow_all_sizes(pool);
-		usleep(1000);
-	}
-	tp_cpus_unlock(&neighbour->tiers.cpus);
+	borrow_while_held(pool, &neighbour->tiers.cpus);
 	tierpool_destroy(pool);
 	tierpool_destroy(neighbour);
 	tierpool_budget_destroy(budget);
