@@ -92,9 +92,9 @@
  * there for ever. The reaper does not run in the child.
  *
  * Handlers of pthread_atfork may call everything, and may wait for threads that call the library. But a
- * handler that was registered before the library was loaded may only get, put, use what it got, tick,
- * trim and read statistics. It must not wait for a thread that calls the library, start a thread, or
- * create or destroy anything of the library.
+ * handler that was registered before the library was loaded (with libtierpool.a: by a constructor of
+ * priority 104 or less) may only get, put, use what it got, tick, trim and read statistics. It must not
+ * wait for a thread that calls the library, start a thread, or create or destroy anything of the library.
  *
  * ---- real time ----
  *

@@ -134,7 +134,8 @@ struct tierpool_options {
  *   TIERPOOL_TRACE=file              writes each get, growth and put to a file, of which
  *                                    benchmarks/replay_trace tells what other options would do. %p
  *                                    in the name is the process id. No pool has a fast path then;
- *                                    the child of a fork writes no more
+ *                                    the child of a fork writes no more. The file stays open: the
+ *                                    trace ends if the program closes it
  *   TIERPOOL_PROFILE=file[:format]   profiles the process, and writes what was found at its exit;
  *   TIERPOOL_PROFILE_SIGNAL=USR2     at this signal too: see tierpool/profile.h
  *   TIERPOOL_DEBUG=word,...          checks: see "debug modes" below
@@ -359,8 +360,9 @@ TIERPOOL_API TIERPOOL_INLINE void tierpool_put(tierpool_buf *b)
  * A pool that is used takes such steps by itself, one every decay_ms. They are done by each get
  * that finds no idle buffer on its CPU, by each put that finds no room there, and by a get now and
  * then: some 32 times in decay_ms, if there are as many gets, but by one in four thousand of a size
- * on a CPU at most. (If a pool is busy, and then has few gets all at once, up to 8,191 of them pass
- * before one looks.) Such a call frees at most 256 buffers or 2 MiB, or one buffer that is larger.
+ * on a CPU at most. Such a call frees at most 256 buffers or 2 MiB, or one buffer that is larger. A
+ * pool that was busy, and then is used seldom, may be late: up to 8,191 gets of a size on a CPU pass
+ * before one looks, which at 10 gets a second takes a quarter of an hour. The reaper is not late.
  *
  * A pool that nobody uses does nothing by itself. It decays by this call, by tierpool_trim, by the
  * reaper (tierpool_reaper_start), or for other pools of a shared budget (tierpool_budget_create).
@@ -410,7 +412,12 @@ TIERPOOL_API void tierpool_retain_set(tierpool *pool, size_t bytes);
  * The thread is named tierpool-reaper, and all signals are blocked in it. No file stays open: at the
  * start, and every 2 s while anything is idle, up to four files are opened, read and closed, one after
  * the other. A sandbox must go on allowing that. The program may close all files at any time
- * (closefrom(3)). The reaper does not run in the child of a fork, where starts count from 0. main may return while it runs.
+ * (closefrom(3)); the reaper goes on. It then touches no file of the program, but for one case that
+ * no system call excludes: if the program closes all files and opens one within the few microseconds
+ * between two system calls of the reaper, that file may be closed again.
+ *
+ * The reaper does not run in the child of a fork, where starts count from 0. main may return while
+ * it runs.
  *
  * After:   the thread runs until there were as many stops as starts that succeeded.
  * Errors:  -EAGAIN, -ENOMEM: no thread or no memory could be had. The start is not counted.

@@ -68,7 +68,7 @@ struct tierpool_stats {
 	uint64_t fences;     /* stops of other CPUs by membarrier(2), of one or of all at once */
 	const char *percpu;  /* "rseq" or "locked": see tierpool_create */
 	const char *backing; /* "jemalloc", "libc" or "custom" */
-	/* 1: the system has refused membarrier(2): see "how CPUs are stopped" in pool.h. */
+	/* 1: the system has refused membarrier(2) to this pool: see "how CPUs are stopped" in pool.h. */
 	uint64_t fence_lost;
 
 	/* Where gets found their buffer: the four add up to hits. */
@@ -113,8 +113,8 @@ struct tierpool_tier_stats {
  * After:   out->size bytes of *out are written; none on failure. The strings live as long as the
  *          process.
  * Errors:  -EINVAL: pool or out is NULL, or out->size is less than sizeof(size_t) or more than this
- *          library knows; -ENOENT: the pool is gone (destroyed, and its last buffer put; see
- *          tierpool_destroy).
+ *          library knows; -ENOENT: the pool is gone: destroyed, and its last buffer put, and all that
+ *          was idle freed (see "Blocks" of tierpool_destroy).
  * Returns: 0, or a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_stats_read(tierpool *pool, struct tierpool_stats *out);
