@@ -15,15 +15,8 @@
 #include "mappings.h"
 #include "memory/backing.h"
 #include "percpu/cpu.h"
+#include "program.h"
 #include "syscall_hook.h"
-
-#define NEED(what)                                                            \
-	do {                                                                  \
-		if (!(what)) {                                                \
-			fprintf(stderr, "%d: not so: %s\n", __LINE__, #what); \
-			_exit(1);                                             \
-		}                                                             \
-	} while (0)
 
 /* Runs a process. Returns: its exit status, which is not 1. */
 static int status_of(void (*program)(unsigned), unsigned argument)

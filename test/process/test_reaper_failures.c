@@ -164,48 +164,27 @@ Test(reaper, one_that_ends_has_the_one_that_was_started_since_look_again)
 	tp_registry_drop(&watched.registered);
 }
 
-static sem_t may_read;
-
-static void hold_reading(int file)
-{
-	(void)file;
-	tp_store_release(&kernel.before_read, NULL);
-	while (sem_wait(&may_read))
-		;
-}
-
 static void *start_first(void *unused)
 {
 	reaper_start();
 	return unused;
 }
 
-static void *let_it_read(void *unused)
-{
-	/* For the fork to be over, if it does not wait. */
-	usleep(50000);
-	sem_post(&may_read);
-	return unused;
-}
-
 /* The start has a lock while it reads. */
 Test(reaper, a_fork_during_the_very_first_start_leaves_the_child_one_that_starts)
 {
-	pthread_t starter, thread;
+	pthread_t starter;
 	pid_t child;
 
-	sem_init(&may_read, 0, 0);
-	tp_store_release(&kernel.before_read, hold_reading);
+	kernel_hold_reading();
 	pthread_create(&starter, NULL, start_first, NULL);
-	cr_assert(comes_true(!tp_load_acquire(&kernel.before_read)));
-	pthread_create(&thread, NULL, let_it_read, NULL);
+	kernel_await_reading();
 	child = fork();
 	if (!child) {
 		alarm(20);
 		_exit(reaper_try_to_start());
 	}
 	cr_assert_eq(child_await(child), 0);
-	pthread_join(thread, NULL);
 	pthread_join(starter, NULL);
 	tierpool_reaper_stop();
 	cr_assert(comes_true(!reapers(NULL)));

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -73,49 +71,24 @@ Test(reaper, keeps_no_file_open)
 	cache_end(cache);
 }
 
-static sem_t is_reading, may_read;
-
-static void hold_reading(int file)
-{
-	(void)file;
-	tp_store_release(&kernel.before_read, NULL);
-	sem_post(&is_reading);
-	while (sem_wait(&may_read))
-		;
-}
-
-static void *let_it_read(void *unused)
-{
-	/* For the fork to be over, if it does not wait. */
-	usleep(50000);
-	sem_post(&may_read);
-	return unused;
-}
-
 Test(reaper, a_child_forked_while_it_reads_has_no_file_of_it)
 {
 	tierpool_cache *cache = cache_new(.destroy = object_destroy, .decay_ms = UINT_MAX);
 	bool before[NUMBERS], after[NUMBERS];
-	pthread_t thread;
 	pid_t child;
 
-	sem_init(&is_reading, 0, 0);
-	sem_init(&may_read, 0, 0);
 	files_look(before);
 	reaper_start();
 	cr_assert(falls_asleep());
-	tp_store_release(&kernel.before_read, hold_reading);
+	kernel_hold_reading();
 	objects_give(cache, 100);
-	while (sem_wait(&is_reading))
-		;
-	pthread_create(&thread, NULL, let_it_read, NULL);
+	kernel_await_reading();
 	child = fork();
 	if (!child) {
 		files_look(after);
 		_exit(memcmp(after, before, sizeof before) != 0);
 	}
 	cr_assert_eq(child_await(child), 0);
-	pthread_join(thread, NULL);
 	tierpool_reaper_stop();
 	cache_end(cache);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,6 +94,28 @@ ssize_t pread(int file, void *to, size_t n, off_t at)
 			before(file);
 	}
 	return next(file, to, n, at);
+}
+
+static sem_t is_held;
+
+static void hold_once(int file)
+{
+	(void)file;
+	tp_store_release(&kernel.before_read, NULL);
+	sem_post(&is_held);
+	usleep(50000);
+}
+
+void kernel_hold_reading(void)
+{
+	sem_init(&is_held, 0, 0);
+	tp_store_release(&kernel.before_read, hold_once);
+}
+
+void kernel_await_reading(void)
+{
+	while (sem_wait(&is_held))
+		;
 }
 
 void kernel_tasks_wait(unsigned which)

@@ -38,6 +38,13 @@ void kernel_tasks_wait(unsigned which);
 /* So much time that a reaper looks for pressure, if it does at all: it is woken, and has waited. */
 void kernel_time_passes(void);
 
+/*
+ * hold: the next thread that is about to read one of these files is held there, for long enough that a
+ * fork which does not wait for it is over. await: until one is.
+ */
+void kernel_hold_reading(void);
+void kernel_await_reading(void);
+
 /* tierpool_reaper_start, with such a system; the second asserts that it succeeds. */
 int reaper_try_to_start(void);
 void reaper_start(void);
