@@ -3,6 +3,7 @@
  * TIERPOOL_PROFILE_SIGNAL: the profile is written at the signal too, and the program does not notice.
  * And what a child of a fork does with the profile of its parent.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -328,11 +329,45 @@ Test(environment_signal, the_file_never_stands_in_for_a_closed_stderr)
 
 /* ---- forks ---- */
 
+static bool sleeps(const char *task)
+{
+	char path[300], state = 0;
+	FILE *stat;
+
+	snprintf(path, sizeof path, "/proc/self/task/%s/stat", task);
+	stat = fopen(path, "re");
+	if (!stat)
+		return false;
+	if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(stat);
+	return state == 'S';
+}
+
+static bool other_threads_sleep(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	bool all = tasks;
+
+	for (struct dirent *task; tasks && (task = readdir(tasks));)
+		if (task->d_name[0] != '.' && atoi(task->d_name) != getpid())
+			all &= sleeps(task->d_name);
+	if (tasks)
+		closedir(tasks);
+	return all;
+}
+
+/*
+ * The thread that writes sleeps at the fork: where it starts it is in the memory allocator of a
+ * sanitizer, whose locks are not handed on to a child.
+ */
 static void child_borrows(tierpool *pool)
 {
-	pid_t child = fork();
 	int status;
+	pid_t child;
 
+	NEED_SOON(other_threads_sleep());
+	child = fork();
 	NEED(child >= 0);
 	if (!child) {
 		alarm(20);
