@@ -4,14 +4,13 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/lock.h"
 #include "cpus.h"
 #include "profile/samples_table.h"
+#include "tasks.h"
 
 #define HIGH 20
 
@@ -32,12 +31,10 @@ static void *wait_for_it(void *unused)
 /* As the kernel has it now: below 0 if it is a real-time one (proc(5)). */
 static long priority_of_this_thread(void)
 {
-	char path[64], line[512] = "";
+	FILE *stat = task_open(gettid(), "stat");
+	char line[512] = "";
 	long priority = 0;
-	FILE *stat;
 
-	snprintf(path, sizeof path, "/proc/self/task/%ld/stat", (long)syscall(SYS_gettid));
-	stat = fopen(path, "r");
 	cr_assert_not_null(stat);
 	cr_assert_not_null(fgets(line, sizeof line, stat));
 	fclose(stat);

@@ -6,12 +6,12 @@
  */
 #include "pool_checks.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "cpuset.h"
 #include "pool/pool.h"
+#include "tasks.h"
 
 static struct counting_backing counting, other; /* each test is a process with its own */
 
@@ -316,17 +316,14 @@ static void strands_nothing(const char *(*leave)(void), bool visits_undo_it)
 /* All threads of the process, as they are now, go to the CPU where this one is. */
 static const char *affinity_shrink(void)
 {
-	DIR *tasks = opendir("/proc/self/task");
-	const char *obstacle = tasks ? NULL : "/proc is not mounted";
+	const char *obstacle = access("/proc/self/task", F_OK) ? "/proc is not mounted" : NULL;
+	DIR *tasks = NULL;
 	cpu_set_t here;
 
 	sched_getaffinity(0, sizeof here, &here);
-	for (struct dirent *task; tasks && (task = readdir(tasks));)
-		if (task->d_name[0] != '.' &&
-			sched_setaffinity(atoi(task->d_name), sizeof here, &here))
+	for (int tid; (tid = task_next(&tasks));)
+		if (sched_setaffinity(tid, sizeof here, &here))
 			obstacle = "sched_setaffinity is refused";
-	if (tasks)
-		closedir(tasks);
 	return obstacle;
 }
 

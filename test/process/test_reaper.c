@@ -18,6 +18,7 @@
 #include "pool_checks.h"
 #include "process/reaper.h"
 #include "reaper_checks.h"
+#include "tasks.h"
 
 TestSuite(reaper, .timeout = 120);
 
@@ -75,11 +76,10 @@ Test(reaper, is_one_thread_of_that_name_until_it_was_stopped_as_often_as_started
 static unsigned long long blocked_by(int tid)
 {
 	unsigned long long signals = 0;
-	char path[64], line[256];
-	FILE *status;
+	FILE *status = task_open(tid, "status");
+	char line[256];
 
-	snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
-	cr_assert_not_null(status = fopen(path, "re"));
+	cr_assert_not_null(status);
 	while (fgets(line, sizeof line, status) && sscanf(line, "SigBlk: %llx", &signals) != 1)
 		;
 	fclose(status);

@@ -3,7 +3,6 @@
  * TIERPOOL_PROFILE_SIGNAL: the profile is written at the signal too, and the program does not notice.
  * And what a child of a fork does with the profile of its parent.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -17,6 +16,7 @@
 
 #include "base/atomic.h"
 #include "profiled_program.h"
+#include "tasks.h"
 
 TestSuite(environment_signal, .init = folder_new, .fini = folder_end, .timeout = 100);
 
@@ -329,13 +329,11 @@ Test(environment_signal, the_file_never_stands_in_for_a_closed_stderr)
 
 /* ---- forks ---- */
 
-static bool sleeps(const char *task)
+static bool sleeps(int tid)
 {
-	char path[300], state = 0;
-	FILE *stat;
+	FILE *stat = task_open(tid, "stat");
+	char state = 0;
 
-	snprintf(path, sizeof path, "/proc/self/task/%s/stat", task);
-	stat = fopen(path, "re");
 	if (!stat)
 		return false;
 	if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
@@ -346,14 +344,12 @@ static bool sleeps(const char *task)
 
 static bool other_threads_sleep(void)
 {
-	DIR *tasks = opendir("/proc/self/task");
-	bool all = tasks;
+	bool all = true;
+	DIR *tasks = NULL;
 
-	for (struct dirent *task; tasks && (task = readdir(tasks));)
-		if (task->d_name[0] != '.' && atoi(task->d_name) != getpid())
-			all &= sleeps(task->d_name);
-	if (tasks)
-		closedir(tasks);
+	for (int tid; (tid = task_next(&tasks));)
+		if (tid != getpid())
+			all &= sleeps(tid);
 	return all;
 }
 

@@ -2,13 +2,11 @@
 #include "reaper_checks.h"
 
 #include <criterion/criterion.h>
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #include "cpus.h"
+#include "tasks.h"
 
 time_t reaper_seconds(void)
 {
@@ -20,25 +18,20 @@ time_t reaper_seconds(void)
 
 unsigned reapers(int *tid)
 {
-	DIR *tasks = opendir("/proc/self/task");
-	struct dirent *task;
+	DIR *tasks = NULL;
 	unsigned count = 0;
 
-	while (tasks && (task = readdir(tasks))) {
-		char path[64 + sizeof task->d_name], name[32] = "";
-		FILE *comm;
+	for (int next; (next = task_next(&tasks));) {
+		FILE *comm = task_open(next, "comm");
+		char name[32] = "";
 
-		snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
-		comm = fopen(path, "re");
 		if (!comm)
 			continue;
 		if (fgets(name, sizeof name, comm) && !strcmp(name, "tierpool-reaper\n") &&
 			!count++ && tid)
-			*tid = atoi(task->d_name);
+			*tid = next;
 		fclose(comm);
 	}
-	if (tasks)
-		closedir(tasks);
 	return count;
 }
 
@@ -49,11 +42,8 @@ unsigned reapers(int *tid)
 static bool sleeps_for_long(int tid)
 {
 	unsigned long call = 0, word, operation, value, timeout = 0;
-	char path[64];
-	FILE *file;
+	FILE *file = task_open(tid, "syscall");
 
-	snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
-	file = fopen(path, "re");
 	if (!file)
 		return false;
 	if (fscanf(file, "%lu %lx %lx %lx %lx", &call, &word, &operation, &value, &timeout) != 5)
