@@ -422,6 +422,9 @@ void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpoo
 	tierpool_buf_cstr(b);                /* LOST */
 	tierpool_buf_read_fd(b, 0, 1);       /* LOST */
 	tierpool_buf_write_fd(b, 1);         /* LOST */
+	tierpool_buf_write_fd_from(b, 1, NULL); /* LOST */
+	tierpool_buf_detach(b, NULL);        /* LOST */
+	tierpool_buf_of(b);                  /* LOST */
 	tierpool_buf_open(b);                /* LOST */
 	tierpool_reaper_start();             /* LOST */
 	tierpool_put(TIERPOOL_GET(pool));
@@ -429,6 +432,7 @@ void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpoo
 	tierpool_buf_append(b, "x", 1);
 	tierpool_buf_append_byte(b, 'x');
 	tierpool_buf_append_str(b, "x");
+	tierpool_buf_consume(b, 1);
 	tierpool_buf_printf(b, "x");
 	tierpool_buf_set(b, "x", 1);
 	tierpool_buf_error(b);               /* LOST */
@@ -439,6 +443,7 @@ void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpoo
 	tierpool_cache_stats_read(cache, o); /* LOST */
 	tierpool_on_misuse(NULL);
 	tierpool_default();
+	tierpool_default_setup(NULL);        /* LOST */
 	tierpool_destroy(pool);
 }
 END

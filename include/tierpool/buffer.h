@@ -49,9 +49,9 @@ struct tierpool;
  * programs and keep their place (see ABI in tierpool.h); everything else is for the library alone.
  */
 typedef struct tierpool_buf {
-	char *data; /* 0: cap bytes, aligned to 64; whatever the last borrower left in them */
-	size_t len; /* 8: bytes used; 0 at get */
-	size_t cap; /* 16: bytes writable at data */
+	char *data; /* 0: cap bytes, aligned to 64 at get; whatever the last borrower left in them */
+	size_t len;               /* 8: bytes used; 0 at get */
+	size_t cap;               /* 16: bytes writable at data */
 	struct tierpool *tp_pool; /* 24: where it was borrowed, and goes back to */
 	uint32_t tp_state;        /* 32: magic 16, state 8, age 8, from the top */
 	uint32_t tp_limit;        /* 36: up to this len append need not ask further, at most */
@@ -143,13 +143,18 @@ TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append_byte(tierpool_buf *b, char 
 }
 
 /*
- * Appends the bytes of the string s, which may lie in this same buffer, without its NUL.
+ * Appends the bytes of the string s, which may lie in this same buffer, without its NUL. Inline where
+ * they fit; the length of a literal is known when the program is compiled.
  *
  * After:   data may have moved.
  * Errors:  -EINVAL: s is NULL; -ENOMEM as tierpool_buf_reserve.
  * Returns: 0, or a negative errno, which sticks.
  */
-TIERPOOL_API int tierpool_buf_append_str(tierpool_buf *b, const char *s);
+TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append_str(tierpool_buf *b, const char *s)
+{
+	/* For NULL the length is 1, which append finds to be an error. */
+	return tierpool_buf_append(b, s, s ? strlen(s) : 1);
+}
 
 /*
  * Appends what printf would write. If it does not fit it is formatted a second time, after the
@@ -183,10 +188,30 @@ TIERPOOL_API int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_li
 TIERPOOL_API int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n);
 
 /*
- * Empties the buffer to use it again: len is 0, no error sticks. The capacity is kept, and a secret
- * buffer stays secret.
+ * Empties the buffer to use it again: len is 0, no error sticks. The capacity is kept, with what
+ * tierpool_buf_consume has taken of it, and a secret buffer stays secret.
  */
 TIERPOOL_API void tierpool_buf_reset(tierpool_buf *b);
+
+/*
+ * Takes n bytes off the front of the content, for a program that parses what it has read, or has
+ * written a part of it. Nothing is moved: data lies n bytes further on. The room comes back when all is
+ * consumed, by reset, set or put, and when the buffer is full, by moving what is left or by growth: a
+ * buffer that is read into and consumed by turns is moved seldom, and stays as large as twice its
+ * content, or as what is read at once.
+ *
+ * After:   data is n bytes further on, aligned to nothing, and len and cap are smaller by n. If all is
+ *          consumed data lies at the beginning of its block again, and cap is that of the block.
+ * Errors:  -EINVAL: n is larger than len.
+ * Returns: 0, or a negative errno, which sticks.
+ */
+TIERPOOL_API int tierpool_buf_consume(tierpool_buf *b, size_t n);
+
+/*
+ * Forgets the error that sticks, and keeps the content, which is what it was before the call that failed.
+ * For a program that has found another way: a smaller piece, or the content so far.
+ */
+TIERPOOL_API void tierpool_buf_clear_error(tierpool_buf *b);
 
 /* ---- take the content out ---- */
 
@@ -199,6 +224,29 @@ TIERPOOL_API void tierpool_buf_reset(tierpool_buf *b);
  * Returns: the string, which is b's data; NULL on failure, and if an error sticks already.
  */
 TIERPOOL_NODISCARD TIERPOOL_API const char *tierpool_buf_cstr(tierpool_buf *b);
+
+/*
+ * Copies the content into memory of malloc, for a receiver that frees what it is given. The buffer stays
+ * the borrower's, unchanged. The copy of a secret is not wiped.
+ *
+ * len:     receives the number of bytes, without the NUL; may be NULL
+ * After:   the copy is the caller's, to be freed by free.
+ * Errors:  errno is ENOMEM; EINVAL: misuse; or the error that sticks. *len is not written.
+ * Returns: the copy, with a NUL behind it; NULL with errno on failure.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API char *tierpool_buf_detach(tierpool_buf *b, size_t *len);
+
+/*
+ * Finds a buffer by its data, for a callback that is given this pointer and nothing else: the
+ * destructor of a value, free of a foreign library. Takes 10 to 20 ns; with a pool whose backing is the
+ * program's own functions, time in proportion to the buffers of all such pools.
+ *
+ * data:    any pointer, but not into a buffer that another thread puts meanwhile. NULL: none
+ * Returns: the borrowed buffer whose data this is at present; NULL, and errno is not set: there is none.
+ *          So it is for a pointer into the middle, for data as it was before a growth or a consume, and
+ *          for that of a buffer that was put.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_buf_of(const void *data);
 
 /*
  * Asks whether all went well, once after many calls.
@@ -233,10 +281,25 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_read_fd(tierpool_buf *b, in
  * Errors:  -errno of write(2), which does not stick (-EAGAIN: fd is non-blocking and is full);
  *          -EIO: write(2) wrote nothing and said no error.
  * Returns: the number of bytes written, n. It is less than len if fd would block, or fails, after
- *          some bytes. Then go on by write(2) of len - n bytes at data + n: another call of this
- *          function begins at the start. If nothing was written: a negative errno.
+ *          some bytes. Then another call of this function begins at the start:
+ *          tierpool_buf_write_fd_from goes on. If nothing was written: a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd);
+
+/*
+ * The same from *offset on, for a descriptor that does not block. All is written when *offset is len.
+ * If it is not, wait until fd can be written, and call again.
+ *
+ * offset:  where in the content to begin; moved behind what was written, also if the call fails later or
+ *          its thread is cancelled
+ * Blocks:  as tierpool_buf_write_fd.
+ * Errors:  as tierpool_buf_write_fd; -EINVAL, which does not stick: offset is NULL, or *offset larger
+ *          than len.
+ * Returns: the number of bytes written; 0 if none was left. If an error came and nothing was written: a
+ *          negative errno.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd_from(
+	const tierpool_buf *b, int fd, size_t *offset);
 
 /* ---- secrets ---- */
 
@@ -262,7 +325,8 @@ TIERPOOL_API void tierpool_buf_secret(tierpool_buf *b);
 
 /*
  * Opens a stdio stream that appends to the buffer, for code that prints to a FILE. What it writes
- * is visible in the buffer after fflush or fclose. If a write fails, its error sticks to the
+ * is visible in the buffer after fflush or fclose. ftell says the length that the buffer will have then,
+ * and fseek and fseeko go to the end, nowhere else (EINVAL). If a write fails, its error sticks to the
  * buffer: ask tierpool_buf_error after fclose, which may return 0 then.
  *
  * After:   the caller closes the stream by fclose, and puts the buffer after that, not before: a

@@ -139,6 +139,7 @@ struct tierpool_options {
  *   TIERPOOL_PROFILE=file[:format]   profiles the process, and writes what was found at its exit;
  *   TIERPOOL_PROFILE_SIGNAL=USR2     at this signal too: see tierpool/profile.h
  *   TIERPOOL_DEBUG=word,...          checks: see "debug modes" below
+ * and for the default pool what tierpool_default_setup says.
  * A value that is none of these, or that cannot be had, is ignored with a line on stderr.
  *
  * After:   *out is the caller's, until tierpool_destroy; NULL on failure.
@@ -178,13 +179,28 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_create(
 TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
 
 /*
- * Gives the process's own pool, for programs that do not need several. It is made at the first
- * call, as by tierpool_create with all defaults, and is never destroyed.
+ * Gives the process's own pool, for programs that do not need several, and for libraries. It is made
+ * at the first call, as by tierpool_default_setup(NULL), and is never destroyed.
  *
  * Errors:  errno is ENOMEM.
  * Returns: the pool; NULL with errno on failure.
  */
 TIERPOOL_API tierpool *tierpool_default(void);
+
+/*
+ * Makes the process's own pool with these options, before anyone uses it: so main calls this, and a
+ * library does not. options NULL: all defaults.
+ *
+ * The environment goes before the options, and before the defaults if this is never called. It is read
+ * when the pool is made:
+ *   TIERPOOL_RETAIN=bytes     retain, such as 65536, 64M or 1G; 0 keeps nothing
+ *   TIERPOOL_MAX_SIZE=bytes   max_size; ignored if it does not go with the options, such as tiers
+ *   TIERPOOL_DECAY_MS=n       decay_ms, in milliseconds; never: TIERPOOL_DECAY_NEVER
+ *
+ * Errors:  -EBUSY: the pool exists already, and nothing was changed; else as tierpool_create.
+ * Returns: 0, or a negative errno. If it fails a later call may succeed.
+ */
+TIERPOOL_NODISCARD TIERPOOL_API int tierpool_default_setup(const struct tierpool_options *options);
 
 /* ---- borrow and put back ---- */
 

@@ -5,7 +5,8 @@
  *
  *     borrowed   the borrower's. More bits may be set: secret, stream and failed (tp_error
  *                sticks) send append and put the slow way, careful and recorded (its put is
- *                counted for its site) only put
+ *                counted for its site) only put, and so does consumed, a bit of the age that is
+ *                of no use here: data lies behind the beginning of the block
  *     idle       the pool's, with its block. In a stack, age is the ticks that it has lain there.
  *                Filled: its block has the pattern of pool/guard.h
  *     released   the pool's, without a block: a spare header
@@ -28,7 +29,12 @@
 
 #include <tierpool/buffer.h>
 
+#include "memory/bufhead.h"
+
 #define TP_BUFSTATE_MAGIC UINT32_C(0x7b1e)
+
+/* Of a borrowed buffer, whose age is 0: some of its content was consumed (tp_bufstate_front). */
+#define TP_BUFSTATE_CONSUMED UINT32_C(1)
 
 enum tp_state {
 	TP_STATE_BORROWED = 0x01,
@@ -53,11 +59,12 @@ static inline uint32_t tp_bufstate(unsigned state)
 /* The same if there is no fast path. */
 #define TP_BUFSTATE_CAREFUL tp_bufstate(TP_STATE_BORROWED | TP_STATE_CAREFUL)
 
-/* Plain: borrowed, perhaps careful or recorded, but nothing that the borrower has made it. */
+/* Plain: borrowed, perhaps careful, recorded or consumed; neither secret nor failed, and no stream. */
 static inline bool tp_bufstate_is_plain(uint32_t bufstate)
 {
-	return (bufstate & ~((uint32_t)(TP_STATE_CAREFUL | TP_STATE_RECORDED) << 8)) ==
-	       TP_BUFSTATE_FAST;
+	uint32_t may = (uint32_t)(TP_STATE_CAREFUL | TP_STATE_RECORDED) << 8 | TP_BUFSTATE_CONSUMED;
+
+	return (bufstate & ~may) == TP_BUFSTATE_FAST;
 }
 
 /*
@@ -182,6 +189,38 @@ static inline void tp_bufstate_note_len(tierpool_buf *b)
 static inline size_t tp_bufstate_used(const tierpool_buf *b)
 {
 	return b->len > b->tp_high_water ? b->len : b->tp_high_water;
+}
+
+/* ---- a consumed buffer ---- */
+
+static inline bool tp_bufstate_is_consumed(const tierpool_buf *b)
+{
+	return b->tp_state & TP_BUFSTATE_CONSUMED;
+}
+
+/* How far behind the beginning of its block the data of a borrowed buffer lies. */
+static inline size_t tp_bufstate_front(const tierpool_buf *b)
+{
+	return tp_bufstate_is_consumed(b) ? b->tp_lend : 0;
+}
+
+/*
+ * Sets that. Meanwhile tp_lend has the distance in place of what a get sets, which follows from the
+ * capacity.
+ */
+static inline void tp_bufstate_front_set(tierpool_buf *b, size_t front)
+{
+	size_t was = tp_bufstate_front(b);
+	char *block = b->data - was;
+	size_t cap = b->cap + was;
+
+	tp_bufhead_block_forget(b);
+	tp_bufhead_block_set(b, block + front, cap - front);
+	tp_bufstate_lend_note(b);
+	if (front)
+		b->tp_lend = front;
+	tp_bufstate_set(
+		b, (b->tp_state & ~TP_BUFSTATE_CONSUMED) | (front ? TP_BUFSTATE_CONSUMED : 0));
 }
 
 static inline unsigned tp_bufstate_age(const tierpool_buf *b)

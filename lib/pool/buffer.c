@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a borrower does with a buffer: append, format, read, write, stream. Owns the content between
+ * What a borrower does with a buffer: append, format, consume, read, write. Owns the content between
  * get and put, and the error that sticks. How a buffer gets a larger block is grow.c's.
  */
 
@@ -14,19 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/keep_errno.h"
 #include "memory/bufstate.h"
 #include "pool/grow.h"
 #include "pool/misuse.h"
+#include "pool/pool.h"
 
 /*
  * Bytes that read_fd makes room for when the buffer is full, if max allows: the capacity of a pipe
  * (pipe(7)), so that one read empties a full pipe.
  */
 #define READ_ROOM ((size_t)64 << 10)
-
-/* Bytes of memory that the stream of a secret has: a line of text; longer ones are written in pieces. */
-#define SECRET_STREAM 1024
 
 static int buffer_stick(tierpool_buf *b, int error)
 {
@@ -48,13 +48,52 @@ static int buffer_refuse(const tierpool_buf *b)
 }
 
 /*
+ * Moves the first keep bytes of the content to the beginning of the block, where content was consumed.
+ * Returns: where the bytes at src are then, of the content or elsewhere.
+ */
+static const void *buffer_rewind(tierpool_buf *b, size_t keep, const void *src)
+{
+	size_t front = tp_bufstate_front(b);
+	bool inside = (uintptr_t)src - (uintptr_t)b->data < keep;
+
+	memmove(b->data - front, b->data, keep);
+	tp_bufstate_front_set(b, 0);
+	return inside ? (const char *)src - front : src;
+}
+
+/*
+ * As buffer_replace, of more than the capacity. Where content was consumed, that room is used again if no
+ * more bytes have to move than were consumed: so consume and append cost a move of each byte at most,
+ * and a block grows to about twice the content. Else if there is no memory for more.
+ */
+static tp_cold int buffer_replace_consumed(
+	tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
+{
+	size_t front = tp_bufstate_front(b);
+	bool fits = need <= b->cap + front;
+
+	if (!(fits && keep <= front) && tp_pool_grow(b, keep, src, n, need))
+		return 0;
+	if (!fits)
+		return buffer_stick(b, ENOMEM);
+	src = buffer_rewind(b, keep, src);
+	if (n)
+		memmove(b->data + keep, src, n);
+	b->len = keep + n;
+	return 0;
+}
+
+/*
  * Keeps the first keep bytes of the content and puts n bytes from src behind them, in a block of at
  * least need bytes. src may lie in the old block.
  */
 static int buffer_replace(tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
 {
-	if (need > b->cap)
+	if (need > b->cap) {
+		if (tp_unlikely(tp_bufstate_is_consumed(b)))
+			return buffer_replace_consumed(b, keep, src, n, need);
 		return tp_pool_grow(b, keep, src, n, need) ? 0 : buffer_stick(b, ENOMEM);
+	}
 	if (n)
 		memmove(b->data + keep, src, n);
 	b->len = keep + n;
@@ -100,14 +139,6 @@ int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n)
 		return error;
 	tp_bufstate_note_len(b);
 	return buffer_copy_in(b, 0, src, n);
-}
-
-int tierpool_buf_append_str(tierpool_buf *b, const char *s)
-{
-	int error = buffer_refuse(b);
-
-	/* For NULL the length is 1, so that buffer_copy_in finds the error. */
-	return error ? error : buffer_copy_in(b, b->len, s, s ? strlen(s) : 1);
 }
 
 /* As vsnprintf, behind the content. with_errno: what %m prints. */
@@ -168,7 +199,29 @@ void tierpool_buf_reset(tierpool_buf *b)
 		return;
 	tp_bufstate_note_len(b);
 	b->len = 0;
+	if (tp_bufstate_is_consumed(b))
+		tp_bufstate_front_set(b, 0);
 	tp_bufstate_remove(b, TP_STATE_FAILED);
+}
+
+int tierpool_buf_consume(tierpool_buf *b, size_t n)
+{
+	int error = buffer_refuse(b);
+
+	if (error || !n)
+		return error;
+	if (n > b->len)
+		return buffer_stick(b, EINVAL);
+	tp_bufstate_note_len(b);
+	b->len -= n;
+	tp_bufstate_front_set(b, b->len ? tp_bufstate_front(b) + n : 0);
+	return 0;
+}
+
+void tierpool_buf_clear_error(tierpool_buf *b)
+{
+	if (b && (tp_bufstate_is_plain(b->tp_state) || tp_misuse_check(b, false)))
+		tp_bufstate_remove(b, TP_STATE_FAILED);
 }
 
 const char *tierpool_buf_cstr(tierpool_buf *b)
@@ -177,6 +230,34 @@ const char *tierpool_buf_cstr(tierpool_buf *b)
 		return NULL;
 	b->data[b->len] = '\0';
 	return b->data;
+}
+
+char *tierpool_buf_detach(tierpool_buf *b, size_t *len)
+{
+	int error = buffer_refuse(b);
+	char *copy = error ? NULL : malloc(b->len + 1);
+
+	if (!copy) {
+		errno = error ? -error : ENOMEM;
+		return NULL;
+	}
+	memcpy(copy, b->data, b->len);
+	copy[b->len] = '\0';
+	if (len)
+		*len = b->len;
+	return copy;
+}
+
+tierpool_buf *tierpool_buf_of(const void *data)
+{
+	TP_KEEP_ERRNO;
+	tierpool_buf *b = data ? tp_pool_find(data) : NULL;
+
+	/* If the caller does not own this buffer, another thread may write to it: relaxed. */
+	if (!b || tp_load_relaxed(&b->data) != data ||
+		!(tp_load_relaxed(&b->tp_state) & (uint32_t)TP_STATE_BORROWED << 8))
+		return NULL;
+	return b;
 }
 
 int tierpool_buf_error(const tierpool_buf *b)
@@ -206,6 +287,15 @@ static bool buffer_at_end_of_file(int fd)
 	return position > 0 && position >= file.st_size && file.st_size > 0;
 }
 
+/* Of a full buffer: what was consumed is room enough, if no more bytes have to move than that. */
+static int buffer_room_to_read(tierpool_buf *b, size_t extra)
+{
+	if (tp_bufstate_front(b) < b->len || !b->len)
+		return tierpool_buf_reserve(b, extra);
+	buffer_rewind(b, b->len, NULL);
+	return 0;
+}
+
 ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 {
 	int error = buffer_refuse(b);
@@ -218,7 +308,7 @@ ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 		if (b->len == b->cap) {
 			if (buffer_at_end_of_file(fd))
 				break;
-			error = tierpool_buf_reserve(b, tp_min(max - total, READ_ROOM));
+			error = buffer_room_to_read(b, tp_min(max - total, READ_ROOM));
 			continue;
 		}
 		n = read(fd, b->data + b->len, tp_min(b->cap - b->len, max - total));
@@ -234,113 +324,33 @@ ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 	return total ? (ssize_t)total : error;
 }
 
-ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)
+ssize_t tierpool_buf_write_fd_from(const tierpool_buf *b, int fd, size_t *offset)
 {
 	int error = buffer_refuse(b);
-	size_t total = 0;
+	size_t begin, at;
 
-	while (!error && total < b->len) {
-		ssize_t n = write(fd, b->data + total, tp_min(b->len - total, SSIZE_MAX));
+	if (!error && (!offset || *offset > b->len))
+		error = -EINVAL;
+	if (error)
+		return error;
+	at = begin = *offset;
+	while (!error && at < b->len) {
+		ssize_t n = write(fd, b->data + at, tp_min(b->len - at, SSIZE_MAX));
 
 		if (n > 0)
-			total += (size_t)n;
+			*offset = at += (size_t)
+				n; /* at once: the thread may be cancelled in the next write */
 		else if (n == 0)
 			error = -EIO; /* write(2) gives 0 for 0 bytes only; never loop on it */
 		else if (errno != EINTR)
 			error = -errno;
 	}
-	return total ? (ssize_t)total : error;
+	return at > begin ? (ssize_t)(at - begin) : error;
 }
 
-static ssize_t buffer_stream_write(void *cookie, const char *bytes, size_t n)
+ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)
 {
-	int error = tierpool_buf_append(cookie, bytes, n);
+	size_t offset = 0;
 
-	if (!error)
-		return (ssize_t)n;
-	errno = -error;
-	return 0; /* fopencookie(3): how a write says that it failed */
-}
-
-static int buffer_stream_close(void *cookie)
-{
-	tierpool_buf *b = cookie;
-
-	if (!tp_misuse_check(b, false)) {
-		errno = EINVAL;
-		return EOF;
-	}
-	tp_bufstate_remove(b, TP_STATE_STREAM);
-	return 0;
-}
-
-/*
- * The stream of a secret, with memory of its own, which is wiped. That of stdio would keep a copy; and
- * without any, glibc formats into 8 KiB on the stack, which nobody wipes.
- */
-struct buffer_secret_stream {
-	tierpool_buf *b;
-	char bytes[SECRET_STREAM];
-};
-
-static ssize_t buffer_secret_write(void *cookie, const char *bytes, size_t n)
-{
-	struct buffer_secret_stream *secret = cookie;
-
-	return buffer_stream_write(secret->b, bytes, n);
-}
-
-static int buffer_secret_close(void *cookie)
-{
-	struct buffer_secret_stream *secret = cookie;
-	tierpool_buf *b = secret->b;
-
-	explicit_bzero(secret->bytes, sizeof secret->bytes);
-	free(secret);
-	return buffer_stream_close(b);
-}
-
-static FILE *buffer_secret_open(tierpool_buf *b)
-{
-	struct buffer_secret_stream *secret = malloc(sizeof *secret);
-	FILE *stream = NULL;
-
-	if (secret)
-		stream = fopencookie(secret, "w",
-			(cookie_io_functions_t){
-				.write = buffer_secret_write, .close = buffer_secret_close});
-	if (!stream) {
-		free(secret);
-		return NULL;
-	}
-	secret->b = b;
-	setvbuf(stream, secret->bytes, _IOFBF, sizeof secret->bytes);
-	return stream;
-}
-
-static FILE *buffer_plain_open(tierpool_buf *b)
-{
-	return fopencookie(b, "w",
-		(cookie_io_functions_t){
-			.write = buffer_stream_write, .close = buffer_stream_close});
-}
-
-FILE *tierpool_buf_open(tierpool_buf *b)
-{
-	int error = buffer_refuse(b);
-	FILE *stream;
-
-	if (!error && tp_bufstate_has(b, TP_STATE_STREAM))
-		error = -EBUSY;
-	if (error) {
-		errno = -error;
-		return NULL;
-	}
-	stream = tp_bufstate_has(b, TP_STATE_SECRET) ? buffer_secret_open(b) : buffer_plain_open(b);
-	if (!stream) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	tp_bufstate_add(b, TP_STATE_STREAM);
-	return stream;
+	return tierpool_buf_write_fd_from(b, fd, &offset);
 }

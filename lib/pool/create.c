@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From tierpool_create to the end of a pool: its options, its destruction. Owns the default pool.
+ * From tierpool_create to the end of a pool: its options, its destruction.
  */
 #include <errno.h>
 #include <limits.h>
@@ -224,28 +224,6 @@ int tierpool_create(tierpool **out, const struct tierpool_options *options)
 	return 0;
 }
 
-static tierpool *default_pool;
-
-tierpool *tierpool_default(void)
-{
-	/* Acquire: a thread that sees the pool sees it whole. Partner: tp_cas_strong_acq_rel below. */
-	tierpool *pool = tp_load_acquire(&default_pool), *published = NULL;
-	int error;
-
-	if (tp_likely(pool))
-		return pool;
-	error = tierpool_create(&pool, NULL);
-	if (error) {
-		errno = -error;
-		return NULL;
-	}
-	if (tp_cas_strong_acq_rel(&default_pool, &published, pool))
-		return pool;
-	/* Another thread was first. No lock prevents this: a fork could leave it locked. */
-	tierpool_destroy(pool);
-	return published;
-}
-
 static size_t pool_borrowed(const tierpool *pool)
 {
 	int64_t borrowed = tp_counts_borrowed(&pool->tiers);
@@ -259,7 +237,7 @@ static size_t pool_destroy(tierpool *pool, size_t unused)
 	size_t borrowed;
 
 	(void)unused;
-	if (pool == tp_load_acquire(&default_pool)) { /* as in tierpool_default */
+	if (tp_pool_is_default(pool)) {
 		tp_pool_trim(pool, 0);
 		return pool_borrowed(pool);
 	}

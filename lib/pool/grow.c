@@ -104,6 +104,12 @@ static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, si
 	return true;
 }
 
+/* The content has left the old block, which goes back whole. */
+static tp_cold void grow_forget_front(tierpool_buf *b)
+{
+	tp_bufstate_front_set(b, 0);
+}
+
 /*
  * At least double, so that appending n bytes one by one copies fewer than 3 n; and what the site has
  * learned.
@@ -112,13 +118,14 @@ static size_t grow_size(const tierpool_buf *b, size_t need)
 {
 	const tierpool *pool = b->tp_pool;
 	size_t largest = pool->sizes.size[pool->sizes.count - 1];
-	size_t size = tp_max(need, b->cap > SIZE_MAX / 2 ? need : 2 * b->cap);
+	size_t cap = b->cap + tp_bufstate_front(b);
+	size_t size = tp_max(need, cap > SIZE_MAX / 2 ? need : 2 * cap);
 	uint32_t number = tp_site_word_number(b->tp_site_word);
 
 	if (number)
-		size = tp_max(size,
-			tp_calibration_step(&pool->sites.options.classes,
-				&tp_site_of_number(&pool->sites, number)->sizes, b->cap, need));
+		size = tp_max(
+			size, tp_calibration_step(&pool->sites.options.classes,
+				      &tp_site_of_number(&pool->sites, number)->sizes, cap, need));
 	/* A double size may be above the largest tier though the need is not. */
 	return need <= largest ? tp_min(size, largest) : size;
 }
@@ -235,7 +242,8 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 	tierpool_buf *other;
 	bool popped;
 
-	if (tp_unlikely(tier == TP_TIER_NONE && grow_block(b, keep, src, n, size))) {
+	if (tp_unlikely(tier == TP_TIER_NONE && !tp_bufstate_is_consumed(b) &&
+			grow_block(b, keep, src, n, size))) {
 		if (tp_load_relaxed(&tp_trace_on))
 			tp_trace_grow(b, need, keep);
 		return true;
@@ -251,6 +259,8 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 	if (n)
 		memcpy(other->data + keep, src, n);
 	b->len = keep + n;
+	if (tp_unlikely(tp_bufstate_is_consumed(b)))
+		grow_forget_front(b);
 	grow_swap_blocks(b, other);
 	tp_block_owner_set(&pool->blocks, b->data, b);
 	tp_block_owner_set(&pool->blocks, other->data, other);

@@ -121,6 +121,8 @@ void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased
  */
 tierpool_buf *tp_pool_find(const void *address);
 
+bool tp_pool_is_default(const tierpool *pool);
+
 /* The tp_release of a pool. */
 void tp_pool_release(struct tp_tiers *tiers, void *const *items, unsigned count, enum tp_drop why);
 

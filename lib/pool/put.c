@@ -84,7 +84,7 @@ static tp_cold void put_slow(tierpool_buf *b)
 }
 
 /* For a buffer that is not plain. Returns: false if it may not be put; that is reported. */
-static bool put_special(tierpool_buf *b)
+static bool put_check(tierpool_buf *b)
 {
 	if (!tp_misuse_check(b, true))
 		return false;
@@ -92,8 +92,6 @@ static bool put_special(tierpool_buf *b)
 		tp_misuse(b, "put while its stream is open");
 		return false;
 	}
-	if (tp_bufstate_has(b, TP_STATE_SECRET))
-		explicit_bzero(b->data, b->cap);
 	return true;
 }
 
@@ -181,8 +179,12 @@ static tp_outline void put_seldom(tierpool_buf *b)
 {
 	bool plain = tp_bufstate_is_plain(b->tp_state) && b->len <= b->cap;
 
-	if (!plain && !put_special(b))
+	if (!plain && !put_check(b))
 		return;
+	if (tp_bufstate_is_consumed(b))
+		tp_bufstate_front_set(b, 0);
+	if (tp_bufstate_has(b, TP_STATE_SECRET))
+		explicit_bzero(b->data, b->cap);
 	if (tp_bufstate_has(b, TP_STATE_RECORDED))
 		put_record(b);
 	if (tp_load_relaxed(&tp_trace_on))

@@ -76,14 +76,36 @@ Test(buffer, every_call_takes_a_null)
 	cr_assert_eq(tierpool_buf_set(NULL, "x", 1), -ENOMEM);
 	cr_assert_eq(tierpool_buf_read_fd(NULL, 0, 1), -ENOMEM);
 	cr_assert_eq(tierpool_buf_write_fd(NULL, 1), -ENOMEM);
+	cr_assert_eq(tierpool_buf_write_fd_from(NULL, 1, &(size_t){0}), -ENOMEM);
 	cr_assert_eq(tierpool_buf_error(NULL), -ENOMEM);
 	cr_assert_null(tierpool_buf_cstr(NULL));
+	errno = 0;
+	cr_assert_null(tierpool_buf_detach(NULL, NULL));
+	cr_assert_eq(errno, ENOMEM);
+	cr_assert_null(tierpool_buf_of(NULL));
 	errno = 0;
 	cr_assert_null(tierpool_buf_open(NULL));
 	cr_assert_eq(errno, ENOMEM);
 	tierpool_buf_reset(NULL);
 	tierpool_buf_secret(NULL);
 	tierpool_put(NULL);
+}
+
+Test(buffer, a_detached_copy_is_its_receivers_and_the_buffer_stays)
+{
+	size_t len = 0;
+	char *empty = tierpool_buf_detach(b, &len), *copy;
+
+	cr_assert(empty && !len && !*empty);
+	free(empty);
+	tierpool_buf_append(b, text, 5000);
+	copy = tierpool_buf_detach(b, &len);
+	cr_assert_not_null(copy);
+	expect_content(text, 5000);
+	memset(b->data, 0, b->cap);
+	tierpool_put(b);
+	cr_assert(len == 5000 && !copy[5000] && !memcmp(copy, text, 5000));
+	free(copy);
 }
 
 /* ---- errors that stick ---- */
@@ -107,7 +129,12 @@ static void expect_stuck(int error)
 	cr_assert_eq(tierpool_buf_reserve(b, SIZE_MAX), error);
 	cr_assert_null(tierpool_buf_cstr(b));
 	cr_assert_eq(tierpool_buf_write_fd(b, -1), error, "a piece of the output is missing");
+	cr_assert_eq(tierpool_buf_write_fd_from(b, -1, &(size_t){0}), error);
 	cr_assert_eq(tierpool_buf_read_fd(b, -1, 1), error);
+	cr_assert_eq(tierpool_buf_consume(b, 1), error);
+	errno = 0;
+	cr_assert_null(tierpool_buf_detach(b, &(size_t){0}));
+	cr_assert_eq(errno, -error);
 	errno = 0;
 	cr_assert_null(tierpool_buf_open(b));
 	cr_assert_eq(errno, -error);
@@ -138,6 +165,21 @@ Test(buffer, an_error_sticks_until_reset_and_leaves_the_content_whole)
 	tierpool_put(b);
 	b = (tierpool_get_sized)(pool, 1000);
 	cr_assert_eq(tierpool_buf_error(b), 0, "the next borrower has the last one's error");
+}
+
+Test(buffer, an_error_may_be_forgotten_and_the_content_stays)
+{
+	tierpool_buf_append(b, text, 1000);
+	cr_assert_eq(tierpool_buf_reserve(b, SIZE_MAX), -ENOMEM);
+	tierpool_buf_clear_error(b);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+	cr_assert_eq(tierpool_buf_append(b, text + 1000, 24), 0);
+	expect_content(text, 1024);
+	tierpool_buf_secret(b);
+	tierpool_buf_append(b, NULL, 1);
+	tierpool_buf_clear_error(b);
+	cr_assert_eq(b->tp_limit, 0, "it is no secret any more");
+	cr_assert_eq(tierpool_buf_append(b, text, 1), 0);
 }
 
 Test(buffer, sizes_that_overflow_are_errors)

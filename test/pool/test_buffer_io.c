@@ -208,6 +208,34 @@ Test(buffer_io, write_to_a_full_pipe_returns_how_far_it_came)
 	cr_assert_eq(tierpool_buf_error(b), 0);
 }
 
+Test(buffer_io, write_goes_on_where_it_came_to)
+{
+	size_t n = 100000, at = 0, received = 0;
+	int fd[2];
+
+	cr_assert_eq(pipe2(fd, O_NONBLOCK), 0);
+	tierpool_buf_append(b, text, n);
+	while (at < n) {
+		size_t before = at;
+		ssize_t written = tierpool_buf_write_fd_from(b, fd[1], &at);
+
+		cr_assert(written == -EAGAIN ? at == before : at == before + (size_t)written);
+		received += (size_t)read(fd[0], drained + received, 3000);
+	}
+	while (received < n)
+		received += (size_t)read(fd[0], drained + received, sizeof drained - received);
+	cr_assert_eq(memcmp(drained, text, n), 0);
+	cr_assert_eq(tierpool_buf_write_fd_from(b, fd[1], &at), 0, "all is written");
+	cr_assert_eq(read(fd[0], drained, 1), -1);
+	at = n + 1;
+	cr_assert_eq(tierpool_buf_write_fd_from(b, fd[1], &at), -EINVAL);
+	cr_assert_eq(tierpool_buf_write_fd_from(b, fd[1], NULL), -EINVAL);
+	at = 7;
+	cr_assert_eq(tierpool_buf_write_fd_from(b, -1, &at), -EBADF);
+	cr_assert_eq(at, 7);
+	cr_assert_eq(tierpool_buf_error(b), 0);
+}
+
 /* ---- the stream ---- */
 
 Test(buffer_io, a_stream_appends_and_shows_it_after_fflush_and_fclose)
@@ -226,6 +254,39 @@ Test(buffer_io, a_stream_appends_and_shows_it_after_fflush_and_fclose)
 	fputs(" after", stream);
 	cr_assert_eq(fclose(stream), 0);
 	cr_assert_str_eq(tierpool_buf_cstr(b), "before 42 between - after");
+}
+
+static void expect_at_end(FILE *stream)
+{
+	tierpool_buf_append_str(b, "seven ");
+	cr_assert_eq(ftell(stream), 6, "it begins where the content ends");
+	fputs("hello", stream);
+	cr_assert_eq(ftell(stream), 11);
+	cr_assert_eq(fseek(stream, 0, SEEK_END), 0);
+	cr_assert_eq(ftell(stream), 11);
+	errno = 0;
+	cr_assert_eq(fseek(stream, 0, SEEK_SET), -1);
+	cr_assert_eq(errno, EINVAL);
+	cr_assert_eq(fseek(stream, -1, SEEK_END), -1);
+	cr_assert_eq(fseeko(stream, 11, SEEK_SET), 0);
+	clearerr(stream);
+	fputs("!", stream);
+	cr_assert_eq(fflush(stream), 0);
+	cr_assert_eq(ftell(stream), 12);
+	tierpool_buf_reset(b);
+	cr_assert_eq(ftell(stream), 0, "it has no position of its own");
+	fputs("again", stream);
+	cr_assert_eq(ftell(stream), 5);
+	cr_assert_eq(fclose(stream), 0);
+	expect_content("again", 5);
+}
+
+Test(buffer_io, a_stream_is_always_at_its_end)
+{
+	expect_at_end(tierpool_buf_open(b));
+	tierpool_buf_reset(b);
+	tierpool_buf_secret(b);
+	expect_at_end(tierpool_buf_open(b));
 }
 
 Test(buffer_io, there_is_one_stream_at_a_time)

@@ -18,6 +18,7 @@
 #include <tierpool/stats.h>
 
 #include "limited_backing.h"
+#include "memory/bufstate.h"
 
 #define BUFFERS 3
 #define CONTENT_MAX ((size_t)256 << 10) /* a buffer whose content is longer than that is put */
@@ -37,7 +38,7 @@ static struct {
 	const char *name;
 	tierpool_buf *buffer[BUFFERS];
 	struct model model[BUFFERS];
-	uint64_t errors, grown;
+	uint64_t errors, grown, consumed;
 	int memory; /* a file in memory */
 } run;
 
@@ -64,7 +65,7 @@ static size_t any_length(void)
 /* Whether the buffer has, or can get, a capacity of need bytes. */
 static bool has_room(const tierpool_buf *b, size_t need)
 {
-	return need <= b->cap || need <= run.limited.limit;
+	return need <= b->cap + tp_bufstate_front(b) || need <= run.limited.limit;
 }
 
 /* Compares the answer of a call with the model; without an error the model does the same. */
@@ -155,12 +156,55 @@ static void do_reserve(tierpool_buf *b, struct model *m)
 
 static void do_reset(tierpool_buf *b, struct model *m)
 {
-	size_t cap = b->cap;
+	size_t cap = b->cap + tp_bufstate_front(b);
 
 	tierpool_buf_reset(b);
 	expect(b->cap == cap);
 	m->len = 0;
 	m->error = 0;
+}
+
+static void do_consume(tierpool_buf *b, struct model *m)
+{
+	size_t n = any(8) ? any(m->len + 1) : m->len + any(2);
+	int wanted = m->error ? m->error : n > m->len ? -EINVAL : 0;
+	char *data = b->data;
+
+	expect(tierpool_buf_consume(b, n) == wanted);
+	m->error = wanted;
+	if (wanted)
+		return;
+	m->len -= n;
+	memmove(m->bytes, m->bytes + n, m->len);
+	run.consumed += n && m->len;
+	if (m->len)
+		expect(b->data == data + n);
+	else if (n)
+		expect((uintptr_t)b->data % 64 == 0);
+}
+
+static void do_clear_error(tierpool_buf *b, struct model *m)
+{
+	tierpool_buf_clear_error(b);
+	m->error = 0;
+}
+
+static void do_detach(tierpool_buf *b, struct model *m)
+{
+	size_t len = 0;
+	char *copy = tierpool_buf_detach(b, &len);
+
+	expect((copy == NULL) == (m->error != 0));
+	if (copy)
+		expect(len == m->len && !memcmp(copy, m->bytes, len) && copy[len] == '\0');
+	free(copy);
+}
+
+static void do_find(tierpool_buf *b, struct model *m)
+{
+	expect(tierpool_buf_of(b->data) == b);
+	if (m->len > 1)
+		expect(!tierpool_buf_of(b->data + 1 + any(m->len - 1)));
 }
 
 static void do_truncate(tierpool_buf *b, struct model *m)
@@ -228,13 +272,21 @@ static void do_write(tierpool_buf *b, struct model *m)
 {
 	static char written[2 * CONTENT_MAX + 4 * PART_MAX];
 	ssize_t wanted = m->error ? m->error : (ssize_t)m->len;
+	size_t at = 0, end;
 
 	expect(ftruncate(run.memory, 0) == 0);
 	expect(lseek(run.memory, 0, SEEK_SET) == 0);
-	expect(tierpool_buf_write_fd(b, run.memory) == wanted);
+	if (any(2)) {
+		end = at = m->error ? 0 : any(m->len + 1);
+		wanted -= (ssize_t)at;
+		expect(tierpool_buf_write_fd_from(b, run.memory, &end) == wanted);
+		expect(end == m->len || m->error);
+	} else {
+		expect(tierpool_buf_write_fd(b, run.memory) == wanted);
+	}
 	if (wanted >= 0) {
 		expect(pread(run.memory, written, sizeof written, 0) == wanted);
-		expect(!memcmp(written, m->bytes, m->len));
+		expect(!memcmp(written, m->bytes + at, m->len - at));
 	}
 }
 
@@ -251,6 +303,7 @@ static void do_stream(tierpool_buf *b, struct model *m)
 		return;
 	expect(fprintf(stream, "%05zu", n) == 5);
 	expect(fwrite(source, 1, n, stream) == n);
+	expect(ftell(stream) == (long)(m->len + 5 + n) && fseek(stream, 0, SEEK_END) == 0);
 	expect(fclose(stream) == 0);
 	sprintf(m->bytes + m->len, "%05zu", n);
 	memcpy(m->bytes + m->len + 5, source, n);
@@ -262,18 +315,19 @@ static const struct {
 	unsigned share;
 	const char *name;
 	void (*call)(tierpool_buf *b, struct model *m);
-} operations[] = {{26, "append", do_append}, {6, "append own content", do_append_own},
-	{15, "append_byte", do_append_byte}, {8, "append_str", do_append_str},
-	{12, "printf", do_printf}, {3, "set", do_set}, {3, "set to own content", do_set_own},
-	{3, "reserve", do_reserve}, {4, "reset", do_reset}, {4, "truncate", do_truncate},
-	{4, "commit", do_commit}, {5, "cstr", do_cstr}, {1, "secret", do_secret},
-	{1, "an error", do_wrong}, {2, "read_fd", do_read}, {1, "write_fd", do_write},
-	{2, "stream", do_stream}};
+} operations[] = {{20, "append", do_append}, {5, "append own content", do_append_own},
+	{12, "append_byte", do_append_byte}, {8, "append_str", do_append_str},
+	{10, "printf", do_printf}, {8, "consume", do_consume}, {1, "clear_error", do_clear_error},
+	{2, "detach", do_detach}, {1, "buf_of", do_find}, {3, "set", do_set},
+	{3, "set to own content", do_set_own}, {3, "reserve", do_reserve}, {4, "reset", do_reset},
+	{4, "truncate", do_truncate}, {4, "commit", do_commit}, {5, "cstr", do_cstr},
+	{1, "secret", do_secret}, {1, "an error", do_wrong}, {2, "read_fd", do_read},
+	{1, "write_fd", do_write}, {2, "stream", do_stream}};
 
 static void operate(tierpool_buf *b, struct model *m)
 {
 	unsigned at = 0, left = (unsigned)any(100);
-	size_t cap = b->cap;
+	size_t cap = b->cap + tp_bufstate_front(b);
 
 	while (left >= operations[at].share)
 		left -= operations[at++].share;
@@ -282,7 +336,7 @@ static void operate(tierpool_buf *b, struct model *m)
 	run.grown += b->cap > cap;
 	expect(b->len == m->len);
 	expect(b->len <= b->cap);
-	expect((uintptr_t)b->data % 64 == 0);
+	expect((uintptr_t)(b->data - tp_bufstate_front(b)) % 64 == 0);
 	expect(tierpool_buf_error(b) == m->error);
 	/* All of it when it is short, and at times when it is long; else its end. */
 	if (m->len < 512 || !any(32))
@@ -348,6 +402,7 @@ static void compare(struct tierpool_options *options, size_t block_limit, unsign
 	}
 	expect_all_back();
 	expect(run.errors > count / 1000 && run.grown > count / 1000);
+	expect(run.consumed > count / 100);
 }
 
 Test(buffer_model, operations_agree_in_a_pool_of_all_defaults)

@@ -5,6 +5,7 @@
  */
 #include "pool_checks.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -13,6 +14,23 @@
 
 #define SIZES 18 /* 64 bytes to 8 MiB */
 #define OVERSIZE (20 * MIB)
+
+/* The public call finds a borrowed buffer, by its data alone. */
+static void check_public(tierpool_buf *b)
+{
+	errno = 7;
+	cr_assert_eq(tierpool_buf_of(b->data), b);
+	cr_assert_null(tierpool_buf_of(b->data + 1));
+	cr_assert_null(tierpool_buf_of(b->data + b->cap - 1));
+	cr_assert_null(tierpool_buf_of(b));
+	b->len = 40;
+	cr_assert_eq(tierpool_buf_consume(b, 20), 0);
+	cr_assert_eq(tierpool_buf_of(b->data), b);
+	cr_assert_null(tierpool_buf_of(b->data - 20), "it lies further on");
+	tierpool_buf_reset(b);
+	cr_assert_eq(tierpool_buf_of(b->data), b);
+	cr_assert_eq(errno, 7);
+}
 
 static void check_found(tierpool_buf *b)
 {
@@ -32,7 +50,7 @@ static void check_pool(tierpool *pool)
 		cr_assert_not_null(b[i]);
 	}
 	for (unsigned i = 0; i <= SIZES; i++)
-		check_found(b[i]);
+		check_found(b[i]), check_public(b[i]);
 	grown = b[3];
 	was = grown->data;
 	cr_assert_eq(tierpool_buf_reserve(grown, 100 * KIB), 0);
@@ -43,6 +61,7 @@ static void check_pool(tierpool *pool)
 	for (unsigned i = 0; i <= SIZES; i++)
 		tierpool_put(b[i]);
 	check_found(b[0]); /* idle */
+	cr_assert_null(tierpool_buf_of(b[0]->data));
 	was = b[0]->data;
 	cr_assert_eq(tierpool_destroy(pool), 0);
 	cr_assert_null(tp_pool_find(was));
@@ -97,8 +116,10 @@ Test(find, any_other_address_is_nobodys)
 		cr_assert_null(tp_pool_find(at(-(UINT64_C(1) << bit))));
 	}
 	cr_assert_null(tp_pool_find(NULL));
+	cr_assert_null(tierpool_buf_of(NULL));
 	cr_assert_null(tp_pool_find(&here));
 	cr_assert_null(tp_pool_find(ours));
+	cr_assert_null(tierpool_buf_of(ours));
 	cr_assert_null(tp_pool_find(b), "a header is no block");
 	cr_assert_null(tp_pool_find(pool));
 	free(ours);

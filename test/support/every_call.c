@@ -178,7 +178,11 @@ static void call_buffer(tierpool_buf *b)
 	NEED(!tierpool_buf_printf(b, "%d", 1) && !tierpool_buf_reserve(b, 5000));
 	buf_vprintf(b, "%s", "e");
 	NEED(!strcmp(tierpool_buf_cstr(b), "abcd1e") && !tierpool_buf_error(b));
-	NEED(tierpool_buf_write_fd(b, ends[1]) == 6);
+	NEED(tierpool_buf_write_fd_from(b, ends[1], &(size_t){3}) == 3);
+	NEED(!tierpool_buf_consume(b, 3) && tierpool_buf_of(b->data) == b);
+	free(tierpool_buf_detach(b, NULL));
+	tierpool_buf_clear_error(b);
+	NEED(tierpool_buf_write_fd(b, ends[1]) == 3);
 	NEED(!tierpool_buf_set(b, "x", 1) && tierpool_buf_read_fd(b, ends[0], 6) == 6);
 	b->len = b->cap; /* full: asks whether the file has ended */
 	NEED(tierpool_buf_read_fd(b, regular, 10) == 10);
@@ -297,6 +301,7 @@ static void call_pools(void)
 	NEED(!tierpool_budget_create_named(&budgets[1], MIB, "second"));
 	options.budget = budgets[0];
 	NEED(!tierpool_create(&pool, &options) && tierpool_default());
+	NEED(tierpool_default_setup(NULL) == -EBUSY);
 	NEED(!tierpool_cache_create(&cache, &objects));
 	call_gets();
 	call_large();

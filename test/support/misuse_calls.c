@@ -106,6 +106,10 @@ CALL(set, tierpool_buf_set(b, "x", 1))
 CALL(cstr, tierpool_buf_cstr(b) ? 0 : -EINVAL)
 CALL(read_fd, (int)tierpool_buf_read_fd(b, zero_fd, 1))
 CALL(write_fd, (int)tierpool_buf_write_fd(b, null_fd))
+CALL(write_fd_from, (int)tierpool_buf_write_fd_from(b, null_fd, &(size_t){0}))
+CALL(consume, tierpool_buf_consume(b, 0))
+CALL(detach, (errno = 0, tierpool_buf_detach(b, NULL) ? 0 : -errno))
+CALL(clear_error, (tierpool_buf_clear_error(b), -EINVAL))
 CALL(error, tierpool_buf_error(b))
 CALL(open, (errno = 0, tierpool_buf_open(b) ? 0 : -errno))
 CALL(reset, (tierpool_buf_reset(b), -EINVAL))
@@ -114,5 +118,7 @@ CALL(secret, (tierpool_buf_secret(b), -EINVAL))
 const struct call calls[CALLS] = {{"put", call_put}, {"reserve", call_reserve},
 	{"append_byte", call_append_byte}, {"printf", call_printf}, {"set", call_set},
 	{"cstr", call_cstr}, {"read_fd", call_read_fd}, {"write_fd", call_write_fd},
+	{"write_fd_from", call_write_fd_from}, {"consume", call_consume}, {"detach", call_detach},
 	{"error", call_error}, {"open", call_open}, {"append", call_append},
-	{"append_str", call_append_str}, {"reset", call_reset}, {"secret", call_secret}};
+	{"append_str", call_append_str}, {"clear_error", call_clear_error}, {"reset", call_reset},
+	{"secret", call_secret}};

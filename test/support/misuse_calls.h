@@ -41,12 +41,12 @@ struct call {
 	const char *name;
 	int (*call)(tierpool_buf *b);
 };
-#define CALLS 14
+#define CALLS 18
 extern const struct call calls[CALLS];
 /*
- * The last two do not mind a length beyond the capacity; reset is how to repair it. The first one does
+ * The last three do not mind a length beyond the capacity; reset is how to repair it. The first one does
  * where it is not the fast way.
  */
-#define CALLS_OF_LENGTH (CALLS - 2)
+#define CALLS_OF_LENGTH (CALLS - 3)
 
 #endif
