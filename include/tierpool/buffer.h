@@ -196,9 +196,9 @@ TIERPOOL_API void tierpool_buf_reset(tierpool_buf *b);
 /*
  * Takes n bytes off the front of the content, for a program that parses what it has read, or has
  * written a part of it. Nothing is moved: data lies n bytes further on. The room comes back when all is
- * consumed, by reset, set or put, and when the buffer is full, by moving what is left or by growth: a
- * buffer that is read into and consumed by turns is moved seldom, and stays as large as twice its
- * content, or as what is read at once.
+ * consumed, by reset or put, and when the buffer is full, by a move of what is left or by growth. So a
+ * buffer that is read into and consumed by turns moves at most a byte for each that is consumed, and
+ * becomes no larger than four times the most that it holds at once.
  *
  * After:   data is n bytes further on, aligned to nothing, and len and cap are smaller by n. If all is
  *          consumed data lies at the beginning of its block again, and cap is that of the block.

@@ -64,7 +64,7 @@ static const void *buffer_rewind(tierpool_buf *b, size_t keep, const void *src)
 /*
  * As buffer_replace, of more than the capacity. Where content was consumed, that room is used again if no
  * more bytes have to move than were consumed: so consume and append cost a move of each byte at most,
- * and a block grows to about twice the content. Else if there is no memory for more.
+ * and a block becomes no larger than four times the content. And if there is no memory for more.
  */
 static tp_cold int buffer_replace_consumed(
 	tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
