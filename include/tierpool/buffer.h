@@ -291,10 +291,9 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf
  * If it is not, wait until fd can be written, and call again.
  *
  * offset:  where in the content to begin; moved behind what was written, also if the call fails later or
- *          its thread is cancelled
+ *          its thread is cancelled. NULL: from the start
  * Blocks:  as tierpool_buf_write_fd.
- * Errors:  as tierpool_buf_write_fd; -EINVAL, which does not stick: offset is NULL, or *offset larger
- *          than len.
+ * Errors:  as tierpool_buf_write_fd; -EINVAL, which does not stick: *offset is larger than len.
  * Returns: the number of bytes written; 0 if none was left. If an error came and nothing was written: a
  *          negative errno.
  */

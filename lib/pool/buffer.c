@@ -327,30 +327,29 @@ ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 ssize_t tierpool_buf_write_fd_from(const tierpool_buf *b, int fd, size_t *offset)
 {
 	int error = buffer_refuse(b);
-	size_t begin, at;
+	size_t from_start = 0, total = 0;
 
-	if (!error && (!offset || *offset > b->len))
+	if (!offset)
+		offset = &from_start;
+	if (!error && *offset > b->len)
 		error = -EINVAL;
-	if (error)
-		return error;
-	at = begin = *offset;
-	while (!error && at < b->len) {
-		ssize_t n = write(fd, b->data + at, tp_min(b->len - at, SSIZE_MAX));
+	while (!error && *offset < b->len) {
+		ssize_t n = write(fd, b->data + *offset, tp_min(b->len - *offset, SSIZE_MAX));
 
-		if (n > 0)
-			*offset = at += (size_t)
-				n; /* at once: the thread may be cancelled in the next write */
-		else if (n == 0)
+		if (n > 0) {
+			/* At once: the next write may be where the thread ends. */
+			*offset += (size_t)n;
+			total += (size_t)n;
+		} else if (n == 0) {
 			error = -EIO; /* write(2) gives 0 for 0 bytes only; never loop on it */
-		else if (errno != EINTR)
+		} else if (errno != EINTR) {
 			error = -errno;
+		}
 	}
-	return at > begin ? (ssize_t)(at - begin) : error;
+	return total ? (ssize_t)total : error;
 }
 
 ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)
 {
-	size_t offset = 0;
-
-	return tierpool_buf_write_fd_from(b, fd, &offset);
+	return tierpool_buf_write_fd_from(b, fd, NULL);
 }
