@@ -20,7 +20,7 @@ read -ra ldflags <<<"${LDFLAGS:-}"
 unset TIERPOOL_BACKING # which one is found by itself is a question here
 
 headers=(tierpool.h)
-for header in version buffer pool cache profile stats; do
+for header in version buffer pool cache profile stats callbacks; do
 	headers+=("tierpool/$header.h")
 done
 

@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include <tierpool.h>
+#include <tierpool/callbacks.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -192,6 +193,15 @@ static void call_buffer(tierpool_buf *b)
 	tierpool_buf_secret(b);
 }
 
+static void call_callbacks(tierpool_buf *b)
+{
+	char text[] = "text";
+
+	tierpool_write_cb_void(b, text, 4);
+	NEED(!tierpool_write_cb(b, text, 4) && !tierpool_write_cb_last(text, 4, b));
+	NEED(tierpool_write_cb_curl(text, 2, 2, b) == 4);
+}
+
 static void fill(void)
 {
 	tierpool_buf *b[100];
@@ -209,6 +219,7 @@ static void call_gets(void)
 	tierpool_buf *b = (tierpool_get)(pool);
 
 	call_buffer(b);
+	call_callbacks(b);
 	tierpool_put(b);
 	tierpool_put((tierpool_get)(pool));
 	tierpool_put_buf((tierpool_get_sized)(pool, 100));
