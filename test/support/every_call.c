@@ -34,6 +34,7 @@
 
 #include <tierpool.h>
 #include <tierpool/callbacks.h>
+#include <tierpool/chain.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -202,6 +203,22 @@ static void call_callbacks(tierpool_buf *b)
 	NEED(tierpool_write_cb_curl(text, 2, 2, b) == 4);
 }
 
+static void call_chain(tierpool_buf *into)
+{
+	struct iovec piece;
+	tierpool_chain c;
+	size_t offset = 0;
+
+	tierpool_chain_init(&c, pool, 64);
+	for (unsigned i = 0; i < 100; i++)
+		NEED(!tierpool_chain_append(&c, "abcd1e", 6));
+	NEED(!tierpool_chain_append_slow(&c, "c", 1) && !tierpool_chain_error(&c));
+	NEED(tierpool_chain_iovec(&c, 0, &piece, 1) && tierpool_chain_len(&c) == 601);
+	NEED(tierpool_chain_write_fd(&c, fileno(nowhere), &offset) == 601);
+	NEED(!tierpool_chain_flatten(&c, into));
+	tierpool_chain_reset(&c);
+}
+
 static void fill(void)
 {
 	tierpool_buf *b[100];
@@ -220,6 +237,7 @@ static void call_gets(void)
 
 	call_buffer(b);
 	call_callbacks(b);
+	call_chain(b);
 	tierpool_put(b);
 	tierpool_put((tierpool_get)(pool));
 	tierpool_put_buf((tierpool_get_sized)(pool, 100));
