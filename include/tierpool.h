@@ -9,8 +9,9 @@
  *     ssize_t n = tierpool_buf_write_fd(b, fd);   // or the first error of all the calls above
  *     tierpool_put(b);
  *
- * This file includes the whole public interface. Each header below may also be included by itself,
- * in any order, in C11 and in C++17. Compile with `pkg-config --cflags --libs tierpool`. What
+ * This file includes the public interface but for <tierpool/chain.h> (output in blocks, for writev)
+ * and <tierpool/callbacks.h> (write callbacks for other libraries). Each header may also be included
+ * by itself, in any order, in C11 and in C++17. Compile with `pkg-config --cflags --libs tierpool`. What
  * follows holds for every function, unless its comment says otherwise.
  *
  * ---- the labels in a comment ----
@@ -42,7 +43,7 @@
  *
  * A NULL pool, cache, budget or buffer is harmless:
  *
- *   a buffer        -ENOMEM, NULL or nothing: it is what a get that failed returns
+ *   a buffer        -ENOMEM, NULL or nothing: it is what a get that failed returns; a chain too
  *   all the others  -EINVAL; NULL, with errno EINVAL; 0 or nothing. So tierpool_get(NULL) sets
  *                   EINVAL, and the calls that take its NULL return -ENOMEM
  *
@@ -74,7 +75,7 @@
  * which hides what these two report inside the library. Under all three the mode is locked.
  *
  * A thread may be cancelled only in
- *   - tierpool_buf_read_fd and tierpool_buf_write_fd;
+ *   - tierpool_buf_read_fd, tierpool_buf_write_fd and tierpool_chain_write_fd;
  *   - a call that prints to stderr. The first tierpool_create, tierpool_cache_create or
  *     tierpool_default of a process reads the environment, and may print a warning. A misuse is
  *     printed if there is no handler. (tierpool_reaper_start may print too, but cannot be cancelled.)
@@ -125,6 +126,7 @@
  *   tierpool_buf                                the library's; a program reads data, len and cap,
  *                                               and sets len
  *   tierpool_site                               a program defines it, by TIERPOOL_SITE_INIT
+ *   tierpool_chain                              a program defines it, by tierpool_chain_init
  *   tierpool_misuse_handler                     a function
  *   struct tierpool_options, _cache_options,    the program's own: it fills them in
  *          _backing
@@ -143,8 +145,10 @@
  * Fields that begin with tp_ are private. While the soname stays the same, so do
  *   - of tierpool_buf the size, and the place and meaning of data, len, cap and tp_limit;
  *   - of tierpool_site the size, and what TIERPOOL_SITE_INIT writes there;
+ *   - of tierpool_chain the size, and the place and meaning of tp_room and tp_end; and that one of all
+ *     zeros is empty;
  *   - the values of macros.
- * All else in these two types may change with any version.
+ * All else in these types may change with any version.
  *
  * Every inline function is a symbol of the library as well, for dlsym and for other languages.
  */

@@ -20,7 +20,7 @@ read -ra ldflags <<<"${LDFLAGS:-}"
 unset TIERPOOL_BACKING # which one is found by itself is a question here
 
 headers=(tierpool.h)
-for header in version buffer pool cache profile stats; do
+for header in version buffer pool cache profile stats chain callbacks; do
 	headers+=("tierpool/$header.h")
 done
 
@@ -306,10 +306,12 @@ cat >"$temporary/inline.h" <<'END'
 #include <string.h>
 
 #include <tierpool.h>
+#include <tierpool/chain.h>
 
 typedef int append_function(tierpool_buf *, const void *, size_t);
 typedef int append_byte_function(tierpool_buf *, char);
 typedef tierpool_buf *get_at_function(tierpool *, size_t, tierpool_site *);
+typedef int chain_append_function(tierpool_chain *, const void *, size_t);
 
 #ifdef __cplusplus
 extern "C" {
@@ -317,9 +319,11 @@ extern "C" {
 int tierpool_buf_append(tierpool_buf *b, const void *src, size_t n);
 extern int tierpool_buf_append_byte(tierpool_buf *b, char c);
 tierpool_buf *tierpool_get_at(tierpool *pool, size_t n, tierpool_site *site);
+int tierpool_chain_append(tierpool_chain *c, const void *src, size_t n);
 append_function *other_append(void);
 append_byte_function *other_append_byte(void);
 get_at_function *other_get_at(void);
+chain_append_function *other_chain_append(void);
 int other_appends(tierpool_buf *b);
 #ifdef __cplusplus
 }
@@ -332,12 +336,19 @@ int main(void)
 {
 	tierpool_buf *b = TIERPOOL_GET(tierpool_default());
 	tierpool_buf *without_site = tierpool_get_at(tierpool_default(), 100, NULL);
-	int works = b && without_site && tierpool_buf_append(b, "inline", 6) == 0 &&
+	tierpool_chain c;
+	int i, works = b && without_site && tierpool_buf_append(b, "inline", 6) == 0 &&
 		    tierpool_buf_append_byte(b, '!') == 0 && other_appends(b) == 0 &&
 		    b->len == 14 && memcmp(b->data, "inline!symbol!", 14) == 0;
 	int same = other_append() == tierpool_buf_append &&
 		   other_append_byte() == tierpool_buf_append_byte &&
-		   other_get_at() == tierpool_get_at;
+		   other_get_at() == tierpool_get_at &&
+		   other_chain_append() == tierpool_chain_append;
+	tierpool_chain_init(&c, tierpool_default(), 64);
+	for (i = 0; i < 100; i++)
+		works = works && tierpool_chain_append(&c, "inline!", 7) == 0;
+	works = works && tierpool_chain_len(&c) == 700;
+	tierpool_chain_reset(&c);
 	tierpool_put(b);
 	tierpool_put(without_site);
 	return !works || !same;
@@ -359,6 +370,11 @@ append_byte_function *other_append_byte(void)
 get_at_function *other_get_at(void)
 {
 	return tierpool_get_at;
+}
+
+chain_append_function *other_chain_append(void)
+{
+	return tierpool_chain_append;
 }
 
 int other_appends(tierpool_buf *b)
@@ -399,6 +415,7 @@ END
 # Drops every result. The compiler has to warn of those that are lost by it, and of no other.
 cat >"$temporary/lost.c" <<'END'
 #include <tierpool.h>
+#include <tierpool/chain.h>
 
 void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpool_stats *s,
 	struct tierpool_cache_stats *o);
@@ -427,6 +444,14 @@ void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpoo
 	tierpool_buf_of(b);                  /* LOST */
 	tierpool_buf_open(b);                /* LOST */
 	tierpool_reaper_start();             /* LOST */
+	tierpool_chain chain;
+	tierpool_chain_init(&chain, pool, 0);
+	tierpool_chain_append(&chain, "x", 1);
+	tierpool_chain_iovec(&chain, 0, NULL, 0);
+	tierpool_chain_len(&chain);          /* LOST */
+	tierpool_chain_write_fd(&chain, 1, NULL); /* LOST */
+	tierpool_chain_flatten(&chain, b);   /* LOST */
+	tierpool_chain_error(&chain);        /* LOST */
 	tierpool_put(TIERPOOL_GET(pool));
 	tierpool_buf_reserve(b, 1);
 	tierpool_buf_append(b, "x", 1);
@@ -450,7 +475,11 @@ END
 
 # What is noexcept, and what is not since it can reach a callback, a report or a cancellation point.
 cat >"$temporary/noexcept.cpp" <<'END'
+#include <type_traits>
+
 #include <tierpool.h>
+#include <tierpool/callbacks.h>
+#include <tierpool/chain.h>
 
 int main()
 {
@@ -464,6 +493,10 @@ int main()
 	static_assert(noexcept(tierpool_budget_create_named(&budget, 1, "x")));
 	static_assert(noexcept(tierpool_budget_destroy(budget)));
 	static_assert(noexcept(tierpool_reaper_start()) && noexcept(tierpool_reaper_stop()));
+	tierpool_chain chain, zero{};
+	static_assert(noexcept(tierpool_chain_init(&chain, pool, 0)));
+	static_assert(noexcept(tierpool_chain_len(&chain)) && noexcept(tierpool_chain_error(&chain)));
+	static_assert(noexcept(tierpool_chain_iovec(&chain, 0, nullptr, 0)));
 
 	static_assert(!noexcept(tierpool_create(&pool, nullptr)) && !noexcept(tierpool_default()));
 	static_assert(!noexcept(tierpool_destroy(pool)) && !noexcept(tierpool_retain_set(pool, 1)));
@@ -474,6 +507,14 @@ int main()
 	static_assert(!noexcept(tierpool_buf_read_fd(b, 0, 1)) && !noexcept(tierpool_buf_error(b)));
 	static_assert(!noexcept(tierpool_cache_get(cache)));
 	static_assert(!noexcept(tierpool_cache_put(cache, nullptr)));
+	static_assert(!noexcept(tierpool_chain_append(&chain, "x", 1)));
+	static_assert(!noexcept(tierpool_chain_write_fd(&chain, 1, nullptr)));
+	static_assert(!noexcept(tierpool_chain_reset(&chain)) && !noexcept(tierpool_write_cb(b, "x", 1)));
+	static_assert(!std::is_copy_constructible<tierpool_chain>::value);
+	static_assert(!std::is_copy_assignable<tierpool_chain>::value);
+	tierpool_chain_init(&chain, pool, 0);
+	if (tierpool_chain_error(&chain) || tierpool_chain_error(&zero))
+		return 1;
 	return pool || b || cache || budget || tierpool_version_number() != TIERPOOL_VERSION_NUMBER;
 }
 END

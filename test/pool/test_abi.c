@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include <tierpool.h>
+#include <tierpool/chain.h>
 
 /* Volatile, so that they are calls of the library's symbols, whatever the compiler knows. */
 static int (*volatile append)(tierpool_buf *, const void *, size_t) = tierpool_buf_append;
 static int (*volatile append_byte)(tierpool_buf *, char) = tierpool_buf_append_byte;
+static int (*volatile chain_append)(tierpool_chain *, const void *, size_t) = tierpool_chain_append;
 static tierpool_buf *(*volatile get_at)(tierpool *, size_t, tierpool_site *) = tierpool_get_at;
 
 Test(abi, fields_that_inline_functions_use_keep_their_place_and_size)
@@ -29,6 +31,9 @@ Test(abi, fields_that_inline_functions_use_keep_their_place_and_size)
 	cr_assert_eq(sizeof b.cap, 8);
 	cr_assert_eq(sizeof b.tp_limit, 4);
 	cr_assert_eq(sizeof(tierpool_buf), 64);
+	cr_assert_eq(offsetof(tierpool_chain, tp_room), 0);
+	cr_assert_eq(offsetof(tierpool_chain, tp_end), 8);
+	cr_assert_eq(sizeof(tierpool_chain), 128);
 }
 
 #define NOISE 0xa5
@@ -74,6 +79,24 @@ Test(abi, inline_functions_use_no_other_field)
 	b = noise_with_limit(6);
 	cr_assert_eq(tierpool_buf_append(&b, "noise!", 6), 0);
 	cr_assert(is_noise_with(&b, "noise!"));
+}
+
+Test(abi, the_inline_function_of_a_chain_uses_two_fields)
+{
+	tierpool_chain c, expected;
+
+	for (int symbol = 0; symbol <= 1; symbol++) {
+		memset(block, 0, sizeof block);
+		memset(&c, NOISE, sizeof c);
+		c.tp_room = 6;
+		c.tp_end = block + 8;
+		expected = c;
+		cr_assert_eq((symbol ? chain_append : tierpool_chain_append)(&c, "nois", 4), 0);
+		cr_assert_eq((symbol ? chain_append : tierpool_chain_append)(&c, "e!", 2), 0);
+		cr_assert_eq(memcmp(block, "\0\0noise!\0", 9), 0);
+		expected.tp_room = 0;
+		cr_assert(!memcmp(&c, &expected, sizeof c));
+	}
 }
 
 Test(abi, each_inline_function_is_a_symbol_that_does_the_same)

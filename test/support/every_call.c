@@ -33,6 +33,8 @@
 #include <unistd.h>
 
 #include <tierpool.h>
+#include <tierpool/callbacks.h>
+#include <tierpool/chain.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -192,6 +194,31 @@ static void call_buffer(tierpool_buf *b)
 	tierpool_buf_secret(b);
 }
 
+static void call_callbacks(tierpool_buf *b)
+{
+	char text[] = "text";
+
+	tierpool_write_cb_void(b, text, 4);
+	NEED(!tierpool_write_cb(b, text, 4) && !tierpool_write_cb_last(text, 4, b));
+	NEED(tierpool_write_cb_curl(text, 2, 2, b) == 4);
+}
+
+static void call_chain(tierpool_buf *into)
+{
+	struct iovec piece;
+	tierpool_chain c;
+	size_t offset = 0;
+
+	tierpool_chain_init(&c, pool, 64);
+	for (unsigned i = 0; i < 100; i++)
+		NEED(!tierpool_chain_append(&c, "abcd1e", 6));
+	NEED(!tierpool_chain_append_slow(&c, "c", 1) && !tierpool_chain_error(&c));
+	NEED(tierpool_chain_iovec(&c, 0, &piece, 1) && tierpool_chain_len(&c) == 601);
+	NEED(tierpool_chain_write_fd(&c, fileno(nowhere), &offset) == 601);
+	NEED(!tierpool_chain_flatten(&c, into));
+	tierpool_chain_reset(&c);
+}
+
 static void fill(void)
 {
 	tierpool_buf *b[100];
@@ -209,6 +236,8 @@ static void call_gets(void)
 	tierpool_buf *b = (tierpool_get)(pool);
 
 	call_buffer(b);
+	call_callbacks(b);
+	call_chain(b);
 	tierpool_put(b);
 	tierpool_put((tierpool_get)(pool));
 	tierpool_put_buf((tierpool_get_sized)(pool, 100));
