@@ -9,10 +9,11 @@
  *     ssize_t n = tierpool_buf_write_fd(b, fd);   // or the first error of all the calls above
  *     tierpool_put(b);
  *
- * This file includes the public interface but for <tierpool/chain.h> (output in blocks, for writev)
- * and <tierpool/callbacks.h> (write callbacks for other libraries). Each header may also be included
- * by itself, in any order, in C11 and in C++17. Compile with `pkg-config --cflags --libs tierpool`. What
- * follows holds for every function, unless its comment says otherwise.
+ * This file includes the public interface but for <tierpool/chain.h> (output in blocks, for writev),
+ * <tierpool/callbacks.h> (write callbacks for other libraries) and <tierpool/tierpool.hpp> (C++ only).
+ * Each .h may also be included by itself, in any order, in C11 and in C++17. Compile with
+ * `pkg-config --cflags --libs tierpool`. What follows holds for every function, unless its comment says
+ * otherwise.
  *
  * ---- the labels in a comment ----
  *

@@ -6,7 +6,7 @@ LIB_OBJECTS := $(LIB_SOURCES:lib/%.c=$(BUILD)/lib/%.o)
 STATIC := $(BUILD)/libtierpool.a
 SONAME := libtierpool.so.0
 SHARED := $(BUILD)/libtierpool.so.$(VERSION)
-HEADERS := $(wildcard include/*.h include/tierpool/*.h)
+HEADERS := $(wildcard include/*.h include/tierpool/*.h include/tierpool/*.hpp)
 
 all: $(STATIC) $(SHARED)
 
@@ -38,7 +38,7 @@ install: all
 	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/valgrind \
 		$(DESTDIR)$(INCLUDEDIR)/tierpool $(DESTDIR)$(MANDIR)/man7
 	$(Q)install -m 644 include/tierpool.h $(DESTDIR)$(INCLUDEDIR)
-	$(Q)install -m 644 include/tierpool/*.h $(DESTDIR)$(INCLUDEDIR)/tierpool
+	$(Q)install -m 644 $(filter include/tierpool/%,$(HEADERS)) $(DESTDIR)$(INCLUDEDIR)/tierpool
 	$(Q)install -m 644 lib/tierpool.7 $(DESTDIR)$(MANDIR)/man7
 	$(Q)install -m 644 lib/tierpool.supp $(DESTDIR)$(LIBDIR)/valgrind
 	$(Q)install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)

@@ -88,7 +88,7 @@ check-vm:
 valgrind: $(STRESS)
 	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' test/run.sh $(STRESS)
 
-SOURCES := $(wildcard include/*.h include/*/*.h lib/*/*.[ch] test/*/*.[ch] test/examples/*.cpp \
+SOURCES := $(wildcard include/*.h include/*/*.h include/*/*.hpp lib/*/*.[ch] test/*/*.[ch] test/*/*.[ch]pp \
 	benchmarks/*/*.[ch])
 
 lint:

@@ -527,7 +527,7 @@ if [[ $failed -gt 0 ]]; then
 fi
 
 version=$(flags --modversion tierpool)
-for file in "${headers[@]/#/include/}" "lib/libtierpool.so.$version" lib/libtierpool.so.0 lib/libtierpool.a \
+for file in "${headers[@]/#/include/}" include/tierpool/tierpool.hpp "lib/libtierpool.so.$version" lib/libtierpool.so.0 lib/libtierpool.a \
 	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc lib/valgrind/tierpool.supp share/man/man7/tierpool.7; do
 	check "$file" is_in_both "$file"
 done
@@ -549,6 +549,7 @@ for header in "${headers[@]}"; do
 	check "<$header> stands alone in C11" stands_alone "$header" C
 	check "<$header> stands alone in C++17" stands_alone "$header" C++
 done
+check "<tierpool/tierpool.hpp> stands alone in C++17" stands_alone tierpool/tierpool.hpp C++
 
 check "the library is of the version that tierpool.pc tells" \
 	contains "$version" shared_works "$temporary/version.c" tierpool

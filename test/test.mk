@@ -29,7 +29,7 @@ LIBTEST_SOURCES := $(filter-out $(LIBSTRESS_SOURCES) $(PATHS_MEMORY) $(SYSTEM) $
 	$(PROGRAMS), $(wildcard test/support/*.c))
 support_objects = $(patsubst test/%.c,$(BUILD)/test/%.o,$(1))
 # What is installed, and what tools look into, has no sanitizer in it.
-SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/probes.sh test/system_calls.sh)
+SCRIPTS := $(if $(SANITIZE),,test/installed.sh test/cplusplus.sh test/probes.sh test/system_calls.sh)
 
 TEST_CPPFLAGS = $(CPPFLAGS) -Ilib -Itest/support
 

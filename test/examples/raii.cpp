@@ -8,58 +8,34 @@
 #include <cinttypes>
 #include <cstdio>
 #include <map>
-#include <memory>
-#include <new>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include <tierpool.h>
-
-/* Owns one buffer; may be moved. The caller borrows, so that each place is a site of its own. */
-class scratch
-{
-	struct putter {
-		void operator()(tierpool_buf *b) const noexcept
-		{
-			tierpool_put(b);
-		}
-	};
-	std::unique_ptr<tierpool_buf, putter> buf;
-
-public:
-	explicit scratch(tierpool_buf *borrowed) : buf(borrowed)
-	{
-		if (!buf)
-			throw std::bad_alloc();
-	}
-
-	void append(std::string_view text)
-	{
-		int error = tierpool_buf_append(buf.get(), text.data(), text.size());
-		if (error)
-			throw std::system_error(-error, std::generic_category(), "append");
-	}
-
-	/* Valid until the next append. */
-	std::string_view view() const noexcept
-	{
-		return {buf->data, buf->len};
-	}
-};
+#include <tierpool/tierpool.hpp>
 
 using values = std::map<std::string_view, std::string_view>;
 
-/* The text with values in place of {names}, which may nest to this depth. */
-static scratch render(tierpool *pool, std::string_view text, const values &known, int depth = 8)
+static void check(int error, const char *what)
 {
-	scratch out(TIERPOOL_GET(pool));
+	if (error)
+		throw std::system_error(-error, std::generic_category(), what);
+}
+
+/* The text with values in place of {names}, which may nest to this depth. */
+static tierpool::buffer render(
+	tierpool *pool, std::string_view text, const values &known, int depth = 8)
+{
+	tierpool::buffer out{TIERPOOL_GET(pool)};
 	for (;;) {
 		size_t open = text.find('{');
 		out.append(text.substr(0, open));
-		if (open == text.npos)
+		if (open == text.npos) {
+			check(out.error(), "append");
 			return out;
+		}
 		size_t close = text.find('}', open);
 		if (close == text.npos)
 			throw std::invalid_argument("a { without a }");
@@ -68,7 +44,7 @@ static scratch render(tierpool *pool, std::string_view text, const values &known
 			throw std::invalid_argument("an unknown name");
 		if (depth == 0)
 			throw std::invalid_argument("names within names without an end");
-		out.append(render(pool, value->second, known, depth - 1).view());
+		out.append(render(pool, value->second, known, depth - 1));
 		text.remove_prefix(close + 1);
 	}
 }
@@ -89,16 +65,14 @@ static tierpool_stats stats_of(tierpool *pool)
 {
 	tierpool_stats s{};
 	s.size = sizeof s;
-	int error = tierpool_stats_read(pool, &s);
-	if (error)
-		throw std::system_error(-error, std::generic_category(), "statistics");
+	check(tierpool_stats_read(pool, &s), "statistics");
 	return s;
 }
 
 static bool write_letters(tierpool *pool)
 {
 	values known = {{"greeting", "Dear {title} {name}"}, {"title", "Dr"}, {"loop", "-{loop}"}};
-	std::vector<scratch> letters;
+	std::vector<tierpool::buffer> letters;
 	for (const char *name : {"Faust", "Jekyll", "Moreau"}) {
 		known["name"] = name;
 		letters.push_back(
@@ -117,8 +91,7 @@ int main()
 	bool good = false;
 	int error = tierpool_create(&pool, nullptr);
 	try {
-		if (error)
-			throw std::system_error(-error, std::generic_category(), "tierpool_create");
+		check(error, "tierpool_create");
 		good = write_letters(pool);
 		tierpool_stats s = stats_of(pool);
 		std::printf("%" PRIu64 " borrowed, %" PRIu64 " allocated, %zu bytes kept of %zu\n",
