@@ -62,6 +62,7 @@ void tp_bufheads_fini(struct tp_bufheads *heads)
 		tp_pagemap_clear(chunk, bytes);
 		tp_pages_end(chunk, bytes);
 	}
+	free(heads->alone);
 	tp_lock_fini(&heads->lock);
 }
 
@@ -195,23 +196,65 @@ static tierpool_buf *bufhead_waited(struct tp_bufheads *heads)
 
 /* ---- */
 
-/* A header that is an allocation of its own. NULL: out of memory. */
+/* ---- headers that are allocations of their own ---- */
+
+/* In the lock: enters one, so that it is found. False: out of memory. */
+static bool bufhead_alone_add(struct tp_bufheads *heads, const tierpool_buf *b)
+{
+	if (heads->alone_count == heads->alone_room) {
+		size_t room = heads->alone_room ? 2 * heads->alone_room : 64;
+		uintptr_t *alone = realloc(heads->alone, room * sizeof *alone);
+
+		if (!alone)
+			return false;
+		heads->alone = alone;
+		heads->alone_room = room;
+	}
+	heads->alone[heads->alone_count++] = ~(uintptr_t)b;
+	return true;
+}
+
+/* In the lock. */
+static void bufhead_alone_remove(struct tp_bufheads *heads, const tierpool_buf *b)
+{
+	size_t i = heads->alone_count;
+
+	while (heads->alone[--i] != ~(uintptr_t)b)
+		;
+	heads->alone[i] = heads->alone[--heads->alone_count];
+}
+
+/* NULL: out of memory. */
 static tp_cold tierpool_buf *bufhead_alloc_alone(struct tp_bufheads *heads)
 {
 	void *b;
+	bool added;
 
 	if (posix_memalign(&b, TP_LINE, sizeof(tierpool_buf)))
 		return NULL;
+	memset(b, 0, sizeof(tierpool_buf));
+	tp_lock_take(&heads->lock);
+	added = bufhead_alone_add(heads, b);
+	tp_lock_give(&heads->lock);
+	if (!added) {
+		free(b);
+		return NULL;
+	}
 	/* Relaxed: as in bufhead_spent_set. */
 	tp_add_relaxed(&heads->bytes, sizeof(tierpool_buf));
-	return memset(b, 0, sizeof(tierpool_buf));
+	return b;
 }
 
 static tp_cold void bufhead_free_alone(struct tp_bufheads *heads, tierpool_buf *b)
 {
+	tp_lock_take(&heads->lock);
+	bufhead_alone_remove(heads, b);
+	tp_lock_give(&heads->lock);
 	tp_sub_relaxed(&heads->bytes, sizeof *b);
 	free(b);
 }
+
+/* ---- */
 
 /* Makes a chunk of so many pages. NULL: out of memory. */
 static struct tp_bufhead_chunk *bufhead_chunk_make(unsigned pages)
@@ -395,6 +438,13 @@ tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *address)
 	tp_lock_take(&heads->lock);
 	for (struct tp_bufhead_chunk *chunk = heads->chunks; chunk && !found; chunk = chunk->next)
 		found = bufhead_find(chunk, address);
+	for (size_t i = 0; i < heads->alone_count && !found; i++) {
+		tierpool_buf *b =
+			(tierpool_buf *)~heads->alone[i]; /* NOLINT(performance-no-int-to-ptr) */
+
+		if (bufhead_has(b, address))
+			found = b;
+	}
 	tp_lock_give(&heads->lock);
 	return found;
 }

@@ -44,6 +44,28 @@ Test(debug_unpooled, blocks_and_headers_are_malloc_s)
 	tierpool_destroy(pool);
 }
 
+Test(debug_unpooled, each_is_found_by_its_data)
+{
+	tierpool *pool = pool_new(.name = "unpooled"), *custom = pool_on(&counting);
+	tierpool_buf *b[300];
+
+	for (unsigned i = 0; i < 300; i++) {
+		b[i] = (tierpool_get_sized)(i % 2 ? custom : pool, 64 + i);
+		cr_assert_not_null(b[i]);
+	}
+	cr_assert_eq(tierpool_buf_reserve(b[7], 100 * KIB), 0);
+	for (unsigned i = 0; i < 300; i++)
+		cr_assert_eq(tierpool_buf_of(b[i]->data), b[i]);
+	for (unsigned i = 0; i < 300; i++) {
+		unsigned next = (i * 7 + 3) % 300; /* in another order */
+
+		cr_assert_eq(tierpool_buf_of(b[next]->data), b[next]);
+		tierpool_put(b[next]);
+	}
+	tierpool_destroy(pool);
+	tierpool_destroy(custom);
+}
+
 static void get_grow_and_put(tierpool *pool)
 {
 	tierpool_buf *b = (tierpool_get_sized)(pool, 1000);
