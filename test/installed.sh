@@ -457,6 +457,11 @@ void drop(tierpool *pool, tierpool_buf *b, tierpool_cache *cache, struct tierpoo
 	tierpool_buf_append(b, "x", 1);
 	tierpool_buf_append_byte(b, 'x');
 	tierpool_buf_append_str(b, "x");
+	tierpool_buf_append_u64(b, 1);
+	tierpool_buf_append_i64(b, 1);
+	tierpool_buf_append_hex(b, 1);
+	tierpool_buf_append_double(b, 1);
+	tierpool_buf_append_json(b, "x", 1);
 	tierpool_buf_consume(b, 1);
 	tierpool_buf_printf(b, "x");
 	tierpool_buf_set(b, "x", 1);

@@ -34,7 +34,7 @@ for backing in libc jemalloc; do
 done
 
 calls_all() {
-	comm -23 <(nm -D --defined-only "$build/libtierpool.so" | sed -n 's/.* T \(tierpool_[a-z_]*\)@.*/\1/p' | sort) \
+	comm -23 <(nm -D --defined-only "$build/libtierpool.so" | sed -n 's/.* T \(tierpool_[a-z0-9_]*\)@.*/\1/p' | sort) \
 		<(nm -u "$temporary/libc" | sed 's/.* //; s/@.*//' | sort) >"$temporary/missing"
 	cat "$temporary/missing"
 	[[ ! -s $temporary/missing ]]

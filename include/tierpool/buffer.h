@@ -176,6 +176,42 @@ TIERPOOL_API int tierpool_buf_printf(tierpool_buf *b, const char *format, ...)
 TIERPOOL_API int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_list args)
 	TIERPOOL_PRINTF(2, 0);
 
+/* ---- numbers and JSON ---- */
+
+/*
+ * Each appends one number as text, the same in every locale. Much faster than printf.
+ *
+ *   u64, i64   decimal, as "%" PRIu64 and "%" PRId64
+ *   hex        as "%" PRIx64: lower case, without 0x and without zeros in front
+ *   double     the fewest digits that strtod reads back as the same number; if several numbers have
+ *              as few, the nearest to x. Written as "%.17g" would write them: 0.1, 5e-324, 1e+23,
+ *              100, -0. What is not finite is inf, -inf, nan or -nan: JSON has no such numbers, so
+ *              a writer of JSON asks isfinite first.
+ *
+ * After:   data may have moved.
+ * Errors:  -ENOMEM as tierpool_buf_reserve.
+ * Returns: 0, or a negative errno, which sticks.
+ */
+TIERPOOL_API int tierpool_buf_append_u64(tierpool_buf *b, uint64_t n);
+TIERPOOL_API int tierpool_buf_append_i64(tierpool_buf *b, int64_t n);
+TIERPOOL_API int tierpool_buf_append_hex(tierpool_buf *b, uint64_t n);
+TIERPOOL_API int tierpool_buf_append_double(tierpool_buf *b, double x);
+
+/*
+ * Appends n bytes of text as one JSON string (RFC 8259), with its quotes. The text may lie in this
+ * same buffer's content.
+ *
+ *   " \ and below U+0020   escaped: \" \\ \b \f \n \r \t, or \u and four digits
+ *   other UTF-8            as it is
+ *   what is not UTF-8      U+FFFD: one for each maximal subpart, as a browser does. Overlong forms,
+ *                          surrogates, and what is above U+10FFFF are not UTF-8
+ *
+ * After:   data may have moved.
+ * Errors:  -EINVAL: text is NULL and n is not 0; -ENOMEM as tierpool_buf_reserve.
+ * Returns: 0, or a negative errno, which sticks.
+ */
+TIERPOOL_API int tierpool_buf_append_json(tierpool_buf *b, const char *text, size_t n);
+
 /* ---- replace and empty ---- */
 
 /*
@@ -312,7 +348,7 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd_from(
  *   - registers. A program whose functions are bound at their first call (lazily) then has them all
  *     saved on its stack, with what was copied last: link it with -z now. A signal saves them too;
  *   - what the C library has on its own stack while it formats: the digits of numbers, and with some
- *     versions pieces of text that do not fit;
+ *     versions pieces of text that do not fit; and the digits of a double that is appended;
  *   - wide characters, which the C library converts in memory of its own.
  *
  * Before:  no stream of the buffer is open. One opened before keeps a copy of what it wrote in stdio's

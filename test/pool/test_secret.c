@@ -56,6 +56,13 @@ static void way_set(tierpool_buf *b)
 	tierpool_buf_set(b, b->data + LENGTH, 5 * LENGTH);
 }
 
+static void way_json(tierpool_buf *b)
+{
+	for (unsigned i = 0; i < 100; i++)
+		tierpool_buf_append_json(b, secret, LENGTH);
+	tierpool_buf_append_json(b, b->data, b->len);
+}
+
 static void way_printf(tierpool_buf *b)
 {
 	tierpool_buf_reserve(b, 3000);
@@ -118,9 +125,10 @@ static void way_fwrite(tierpool_buf *b)
 static const struct way {
 	const char *name;
 	void (*write)(tierpool_buf *b);
-} ways[] = {{"append", way_append}, {"grow", way_grow}, {"set", way_set}, {"printf", way_printf},
-	{"oversize", way_oversize}, {"fprintf", way_fprintf}, {"fprintf once", way_fprintf_once},
-	{"fputs", way_fputs}, {"fputc", way_fputc}, {"fwrite", way_fwrite}};
+} ways[] = {{"append", way_append}, {"grow", way_grow}, {"set", way_set}, {"json", way_json},
+	{"printf", way_printf}, {"oversize", way_oversize}, {"fprintf", way_fprintf},
+	{"fprintf once", way_fprintf_once}, {"fputs", way_fputs}, {"fputc", way_fputc},
+	{"fwrite", way_fwrite}};
 #define WAYS (sizeof ways / sizeof *ways)
 
 /* ---- the search; the secret is flipped ---- */

@@ -191,6 +191,10 @@ static void call_buffer(tierpool_buf *b)
 	stream = tierpool_buf_open(b);
 	NEED(stream && fputs("y", stream) >= 0 && !fclose(stream));
 	tierpool_buf_reset(b);
+	NEED(!tierpool_buf_append_u64(b, 1) && !tierpool_buf_append_i64(b, -2));
+	NEED(!tierpool_buf_append_hex(b, 0xf) && !tierpool_buf_append_double(b, 0.5));
+	NEED(!tierpool_buf_append_json(b, "z", 1) && !strcmp(tierpool_buf_cstr(b), "1-2f0.5\"z\""));
+	tierpool_buf_reset(b);
 	tierpool_buf_secret(b);
 }
 

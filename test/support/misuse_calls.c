@@ -101,6 +101,11 @@ CALL(reserve, tierpool_buf_reserve(b, 1))
 CALL(append, tierpool_buf_append(b, "x", 1))
 CALL(append_str, tierpool_buf_append_str(b, "x"))
 CALL(append_byte, tierpool_buf_append_byte(b, 'x'))
+CALL(append_u64, tierpool_buf_append_u64(b, 1))
+CALL(append_i64, tierpool_buf_append_i64(b, -1))
+CALL(append_hex, tierpool_buf_append_hex(b, 1))
+CALL(append_double, tierpool_buf_append_double(b, 0.5))
+CALL(append_json, tierpool_buf_append_json(b, "x", 1))
 CALL(printf, tierpool_buf_printf(b, "%d", 1))
 CALL(set, tierpool_buf_set(b, "x", 1))
 CALL(cstr, tierpool_buf_cstr(b) ? 0 : -EINVAL)
@@ -116,9 +121,11 @@ CALL(reset, (tierpool_buf_reset(b), -EINVAL))
 CALL(secret, (tierpool_buf_secret(b), -EINVAL))
 
 const struct call calls[CALLS] = {{"put", call_put}, {"reserve", call_reserve},
-	{"append_byte", call_append_byte}, {"printf", call_printf}, {"set", call_set},
-	{"cstr", call_cstr}, {"read_fd", call_read_fd}, {"write_fd", call_write_fd},
-	{"write_fd_from", call_write_fd_from}, {"consume", call_consume}, {"detach", call_detach},
-	{"error", call_error}, {"open", call_open}, {"append", call_append},
-	{"append_str", call_append_str}, {"clear_error", call_clear_error}, {"reset", call_reset},
-	{"secret", call_secret}};
+	{"append_byte", call_append_byte}, {"append_u64", call_append_u64},
+	{"append_i64", call_append_i64}, {"append_hex", call_append_hex},
+	{"append_double", call_append_double}, {"append_json", call_append_json},
+	{"printf", call_printf}, {"set", call_set}, {"cstr", call_cstr}, {"read_fd", call_read_fd},
+	{"write_fd", call_write_fd}, {"write_fd_from", call_write_fd_from},
+	{"consume", call_consume}, {"detach", call_detach}, {"error", call_error},
+	{"open", call_open}, {"append", call_append}, {"append_str", call_append_str},
+	{"clear_error", call_clear_error}, {"reset", call_reset}, {"secret", call_secret}};

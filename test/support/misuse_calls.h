@@ -41,7 +41,7 @@ struct call {
 	const char *name;
 	int (*call)(tierpool_buf *b);
 };
-#define CALLS 18
+#define CALLS 23
 extern const struct call calls[CALLS];
 /*
  * The last three do not mind a length beyond the capacity; reset is how to repair it. The first one does
