@@ -5,16 +5,16 @@
 #include "ways.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "pool/escape.h" /* the library's own, which is linked statically */
 
 /* ---- the doubling buffer ---- */
 
 #define PLAIN_FIRST 1024
 
-static __attribute__((__noinline__, __cold__)) int plain_append_slow(
-	struct plain_buf *b, const void *src, size_t n)
+static __attribute__((__noinline__, __cold__)) int plain_grow(struct plain_buf *b, size_t n)
 {
 	size_t cap = b->cap > PLAIN_FIRST / 2 ? b->cap * 2 : PLAIN_FIRST;
 	char *data;
@@ -28,80 +28,45 @@ static __attribute__((__noinline__, __cold__)) int plain_append_slow(
 	}
 	b->data = data;
 	b->cap = cap;
-	memcpy(b->data + b->len, src, n);
-	b->len += n;
 	return 0;
 }
 
 static inline int plain_append(struct plain_buf *b, const void *src, size_t n)
 {
-	if (n > b->cap - b->len)
-		return plain_append_slow(b, src, n);
+	if (n > b->cap - b->len && plain_grow(b, n))
+		return b->error;
 	memcpy(b->data + b->len, src, n);
 	b->len += n;
 	return 0;
 }
 
+/* As tierpool_buf_append_json, with the same functions behind it. */
+static __attribute__((__noinline__)) int plain_append_json(
+	struct plain_buf *b, const char *text, size_t n)
+{
+	size_t plain = tp_escape_plain(text, n);
+	size_t inside = plain == n ? n : tp_escape_measure(text, n, plain);
+	char *to;
+
+	if (inside + 2 > b->cap - b->len && plain_grow(b, inside + 2))
+		return b->error;
+	to = b->data + b->len;
+	b->len += inside + 2;
+	to[0] = '"';
+	to[inside + 1] = '"';
+	if (plain == n)
+		memcpy(to + 1, text, n);
+	else
+		tp_escape_write(to + 1, text, n, plain);
+	return 0;
+}
+
 /* ---- the encoder ---- */
-
-static const bool json_special[256] = {
-	[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true, [0x80 ... 0xff] = true};
-
-/*
- * Returns: the length of the well-formed sequence at s, of which n bytes are there; if it is not
- * well-formed, minus the length of its maximal subpart. Table 3-7 of The Unicode Standard.
- */
-static inline int json_utf8(const unsigned char *s, size_t n)
-{
-	unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-	int length = 2 + (s[0] >= 0xe0) + (s[0] >= 0xf0);
-
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return -1;
-	for (int i = 1; i < length; i++, low = 0x80, high = 0xbf)
-		if ((size_t)i == n || s[i] < low || s[i] > high)
-			return -i;
-	return length;
-}
-
-/*
- * Whether eight bytes are all ASCII and not special. If none has the high bit, a subtraction
- * sets it only in a byte that is too small, or in the next one.
- */
-static inline bool json_clean_word(const unsigned char *s)
-{
-	const uint64_t each = UINT64_MAX / 0xff;
-	uint64_t w;
-
-	memcpy(&w, s, sizeof w);
-	return !((w | (w - each * 0x20) | ((w ^ each * '"') - each) | ((w ^ each * '\\') - each)) &
-		 each * 0x80);
-}
-
-/* How far the text can be taken over as it is. */
-static __attribute__((__noinline__)) const unsigned char *json_clean(
-	const unsigned char *s, const unsigned char *end)
-{
-	for (;;) {
-		int length;
-
-		while (end - s >= 8 && json_clean_word(s))
-			s += 8;
-		while (s < end && !json_special[*s])
-			s++;
-		if (s == end || *s < 0x80)
-			return s;
-		length = json_utf8(s, (size_t)(end - s));
-		if (length < 0)
-			return s;
-		s += length;
-	}
-}
 
 /*
  * One copy of the encoder for each way, neither inlined nor merged with another: with code in
- * common, one way would find the branches predicted that another has just been through.
+ * common, one way would find the branches predicted that another has just been through. What all
+ * ways have in common is how a string is escaped: two functions of the library.
  */
 #if __has_attribute(__no_icf__)
 #define JSON_APART __attribute__((__noinline__, __no_icf__))
@@ -112,26 +77,31 @@ static __attribute__((__noinline__)) const unsigned char *json_clean(
 #define JSON_NAME(function) learned_json_##function
 #define JSON_BUF tierpool_buf
 #define JSON_APPEND tierpool_buf_append
+#define JSON_STRING tierpool_buf_append_json
 #include "json_template.h"
 
 #define JSON_NAME(function) guessed_json_##function
 #define JSON_BUF tierpool_buf
 #define JSON_APPEND tierpool_buf_append
+#define JSON_STRING tierpool_buf_append_json
 #include "json_template.h"
 
 #define JSON_NAME(function) kept_json_##function
 #define JSON_BUF tierpool_buf
 #define JSON_APPEND tierpool_buf_append
+#define JSON_STRING tierpool_buf_append_json
 #include "json_template.h"
 
 #define JSON_NAME(function) reused_json_##function
 #define JSON_BUF struct plain_buf
 #define JSON_APPEND plain_append
+#define JSON_STRING plain_append_json
 #include "json_template.h"
 
 #define JSON_NAME(function) malloced_json_##function
 #define JSON_BUF struct plain_buf
 #define JSON_APPEND plain_append
+#define JSON_STRING plain_append_json
 #include "json_template.h"
 
 void json_stanza(tierpool_buf *b, const struct field *fields, size_t n)

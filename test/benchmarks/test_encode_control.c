@@ -135,6 +135,8 @@ Test(encode_control, escapes_what_rfc_8259_asks_wherever_it_stands)
 		to += sprintf(to, "%s\"F%d\":\"<%.*s", i ? "," : "", i, at, "xxxxxxxxxxxxxxxx");
 		to += sprintf(to,
 			c == '"' || c == '\\' ? "\\%c"
+			: c == '\b'           ? "\\b"
+			: c == '\f'           ? "\\f"
 			: c == '\t'           ? "\\t"
 			: c == '\r'           ? "\\r"
 			: c < 0x20            ? "\\u%04x"
