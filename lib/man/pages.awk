@@ -4,8 +4,9 @@
 # usage: awk -f lib/man/read.awk -f lib/man/text.awk -f lib/man/pages.awk -v out=FOLDER -v version=VERSION
 #            -v date=DATE -v map=lib/tierpool.map lib/man/*.page include/tierpool.h include/tierpool/*.h
 #
-# Writes FOLDER/PAGE.3, and for each other call on a page FOLDER/CALL.3, which names that page. Fails if a
-# call of the map has no page, but for those whose comment begins with "Private:".
+# Writes FOLDER/PAGE.3, and for each other call on a page FOLDER/CALL.3, which names that page (none for a macro
+# with the name of a call: man(1) takes capitals for small letters). Fails if a call of the map has no text, but
+# for those whose comment begins with "Private:".
 #
 # A file PAGE.page has what no header says:
 #   name TEXT               behind the dash in NAME
@@ -219,7 +220,7 @@ function write_page(page_name,   file, names, n, part, i, j, last, lines, m, at,
 	write_rest(page_name, file)
 	close(file)
 	for (i = 1; i <= n; i++)
-		if (part[i] != page_name) {
+		if (part[i] != page_name && !(tolower(part[i]) != part[i] && tolower(part[i]) in shown_on)) {
 			printf ".so man3/%s.3\n", page_name >(out "/" part[i] ".3")
 			close(out "/" part[i] ".3")
 		}
@@ -305,7 +306,7 @@ END {
 		for (j = 1; j <= n; j++)
 			if (is_private(i))
 				covered[part[j]] = 1
-			else if (item_page[i] != "-")
+			else if (item_page[i] != "-" && item_comment[i] != "")
 				covered[part[j]] = shown_on[part[j]] = item_page[i]
 		if (is_private(i))
 			item_page[i] = "-"
@@ -317,7 +318,7 @@ END {
 		if (line ~ /^\ttierpool_.*;$/) {
 			gsub(/[\t;]/, "", line)
 			if (!(line in covered)) {
-				print "no manual page has " line >"/dev/stderr"
+				print "no manual page has a text for " line >"/dev/stderr"
 				status = 1
 			}
 		}
