@@ -93,9 +93,9 @@ kind == "function" { declaration($0); next }
 	kind = $0 ~ /\\$/ ? "macro" : ""
 	next
 }
-/^(typedef )?(struct|enum)[^;(]*{$/ {
+/^(typedef )?(struct|enum)[^;(]*[{]$/ {
 	at = $0
-	gsub(/^typedef | *{$/, "", at)
+	gsub(/^typedef | *[{]$/, "", at)
 	add_item("type", at)
 	kind = "type"
 	next
