@@ -50,7 +50,9 @@ help:
 	@echo 'make demo       encode a real file out of pooled buffers, and compare'
 	@echo 'make test       the tests;  make check  every variant of them;  make lint'
 	@echo 'make check-vm   under other kernels, on aarch64 and on many CPUs, all emulated: half an hour'
+	@echo 'make check-package   the Debian packages, in a clean Debian 12'
 	@echo 'make all install uninstall   PREFIX=$(PREFIX) LIBDIR= INCLUDEDIR= MANDIR= DESTDIR= LTO=$(LTO)'
+	@echo 'make doc        the reference as HTML, by Doxygen;  make dist  a tarball of the last commit'
 	@echo 'make bench plots deps clean;  make plots TRACE=FILE draws what replay_trace --advise says'
 
 include lib/lib.mk benchmarks/bench.mk test/test.mk test/checks.mk

@@ -29,6 +29,8 @@ run-debug := stress STRESS=$(BUILD)/test/stress/stress_pool TIERPOOL_DEBUG=check
 run-metrics := metrics
 # The profile, as pprof, google-pprof and jeprof show it.
 run-viewers := viewers
+# The Debian packages are built, without their tests.
+run-package-build := package-build
 # Detectors of races, in programs whose library is the ordinary one.
 run-races := races
 # Blocks from jemalloc, in both modes.
@@ -51,8 +53,9 @@ run-musl := stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
 
 # After the build that several use the longest ones, so that none of these is left alone at the end.
 CHECKS := gcc model asan clang environments controls jemalloc gcc-O0 gcc-O3 clang-O0 clang-O3 aarch64 tsan valgrind \
-	debug musl metrics viewers races fastpath fastpath-clang
-.PHONY: check-deps check-vm environments model aarch64 controls metrics viewers races valgrind $(addprefix check-,$(CHECKS))
+	debug musl metrics viewers races fastpath fastpath-clang package-build
+.PHONY: check-deps check-package check-vm environments model aarch64 controls metrics viewers package-build races \
+	valgrind $(addprefix check-,$(CHECKS))
 check: $(addprefix check-,$(CHECKS))
 
 check-deps:
@@ -82,6 +85,12 @@ viewers: $(STATIC)
 	$(Q)CC='$(CC)' LIBRARY='$(STATIC)' test/viewers.sh || [ $$? = 77 ]
 races: all
 	$(Q)test/races.sh $(BUILD)
+package-build:
+	$(Q)test/package.sh build || [ $$? = 77 ]
+# Installed in a new Debian 12, used, and removed. Not one of CHECKS: some four minutes, and it wants root and a mirror.
+check-package:
+	@.ci/deps test package
+	$(Q)test/package.sh install || [ $$? = 77 ]
 # Other kernels, in emulators. Not one of CHECKS: half an hour.
 check-vm:
 	$(Q)test/vm.sh || [ $$? = 77 ]

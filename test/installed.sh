@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 #
 # What a program finds after `make install`: the files; that each header and each example compiles
-# against them through pkg-config, shared and static, with and without jemalloc, and runs; that inline
-# functions are symbols too, and the compiler warns of lost results; that the library loads by dlopen,
-# brings no malloc and exports nothing but its own; that the manual page has no faults; that
-# `make uninstall` leaves nothing behind.
+# against them through pkg-config and CMake, shared and static, with and without jemalloc, and runs; that
+# inline functions are symbols too, and the compiler warns of lost results; that the library loads by
+# dlopen and into Python, brings no malloc and exports nothing but its own; that the manual pages have no
+# faults, and their examples run; that `make uninstall` leaves nothing behind.
 #
 # usage: test/installed.sh     from the top of the source; CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS, MAKE
 #
@@ -151,10 +151,36 @@ needs_only_libc() {
 		! grep -vE '^(libc|libpthread|ld-linux[a-z0-9_-]*|ld-musl-[a-z0-9_]*)\.so' <<<"$names"
 }
 
-# What the formatter says of the page, if anything, goes to the log.
-page_is_clean() { # COMMAND...
-	"$@" "$prefix/share/man/man7/tierpool.7" 2>"$temporary/said" >"$temporary/page" &&
-		cat "$temporary/said" && [[ -s $temporary/page && ! -s $temporary/said ]]
+# What the formatter says of the pages, if anything, goes to the log.
+pages_are_clean() { # COMMAND...
+	local page pages
+	pages=$(grep -L '^\.so ' "$prefix"/share/man/man[37]/*.[37]) || return
+	for page in $pages; do
+		"$@" "$page" 2>"$temporary/said" >"$temporary/page" && cat "$temporary/said" &&
+			[[ -s $temporary/page && ! -s $temporary/said ]] || return
+	done
+}
+
+# What names another page names one that is there.
+links_lead() {
+	local link
+	for link in $(grep -l '^\.so ' "$prefix"/share/man/man3/*); do
+		[[ -s $prefix/share/man/$(sed 's/^\.so //' "$link") ]] || return
+	done
+}
+
+# cmake_works FOLDER [VERSION]: a project that finds the package there, in this version or a newer one.
+cmake_works() {
+	rm -rf "$temporary/built" &&
+		cmake -S "$temporary/project" -B "$temporary/built" -DCMAKE_PREFIX_PATH="$1" \
+			-DCMAKE_C_COMPILER="${cc[0]}" -DCMAKE_C_FLAGS="${CFLAGS:-} ${LDFLAGS:-}" -DWANTED="${2:-}" &&
+		cmake --build "$temporary/built" && needs "$temporary/built/shared" libtierpool.so.0 &&
+		! needs "$temporary/built/static" libtierpool &&
+		contains "$version" "$temporary/built/shared" && contains "$version" "$temporary/built/static"
+}
+
+cmake_refuses() { # VERSION
+	! cmake_works "$prefix" "$1" && grep -q 'compatible with requested version' "$temporary/log"
 }
 
 soname_is() {
@@ -188,6 +214,17 @@ int main(void)
 	puts(tierpool_version());
 	return 0;
 }
+END
+
+mkdir "$temporary/project"
+cat >"$temporary/project/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.13)
+project(finds C)
+find_package(tierpool ${WANTED} CONFIG REQUIRED)
+add_executable(shared ../version.c)
+target_link_libraries(shared tierpool::tierpool)
+add_executable(static ../version.c)
+target_link_libraries(static tierpool::static)
 END
 
 # Prints which backing the default takes; fails when the pool does not work.
@@ -532,8 +569,11 @@ if [[ $failed -gt 0 ]]; then
 fi
 
 version=$(flags --modversion tierpool)
-for file in "${headers[@]/#/include/}" include/tierpool/tierpool.hpp "lib/libtierpool.so.$version" lib/libtierpool.so.0 lib/libtierpool.a \
-	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc lib/valgrind/tierpool.supp share/man/man7/tierpool.7; do
+for file in "${headers[@]/#/include/}" include/tierpool/tierpool.hpp \
+	"lib/libtierpool.so.$version" lib/libtierpool.so.0 lib/libtierpool.a \
+	lib/pkgconfig/tierpool.pc lib/pkgconfig/tierpool-jemalloc.pc lib/valgrind/tierpool.supp \
+	lib/cmake/tierpool/tierpool-config.cmake lib/cmake/tierpool/tierpool-config-version.cmake \
+	share/man/man7/tierpool.7 share/man/man3/tierpool_create.3 share/man/man3/tierpool_buf_printf.3; do
 	check "$file" is_in_both "$file"
 done
 library=$prefix/lib/libtierpool.so.0
@@ -545,11 +585,13 @@ check "the soname is libtierpool.so.0" soname_is "$library" libtierpool.so.0
 check "only tierpool_ is exported" exports_only_its_own "$library"
 check "nothing is needed beyond the C library" needs_only_libc "$library"
 check "no .pc file names the stage" lacks "$stage" cat "$stage"/usr/lib/pkgconfig/tierpool*.pc
+check "no .cmake file names a folder" lacks "$prefix" cat "$prefix"/lib/cmake/tierpool/*
 if command -v groff >/dev/null; then
-	check "tierpool.7 has no warnings" page_is_clean groff -man -Tutf8 -ww
+	check "the manual pages have no warnings" pages_are_clean groff -man -Tutf8 -ww
 else
-	skip "tierpool.7 has no warnings" "groff is not installed"
+	skip "the manual pages have no warnings" "groff is not installed"
 fi
+check "each link among the manual pages leads to one" links_lead
 for header in "${headers[@]}"; do
 	check "<$header> stands alone in C11" stands_alone "$header" C
 	check "<$header> stands alone in C++17" stands_alone "$header" C++
@@ -590,9 +632,31 @@ else
 	skip "get and put are inlined with -flto" "${cc[0]} makes no machine code beside that for -flto"
 fi
 
+if command -v cmake >/dev/null; then
+	check "find_package(tierpool)" cmake_works "$prefix"
+	check "find_package(tierpool), from the stage" cmake_works "$stage/usr"
+	check "find_package(tierpool $version)" cmake_works "$prefix" "$version"
+	check "find_package(tierpool) refuses a newer version" cmake_refuses "${version%.*}.999"
+	check "find_package(tierpool) refuses another soname" cmake_refuses 1.0
+else
+	skip "find_package(tierpool)" "cmake is not installed"
+fi
+if command -v python3 >/dev/null; then
+	check "ctypes_program.py" run python3 test/examples/ctypes_program.py
+else
+	skip "ctypes_program.py" "python3 is not installed"
+fi
+
 # The program that the README shows, as it stands there.
 readme=$temporary/readme.c
 sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' >"$readme"
+# And those of the manual pages.
+for page in lib/man/*.page; do
+	name=${page##*/}
+	sed -n 's/^\t//p; s/^$//p' "$page" >"$temporary/${name%.page}.c"
+	[[ ! -s $temporary/${name%.page}.c ]] ||
+		check "the example of ${name%.page}(3)" shared_works "$temporary/${name%.page}.c" tierpool
+done
 for example in "$readme" test/examples/*.c test/examples/*.cpp; do
 	name=${example##*/}
 	check "$name, shared" shared_works "$example" tierpool
@@ -620,7 +684,12 @@ apart=(PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu INCLUDEDIR=/usr/include/apar
 check "make install, each folder apart" "${make[@]}" -s install "${apart[@]}"
 check "the library, in LIBDIR" test -e "$stage/apart/usr/lib/x86_64-linux-gnu/libtierpool.so.$version"
 check "the headers, in INCLUDEDIR" test -e "$stage/apart/usr/include/apart/tierpool/pool.h"
-check "the manual page, in MANDIR" test -e "$stage/apart/usr/man/man7/tierpool.7"
+check "the manual pages, in MANDIR" test -e "$stage/apart/usr/man/man7/tierpool.7" -a \
+	-e "$stage/apart/usr/man/man3/tierpool_get.3"
+if command -v cmake >/dev/null; then
+	check "find_package(tierpool), each folder apart" \
+		cmake_works "$stage/apart/usr/lib/x86_64-linux-gnu/cmake"
+fi
 check "tierpool.pc says LIBDIR" grep -qx 'libdir=/usr/lib/x86_64-linux-gnu' \
 	"$stage/apart/usr/lib/x86_64-linux-gnu/pkgconfig/tierpool.pc"
 check "tierpool.pc says INCLUDEDIR" grep -qx 'includedir=/usr/include/apart' \

@@ -36,6 +36,7 @@ struct tierpool_stats {
 	uint64_t grows_pooled;  /* growths served by exchange with an idle buffer */
 
 	/* Buffers that were freed, by the reason. */
+
 	/* Larger than max_size of the options; or of 64 KiB or more, and not asked for twice: see */
 	/* tierpool_put. */
 	uint64_t drops_oversize;
