@@ -292,7 +292,7 @@ static int buffer_room_to_read(tierpool_buf *b, size_t extra)
 {
 	if (tp_bufstate_front(b) < b->len || !b->len)
 		return tierpool_buf_reserve(b, extra);
-	buffer_rewind(b, b->len, NULL);
+	buffer_rewind(b, b->len, b->data);
 	return 0;
 }
 
