@@ -79,7 +79,7 @@ lines() { # SOURCE SECTION
 
 # What a program says of each pair of ways, without and with --measure, as rows of the table.
 rows() { # SOURCE PROGRAM
-	local number='([0-9.e+]+)' name bytes from to own pooled ratio
+	local number='([0-9.]+)' name bytes from to own pooled ratio
 	paste -d '|' <(counts "$2") <("$2" --measure) |
 		sed -nE "s/^(.*): $number bytes, the same; $number allocations, $number with tierpool\|.*; $number us, $number with tierpool: times (.*)/\1|\2|\3|\4|\5|\6|\7/p" |
 		while IFS='|' read -r name bytes from to own pooled ratio; do

@@ -145,6 +145,12 @@ static double quantile(double *values, double part)
 	return values[(size_t)(part * (ROUNDS - 1))];
 }
 
+/* Behind the point. */
+static int digits(double us)
+{
+	return us < 10 ? 2 : us < 100 ? 1 : 0;
+}
+
 /*
  * Many short rounds. In each both sides take a turn, and every other round begins with the other side.
  * Prints the medians of the sides and of the ratios, and the quartiles of the ratios.
@@ -167,9 +173,10 @@ static void measure(const struct ways *w)
 		}
 		ratio[i] = ns[WITH_POOL][i] / ns[OWN][i];
 	}
-	printf("%.3g us, %.3g with tierpool: times %.2f (%.2f to %.2f)\n",
-		quantile(ns[OWN], 0.5) / 1000, quantile(ns[WITH_POOL], 0.5) / 1000,
-		quantile(ratio, 0.5), quantile(ratio, 0.25), quantile(ratio, 0.75));
+	double own = quantile(ns[OWN], 0.5) / 1000, with_pool = quantile(ns[WITH_POOL], 0.5) / 1000;
+	printf("%.*f us, %.*f with tierpool: times %.2f (%.2f to %.2f)\n", digits(own), own,
+		digits(with_pool), with_pool, quantile(ratio, 0.5), quantile(ratio, 0.25),
+		quantile(ratio, 0.75));
 }
 
 /* All that was borrowed is back in the pool. */
