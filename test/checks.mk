@@ -31,6 +31,8 @@ run-metrics := metrics
 run-viewers := viewers
 # The Debian packages are built, without their tests.
 run-package-build := package-build
+# With real libraries: the same bytes as by their own ways, with fewer allocations.
+run-libraries := libraries
 # Detectors of races, in programs whose library is the ordinary one.
 run-races := races
 # Blocks from jemalloc, in both modes.
@@ -53,8 +55,8 @@ run-musl := stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
 
 # After the build that several use the longest ones, so that none of these is left alone at the end.
 CHECKS := gcc model asan clang environments controls jemalloc gcc-O0 gcc-O3 clang-O0 clang-O3 aarch64 tsan valgrind \
-	debug musl metrics viewers races fastpath fastpath-clang package-build
-.PHONY: check-deps check-package check-vm environments model aarch64 controls metrics viewers package-build races \
+	debug musl metrics viewers libraries races fastpath fastpath-clang package-build
+.PHONY: check-deps check-package check-vm environments model aarch64 controls metrics viewers libraries package-build races \
 	valgrind $(addprefix check-,$(CHECKS))
 check: $(addprefix check-,$(CHECKS))
 
@@ -65,7 +67,7 @@ $(addprefix check-,$(CHECKS)): check-%: check-deps
 	+$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none $(run-$*)
 
 # The same build is used by several, so one of them makes it.
-check-debug check-environments check-fastpath check-metrics check-races check-valgrind check-viewers: \
+check-debug check-environments check-fastpath check-libraries check-metrics check-races check-valgrind check-viewers: \
 	check-gcc
 check-fastpath-clang: check-clang
 
@@ -83,6 +85,9 @@ metrics: $(STATIC)
 	$(Q)CC='$(CC)' test/metrics.sh $(STATIC) $(SCRAPED) || [ $$? = 77 ]
 viewers: $(STATIC)
 	$(Q)CC='$(CC)' LIBRARY='$(STATIC)' test/viewers.sh || [ $$? = 77 ]
+# MEASURE=--measure prints the table of test/examples/libraries/README.md.
+libraries: all
+	$(Q)CC='$(CC)' test/libraries.sh $(BUILD) $(MEASURE)
 races: all
 	$(Q)test/races.sh $(BUILD)
 package-build:
@@ -98,7 +103,7 @@ valgrind: $(STRESS)
 	$(Q)WRAP='valgrind -q --error-exitcode=1 --leak-check=full --fair-sched=yes' test/run.sh $(STRESS)
 
 SOURCES := $(wildcard include/*.h include/*/*.h include/*/*.hpp lib/*/*.[ch] test/*/*.[ch] test/*/*.[ch]pp \
-	benchmarks/*/*.[ch])
+	test/examples/*/*.[ch] benchmarks/*/*.[ch])
 
 lint:
 	@.ci/deps lint

@@ -29,23 +29,11 @@ enum { THREADS = 4, RECORDS = 5000 };
 static tierpool *pool;
 static int log_fd;
 
-/* Appends text between quotes, as JSON escapes it. The first error of either buffer. */
+/* Appends text in quotes, as JSON escapes it. The first error of either buffer. */
 static int append_quoted(tierpool_buf *out, const tierpool_buf *text)
 {
 	int error = tierpool_buf_error(text);
-	if (error)
-		return error;
-	tierpool_buf_append_byte(out, '"');
-	for (size_t i = 0; i < text->len; i++) {
-		unsigned char c = (unsigned char)text->data[i];
-		if (c < ' ')
-			tierpool_buf_printf(out, "\\u%04x", c);
-		else if (c == '"' || c == '\\')
-			tierpool_buf_printf(out, "\\%c", c);
-		else
-			tierpool_buf_append_byte(out, (char)c);
-	}
-	return tierpool_buf_append_byte(out, '"');
+	return error ? error : tierpool_buf_append_json(out, text->data, text->len);
 }
 
 static int append_request(tierpool_buf *out, unsigned thread, unsigned sequence)
@@ -96,7 +84,7 @@ static int write_lines(unsigned thread)
 /* The line of thread 0, sequence 0: the tab and the quotes are escaped twice. */
 static const char first_line[] =
 	"{\"thread\":0,\"sequence\":0,"
-	"\"message\":\"served \\\"GET /0\\\\u0009\\\\\\\"0\\\\\\\" 00112233\\\" in 0 us\"}\n";
+	"\"message\":\"served \\\"GET /0\\\\t\\\\\\\"0\\\\\\\" 00112233\\\" in 0 us\"}\n";
 
 /* The file holds, from start on, each thread's lines: all, whole and in order. 0 or -errno. */
 static int verify(off_t start)
