@@ -57,6 +57,7 @@ function written(s,   line, n, i, result, column, at_start, verbatim, label, ind
 function give(kind) {
 	if (comment ~ /^(SPDX|Private:|clang-format|---- )/)
 		kind = ""
+	first = kind == "@brief" ? "" : "none"
 	if (kind == "")
 		printf "%s", raw
 	else
@@ -84,6 +85,15 @@ inside {
 	next
 }
 pending { give($0 == "" || $0 ~ /^#if/ ? "@file" : "@brief") }
+
+# Several declarations under one comment: the others have the text of the first.
+$0 == "" { first = "none" }
+/TIERPOOL_API/ && match($0, /tierpool_[a-z0-9_]+\(/) {
+	if (first == "")
+		first = substr($0, RSTART, RLENGTH - 1)
+	else if (first != "none")
+		print "/** @copydoc " first " */"
+}
 
 # Comments among the fields of a struct: behind one, going on behind one, before one.
 /^\t.*[^ \t].*\/\* .*\*\/$/ || /^\t\t+ *\/\* .*\*\/$/ { sub(/\/\* ([0-9]+: )?/, "/**< "); print; next }

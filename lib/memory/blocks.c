@@ -327,12 +327,17 @@ char *tp_block_grow(struct tp_blocks *blocks, char *block, size_t larger)
 
 tierpool_buf *tp_block_owner(const void *address)
 {
-	unsigned shard = tp_pagemap_enter();
-	struct tp_run *run = tp_pagemap_get(address);
-	bool in_run = run && !((uintptr_t)run & TP_PAGEMAP_HEADERS);
-	tierpool_buf **owner = in_run ? tp_run_owner(run, address) : NULL;
-	tierpool_buf *b = owner ? tp_load_acquire(owner) : NULL;
+	struct tp_run *run;
+	tierpool_buf **owner, *b;
+	unsigned shard;
 
+	/* Most addresses lie in no run, if free of another library asks: that costs a look and no write. */
+	if (!tp_pagemap_get(address))
+		return NULL;
+	shard = tp_pagemap_enter();
+	run = tp_pagemap_get(address);
+	owner = run && !((uintptr_t)run & TP_PAGEMAP_HEADERS) ? tp_run_owner(run, address) : NULL;
+	b = owner ? tp_load_acquire(owner) : NULL;
 	tp_pagemap_leave(shard);
 	return b;
 }

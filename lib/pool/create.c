@@ -32,6 +32,8 @@ static void pool_free(struct tp_registered *entry)
 	tierpool *pool = tp_pool_of(entry);
 	struct tp_backing backing = pool->backing;
 
+	if (!pool->blocks.class)
+		tp_sub_relaxed(&tp_pools_without_runs, 1u);
 	tp_pool_advise_end(pool);
 	tp_tiers_fini(&pool->tiers);
 	tp_blocks_fini(&pool->blocks);
@@ -191,6 +193,8 @@ static tierpool *pool_make(const struct tierpool_options *chosen, const struct t
 	pool->registered.group = pool->budget ? &pool->budget->pools : NULL;
 	tp_bufheads_init(&pool->heads);
 	pool->registered.kind = &pool_kind;
+	if (!pool->blocks.class)
+		tp_add_relaxed(&tp_pools_without_runs, 1u);
 	return pool;
 }
 

@@ -121,6 +121,9 @@ void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased
  */
 tierpool_buf *tp_pool_find(const void *address);
 
+/* Pools whose blocks do not come from runs. */
+extern tp_hidden uint32_t tp_pools_without_runs;
+
 bool tp_pool_is_default(const tierpool *pool);
 
 /* The tp_release of a pool. */
