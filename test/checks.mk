@@ -27,6 +27,8 @@ run-controls := controls
 run-debug := stress STRESS=$(BUILD)/test/stress/stress_pool TIERPOOL_DEBUG=check,poison SECONDS_EACH=4
 # What Prometheus makes of the metrics.
 run-metrics := metrics
+# A server with buffers and connections in pools, under load.
+run-server := server
 # The profile, as pprof, google-pprof and jeprof show it.
 run-viewers := viewers
 # The Debian packages are built, without their tests.
@@ -55,9 +57,9 @@ run-musl := stress VARIANT=musl CC=musl-gcc LDFLAGS=-static MODES=locked
 
 # After the build that several use the longest ones, so that none of these is left alone at the end.
 CHECKS := gcc model asan clang environments controls jemalloc gcc-O0 gcc-O3 clang-O0 clang-O3 aarch64 tsan valgrind \
-	debug musl metrics viewers libraries races fastpath fastpath-clang package-build
-.PHONY: check-deps check-package check-vm environments model aarch64 controls metrics viewers libraries package-build races \
-	valgrind $(addprefix check-,$(CHECKS))
+	debug musl metrics server viewers libraries races fastpath fastpath-clang package-build
+.PHONY: check-deps check-package check-vm environments model aarch64 controls metrics server viewers libraries package-build \
+	races valgrind $(addprefix check-,$(CHECKS))
 check: $(addprefix check-,$(CHECKS))
 
 check-deps:
@@ -67,7 +69,7 @@ $(addprefix check-,$(CHECKS)): check-%: check-deps
 	+$(Q)echo "== $@" && $(MAKE) --no-print-directory --output-sync=none $(run-$*)
 
 # The same build is used by several, so one of them makes it.
-check-debug check-environments check-fastpath check-libraries check-metrics check-races check-valgrind check-viewers: \
+check-debug check-environments check-fastpath check-libraries check-metrics check-races check-server check-valgrind check-viewers: \
 	check-gcc
 check-fastpath-clang: check-clang
 
@@ -83,6 +85,8 @@ controls:
 # SCRAPED: for so many seconds, not only for as long as it takes.
 metrics: $(STATIC)
 	$(Q)CC='$(CC)' test/metrics.sh $(STATIC) $(SCRAPED) || [ $$? = 77 ]
+server:
+	+$(Q)MAKE='$(MAKE)' SERVER_PACKAGES='$(SERVER_PACKAGES)' test/server.sh $(SERVERS) || [ $$? = 77 ]
 viewers: $(STATIC)
 	$(Q)CC='$(CC)' LIBRARY='$(STATIC)' test/viewers.sh || [ $$? = 77 ]
 # MEASURE=--measure prints the table of test/examples/libraries/README.md.

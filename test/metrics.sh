@@ -24,7 +24,7 @@ done
 
 read -ra cc <<<"${CC:-cc} ${CFLAGS:-}"
 temporary=$(mktemp -d "${TMPDIR:-/tmp}/tierpool-metrics.XXXXXX")
-server_pid='' prometheus_pid='' prometheus_port='' port=''
+server_pid='' port=''
 trap 'end' EXIT
 
 end() {
@@ -35,15 +35,7 @@ end() {
 }
 
 . test/support/checks.sh
-
-# soon COMMAND...: tries it for a minute.
-soon() {
-	local until=$((SECONDS + 60))
-	until "$@"; do
-		[[ $SECONDS -lt $until ]] || return 1
-		sleep 0.1
-	done
-}
+. test/support/prometheus.sh
 
 # ---- the process ----
 
@@ -81,66 +73,6 @@ ends_with_eof() {
 	[[ $(tail -n 1 "$temporary/metrics") == '# EOF' ]]
 }
 
-# ---- Prometheus ----
-
-# On the first free port of a few.
-prometheus_starts() {
-	cat >"$temporary/prometheus.yml" <<-END
-		global: {scrape_interval: 500ms, scrape_timeout: 500ms}
-		scrape_configs:
-		  - job_name: tierpool
-		    static_configs: [{targets: ["127.0.0.1:$port"]}]
-	END
-	promtool check config "$temporary/prometheus.yml" || return
-	for ((try = 0; try < 20; try++)); do
-		prometheus_port=$((20000 + RANDOM % 12000))
-		prometheus --config.file="$temporary/prometheus.yml" --storage.tsdb.path="$temporary/data$try" \
-			--web.listen-address="127.0.0.1:$prometheus_port" >"$temporary/prometheus.log" 2>&1 &
-		prometheus_pid=$!
-		soon prometheus_is_ready_or_gone
-		kill -0 "$prometheus_pid" 2>/dev/null && return
-		wait "$prometheus_pid" || true
-	done
-	prometheus_pid=''
-	tail -n 5 "$temporary/prometheus.log"
-	return 1
-}
-
-prometheus_is_ready_or_gone() {
-	! kill -0 "$prometheus_pid" 2>/dev/null || query 'vector(1)' >/dev/null 2>&1
-}
-
-query() { # EXPRESSION
-	promtool query instant "http://127.0.0.1:$prometheus_port" "$1"
-}
-
-# The values of all series that answer a query, sorted, in a line.
-values() { # EXPRESSION
-	query "$1" | sed -n 's/.*=> \([^ ]*\) @.*/\1/p' | sort | xargs
-}
-
-# answers EXPRESSION VALUES
-answers() {
-	local found
-	found=$(values "$1")
-	echo "$1 is $found"
-	[[ $found == "$2" ]]
-}
-
-scraped_often() {
-	local found
-	found=$(values 'count_over_time(up{job="tierpool"}[5m]) >= bool 10')
-	[[ $found == 1 ]]
-}
-
-no_counter_went_back() {
-	local name sum=0
-	for name in $(sed -n 's/^# TYPE \(.*\) counter$/\1/p' "$temporary/metrics"); do
-		sum+=" + sum(resets(${name}[10m]))"
-	done
-	answers "$sum" 0
-}
-
 # ---- checks ----
 
 check "a server with metrics starts" server_starts
@@ -148,7 +80,7 @@ check "a server with metrics starts" server_starts
 check "promtool check metrics says nothing" promtool_accepts
 check "the last line is # EOF" ends_with_eof
 check "promtool refuses the text if a newline in a name is not escaped" promtool_refuses_a_broken_one
-check "Prometheus starts" prometheus_starts
+check "Prometheus starts" prometheus_starts "$port"
 [[ -n $prometheus_pid ]] || { report; exit 1; }
 if [[ -n $seconds ]]; then
 	sleep "$seconds"

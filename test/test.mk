@@ -97,6 +97,16 @@ $(UNIT) $(STRESS) $(PATHS) $(MISUSER): $(BUILD)/test/%: test/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(filter %.o %.a,$^) $(TEST_LIBS) $(LDLIBS) -o $@
 
+# The example server, and the same with malloc. Built for test/server.sh only: no other test wants these libraries.
+SERVERS := $(addprefix $(BUILD)/test/examples/,server server_malloc)
+SERVER_PACKAGES := apr-1 apr-util-1 glib-2.0 libcurl libmemcached sqlite3 yajl
+$(BUILD)/test/examples/server_malloc: private override CFLAGS += -include test/examples/server/buffers_malloc.h
+$(SERVERS): $(wildcard test/examples/server/*.[ch]) $(STATIC)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -Iinclude $(CFLAGS) $$(pkg-config --cflags $(SERVER_PACKAGES)) $(LDFLAGS) $(filter %.c,$^) $(STATIC) \
+		$$(pkg-config --libs $(SERVER_PACKAGES)) -lhttp_parser $(LDLIBS) -o $@
+
 .PHONY: test-run test-build stress
 test:
 	@.ci/deps test
