@@ -324,7 +324,9 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf
 
 /*
  * The same from *offset on, for a descriptor that does not block. All is written when *offset is len.
- * If it is not, wait until fd can be written, and call again.
+ * If it is not, wait until fd can be written, and call again. (If fd is a socket, ignore SIGPIPE, so
+ * that a peer that has gone is -EPIPE.) A head that is known last, such as that of HTTP, may come first:
+ * leave room for it by setting len, write it so that it ends where the body begins, and begin there.
  *
  * offset:  where in the content to begin; moved behind what was written, also if the call fails later or
  *          its thread is cancelled. NULL: from the start

@@ -9,6 +9,8 @@
  *   libcurl    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, tierpool_write_cb_curl)
  *              curl_easy_setopt(curl, CURLOPT_WRITEDATA, b)
  *
+ * A yajl_gen keeps the buffer that it was configured with: yajl_gen_config a second time frees it.
+ *
  * Look at what the library makes of the result: some want another one from a function of the same type.
  * ERR_print_errors_cb of OpenSSL goes on after a positive result only; xmlOutputWriteCallback of libxml2
  * and yaml_write_handler_t have other types.

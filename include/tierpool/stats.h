@@ -160,7 +160,8 @@ TIERPOOL_API int tierpool_stats_print(tierpool *pool, FILE *out);
  * (0.0.4); each name begins with tierpool_. Those of one name stay apart by the label pool_id, which is
  * also what tierpool_stats_print shows. Tiers that were never used are left out, and pools that are
  * destroyed. Of sites, which the profile knows (tierpool/profile.h), the 100 with the most gets are
- * written. What is no UTF-8 in a name is replaced.
+ * written. What is no UTF-8 in a name is replaced. The last line is "# EOF": a program that adds metrics
+ * of its own writes them before.
  * lib/PROFILING.md has an example of an HTTP handler.
  *
  * Errors:  -EINVAL: out is NULL; -ENOMEM; -EIO: out reports an error (a buffered stream does so later).
