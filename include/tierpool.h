@@ -30,10 +30,13 @@
  *   int, ssize_t   a negative errno; else 0 or a count. Of this kind are the constructors
  *                  (..._create). They write the new object through their first argument, and NULL
  *                  there on failure
- *   a pointer      NULL. Functions that return a buffer, a pool or a stream set errno too; the
- *                  comments of tierpool_buf_cstr and tierpool_cache_get say what those do
+ *   a pointer      NULL. Functions that return a buffer, a pool, a stream or a copy set errno too; the
+ *                  comments of tierpool_buf_cstr, tierpool_buf_of and tierpool_cache_get say what
+ *                  those do
  *   size_t         cannot fail: a count
  *   void           cannot fail
+ *
+ * The callbacks of tierpool/callbacks.h return what the other library expects.
  *
  * Functions that return void or size_t leave errno alone, and so do those that read numbers
  * (tierpool_stats_read, tierpool_stats_tiers, tierpool_cache_stats_read): whatever the system refuses,
@@ -76,9 +79,10 @@
  * which hides what these two report inside the library. Under all three the mode is locked.
  *
  * A thread may be cancelled only in
- *   - tierpool_buf_read_fd, tierpool_buf_write_fd and tierpool_chain_write_fd;
- *   - a call that prints to stderr. The first tierpool_create, tierpool_cache_create or
- *     tierpool_default of a process reads the environment, and may print a warning. A misuse is
+ *   - tierpool_buf_read_fd, tierpool_buf_write_fd, tierpool_buf_write_fd_from and
+ *     tierpool_chain_write_fd;
+ *   - a call that prints to stderr. The first tierpool_create, tierpool_cache_create,
+ *     tierpool_default or tierpool_default_setup of a process reads the environment, and may print a warning. A misuse is
  *     printed if there is no handler. (tierpool_reaper_start may print too, but cannot be cancelled.)
  * Not in the calls that write a report to a stream of the program: tierpool_stats_print,
  * tierpool_sites_print, tierpool_metrics_write, tierpool_profile_write. They may wait for it.

@@ -37,6 +37,10 @@ $(SHARED): $(LIB_OBJECTS) lib/tierpool.map
 	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $(BUILD)/libtierpool.so
 
+.PHONY: man
+man: $(PAGES)
+	@echo 'man -M $(BUILD) tierpool_buf_append'
+
 $(PAGES): $(MAKE_PAGES) lib/tierpool.7 lib/tierpool.map $(wildcard lib/man/*.page) $(HEADERS)
 	$(call say,MAN,$(@D))
 	$(Q)rm -rf $(@D) && mkdir -p $(@D)

@@ -33,7 +33,7 @@ run-server := server
 run-viewers := viewers
 # The Debian packages are built, without their tests.
 run-package-build := package-build
-# With real libraries: the same bytes as by their own ways, with fewer allocations.
+# With real libraries: the same bytes as by their own ways, with no more allocations.
 run-libraries := libraries
 # Detectors of races, in programs whose library is the ordinary one.
 run-races := races

@@ -9,9 +9,10 @@
  *   - Every function takes NULL, which is what a failed get returns. Those that return int or
  *     ssize_t return -ENOMEM then, those that return a pointer NULL, and the others do nothing.
  *   - Errors stick, as in a stdio stream. After the first one each call that can fail does so with
- *     that same error, and changes nothing, until tierpool_buf_reset. A failed call leaves the
- *     earlier content whole. What does not stick: errors of read(2) and write(2), in read_fd and
- *     write_fd; EBUSY of open, and ENOMEM if only the stream could not be had; misuse.
+ *     that same error, and changes nothing, until tierpool_buf_reset or tierpool_buf_clear_error. A
+ *     failed call leaves the earlier content whole. What does not stick: errors of read(2), and all of
+ *     write_fd and write_fd_from; EBUSY of open; ENOMEM of open and detach, if only the stream or the
+ *     copy could not be had; misuse.
  *
  * So in the comments below Errors: leaves out what is common to all: -ENOMEM for a NULL buffer, the
  * error that sticks already, and -EINVAL after a misuse, if a handler was installed and returned.
@@ -96,7 +97,7 @@ TIERPOOL_API int tierpool_buf_append_slow(tierpool_buf *b, const void *src, size
 TIERPOOL_API int tierpool_buf_reserve(tierpool_buf *b, size_t extra);
 
 /*
- * Appends n bytes from src, which may lie in this same buffer's block. Inline where the bytes fit.
+ * Appends n bytes from src, which may lie in this buffer's content. Inline where the bytes fit.
  *
  * After:   data may have moved.
  * Errors:  -EINVAL: src is NULL and n is not 0; -ENOMEM as tierpool_buf_reserve.
@@ -143,7 +144,7 @@ TIERPOOL_API TIERPOOL_INLINE int tierpool_buf_append_byte(tierpool_buf *b, char 
 }
 
 /*
- * Appends the bytes of the string s, which may lie in this same buffer, without its NUL. Inline where
+ * Appends the bytes of the string s, which may lie in this buffer's content, without its NUL. Inline where
  * they fit; the length of a literal is known when the program is compiled.
  *
  * After:   data may have moved.
@@ -184,8 +185,8 @@ TIERPOOL_API int tierpool_buf_vprintf(tierpool_buf *b, const char *format, va_li
  *   u64, i64   decimal, as "%" PRIu64 and "%" PRId64
  *   hex        as "%" PRIx64: lower case, without 0x and without zeros in front
  *   double     the fewest digits that strtod reads back as the same number; if several numbers have
- *              as few, the nearest to x. Written as "%.17g" would write them: 0.1, 5e-324, 1e+23,
- *              100, -0. What is not finite is inf, -inf, nan or -nan: JSON has no such numbers, so
+ *              as few, the nearest to x. The layout is that of "%.17g": below 1e-04 and from 1e+17 on
+ *              with an exponent. So 0.1, 100, -0, 5e-324, 1e+23. What is not finite is inf, -inf, nan or -nan: JSON has no such numbers, so
  *              a writer of JSON asks isfinite first.
  *
  * After:   data may have moved.
@@ -199,7 +200,7 @@ TIERPOOL_API int tierpool_buf_append_double(tierpool_buf *b, double x);
 
 /*
  * Appends n bytes of text as one JSON string (RFC 8259), with its quotes. The text may lie in this
- * same buffer's content.
+ * buffer's content.
  *
  *   " \ and below U+0020   escaped: \" \\ \b \f \n \r \t, or \u and four digits
  *   other UTF-8            as it is
@@ -215,7 +216,7 @@ TIERPOOL_API int tierpool_buf_append_json(tierpool_buf *b, const char *text, siz
 /* ---- replace and empty ---- */
 
 /*
- * Replaces the content by n bytes from src, which may lie in this same buffer.
+ * Replaces the content by n bytes from src, which may lie in this buffer's content.
  *
  * After:   data may have moved.
  * Errors:  -EINVAL: src is NULL and n is not 0; -ENOMEM as tierpool_buf_reserve.
@@ -224,17 +225,22 @@ TIERPOOL_API int tierpool_buf_append_json(tierpool_buf *b, const char *text, siz
 TIERPOOL_API int tierpool_buf_set(tierpool_buf *b, const void *src, size_t n);
 
 /*
- * Empties the buffer to use it again: len is 0, no error sticks. The capacity is kept, with what
- * tierpool_buf_consume has taken of it, and a secret buffer stays secret.
+ * Empties the buffer to use it again: len is 0, no error sticks. The whole block is kept: if content was
+ * consumed, cap is again what it was before. A secret buffer stays secret.
  */
 TIERPOOL_API void tierpool_buf_reset(tierpool_buf *b);
 
 /*
  * Takes n bytes off the front of the content, for a program that parses what it has read, or has
- * written a part of it. Nothing is moved: data lies n bytes further on. The room comes back when all is
- * consumed, by reset or put, and when the buffer is full, by a move of what is left or by growth. So a
- * buffer that is read into and consumed by turns moves at most a byte for each that is consumed, and
- * becomes no larger than four times the most that it holds at once.
+ * written a part of it. Nothing is moved: data lies n bytes further on. The room comes back
+ *   - when all is consumed;
+ *   - at reset or put;
+ *   - when the buffer is full: what is left is moved to the front, or the buffer grows.
+ * If a program appends and consumes by turns, at most one byte is moved for each that is consumed, and
+ * the block becomes no larger than four times the most that it holds at once (and as
+ * tierpool_buf_read_fd makes room, if that reads).
+ *
+ * What was consumed is no longer content: a source of append, append_json or set must not lie there.
  *
  * After:   data is n bytes further on, aligned to nothing, and len and cap are smaller by n. If all is
  *          consumed data lies at the beginning of its block again, and cap is that of the block.
@@ -274,21 +280,22 @@ TIERPOOL_NODISCARD TIERPOOL_API char *tierpool_buf_detach(tierpool_buf *b, size_
 
 /*
  * Finds a buffer by its data, for a callback that is given this pointer and nothing else: the
- * destructor of a value, free of a foreign library. Takes 10 to 20 ns; with a pool whose backing is the
- * program's own functions, time in proportion to the buffers of all such pools.
+ * destructor of a value, free of a foreign library. It takes some 10 ns. With pools whose backing is the
+ * program's own functions, and under TIERPOOL_DEBUG=unpooled, it looks at each of their buffers.
  *
- * data:    any pointer, but not into a buffer that another thread puts meanwhile. NULL: none
- * Returns: the borrowed buffer whose data this is at present; NULL, and errno is not set: there is none.
- *          So it is for a pointer into the middle, for data as it was before a growth or a consume, and
- *          for that of a buffer that was put.
+ * data:    any pointer
+ * Before:  no other thread puts the buffer in whose block it lies.
+ * Returns: the borrowed buffer whose data this is now. NULL: there is none, and errno is as before. So it
+ *          is NULL for a pointer into the middle, for data as it was before a growth or a consume, and
+ *          for the data of a buffer that was put.
  */
 TIERPOOL_NODISCARD TIERPOOL_API tierpool_buf *tierpool_buf_of(const void *data);
 
 /*
  * Asks whether all went well, once after many calls.
  *
- * Returns: 0, or the first error since the get or the last reset, a negative errno; -ENOMEM if b is
- *          NULL.
+ * Returns: 0, or the first error since the get, the last reset or clear_error, a negative errno;
+ *          -ENOMEM if b is NULL.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_buf_error(const tierpool_buf *b);
 

@@ -20,8 +20,8 @@
  *     writev(2) do not stick.
  *
  * A chain belongs to one thread at a time. In reports and in the profile all blocks of chains have one
- * site, tierpool_chain; the stacks of the profile tell who appended. They are gets with a size
- * (tierpool_get_sized), and train no other site.
+ * site, tierpool_chain; the stacks of the profile tell who appended. A block is borrowed as
+ * by tierpool_get_sized, and teaches no site a size.
  *
  * <tierpool.h> does not include this header. Signals, fork, errno: see there.
  */
@@ -77,8 +77,8 @@ typedef struct tierpool_chain {
  *
  * Before:  c has no blocks: it is new, or was reset.
  * block:   bytes to borrow at a time; 0: 64 KiB. What a block has beyond that is used too: the pool
- *          lends the size of a tier, or a larger buffer that lies idle. Of more than four blocks a list
- *          is kept in one more borrowed buffer, of 16 bytes a block and at least 1 KiB.
+ *          lends the size of a tier, or a larger buffer that lies idle. From the fifth block
+ *          on one more buffer is borrowed, for the list of them: 16 bytes a block, at least 1 KiB.
  */
 TIERPOOL_API void tierpool_chain_init(
 	tierpool_chain *c, tierpool *pool, size_t block) TIERPOOL_NOEXCEPT;
@@ -121,9 +121,9 @@ TIERPOOL_NODISCARD TIERPOOL_API size_t tierpool_chain_len(
 	const tierpool_chain *c) TIERPOOL_NOEXCEPT;
 
 /*
- * Says where the content lies, from the byte at offset to the end, for writev(2) or whoever else takes
- * pieces: one entry for each block, never one of length 0. It takes some steps more for each doubling
- * of the blocks, wherever the offset is. It also gives the content of a chain to which an error sticks:
+ * Says where the content lies, from the byte at offset to the end, for writev(2) or another call that
+ * takes an iovec: one entry for each block, never one of length 0. The first entry is found by
+ * bisection. It also gives the content of a chain to which an error sticks:
  * ask tierpool_chain_error before you send it.
  *
  * iov, n:  at most n entries are filled; NULL, 0: none.
@@ -155,7 +155,7 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_chain_write_fd(
 /*
  * Appends the whole content to a buffer, for what needs it in one piece. The chain keeps it.
  *
- * After:   the data of into may have moved; it grows once.
+ * After:   the data of into may have moved; it grows once at most.
  * Errors:  the error that sticks to the chain: into is as it was; else as tierpool_buf_append(into),
  *          which sticks to into alone.
  * Returns: 0, or a negative errno.

@@ -188,11 +188,10 @@ TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
 TIERPOOL_API tierpool *tierpool_default(void);
 
 /*
- * Makes the process's own pool with these options, before anyone uses it: so main calls this, and a
- * library does not. options NULL: all defaults.
+ * Makes the process's own pool with these options. options NULL: all defaults. A program calls it
+ * early in main, before the first tierpool_default; a library does not call it.
  *
- * The environment goes before the options, and before the defaults if this is never called. It is read
- * when the pool is made:
+ * A variable of the environment overrides the option of the same name, also if this is never called:
  *   TIERPOOL_RETAIN=bytes     retain, such as 65536, 64M or 1G; 0 keeps nothing
  *   TIERPOOL_MAX_SIZE=bytes   max_size; ignored if it does not go with the options, such as tiers
  *   TIERPOOL_DECAY_MS=n       decay_ms, in milliseconds; never: TIERPOOL_DECAY_NEVER

@@ -18,9 +18,8 @@
  * an empty buffer, whose calls return -ENOMEM; errors of a buffer stick; a stream sets badbit. A
  * memory_resource throws std::bad_alloc. Formatting throws what std::format throws.
  *
- * Only a handler of misuse may throw through other calls (see tierpool_on_misuse). Where that is a
- * destructor or a move, and from a pthread_exit or a cancellation there, the process ends by
- * std::terminate.
+ * Only a handler of misuse may throw through other calls (see tierpool_on_misuse). If it throws, or its
+ * thread ends, inside a destructor or a move, std::terminate ends the process.
  *
  * Threads: as in C. One buffer, with its stream, belongs to one thread at a time; a memory_resource may
  * be used from any thread.
@@ -333,7 +332,7 @@ private:
 #ifdef __cpp_lib_format
 /*
  * Appends what std::format would give. It is formatted in place, not byte by byte as by
- * std::back_inserter(b), which takes up to four times as long. What does not fit is formatted a second
+ * std::back_inserter(b), which takes longer. What does not fit is formatted a second
  * time, after the buffer has grown.
  *
  * Before:  no argument points into b, whose data may move.
@@ -372,9 +371,9 @@ int tierpool::format_to(buffer &b, std::format_string<Args...> format, Args &&..
  * Memory of a pool for the containers of std::pmr: each allocation of at least threshold bytes is the
  * block of a borrowed buffer, all borrowed at one site.
  *
- * What is smaller, or is to be aligned to more than 64, comes from upstream. For a buffer has a header
- * of 64 bytes, and the size of its tier: a list or a map with a buffer for each node would take five
- * times the memory. (To pool small nodes, put a std::pmr::unsynchronized_pool_resource over this one.)
+ * What is smaller, or is to be aligned to more than 64, comes from upstream. A buffer takes at
+ * least 137 bytes: a list or a map with a buffer for each node would take three to four times the
+ * memory. (To pool small nodes, put a std::pmr::unsynchronized_pool_resource over this one.)
  *
  * Not for a pool whose backing is the program's own: each deallocation would take time in proportion to
  * the buffers of all such pools (tierpool_buf_of).

@@ -266,8 +266,9 @@ function write_rest(page_name, file,   i, result, lines, n, others, is_program, 
 	split("", parameter)
 	split("", italic)
 	if (page_name != "tierpool.h") {
-		printf ".SH RETURN VALUE\nEach call above says what it returns, and each error.\nIn all of them:\n%s", \
-			body(rule("failure"), "", 0) >file
+		printf ".SH RETURN VALUE\nEach call above says what it returns, and each error.\n" >file
+		if (page_name != "tierpool_write_cb") # which return what other libraries expect
+			printf "In all of them:\n%s", body(rule("failure"), "", 0) >file
 		printf ".SH ATTRIBUTES\n.TP\nThread safety\nMT-Safe: any call in any thread at any time." >file
 		printf "\nOne buffer belongs to one thread at a time.\n.TP\nAsync-signal safety\n" >file
 		printf "AS-Unsafe: none may be called from a signal handler.\n.TP\nAsync-cancel safety\nAC-Unsafe.\n" >file

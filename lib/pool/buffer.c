@@ -21,6 +21,7 @@
 #include "pool/grow.h"
 #include "pool/misuse.h"
 #include "pool/pool.h"
+#include "pool/write_out.h"
 
 /*
  * Bytes that read_fd makes room for when the buffer is full, if max allows: the capacity of a pipe
@@ -324,29 +325,18 @@ ssize_t tierpool_buf_read_fd(tierpool_buf *b, int fd, size_t max)
 	return total ? (ssize_t)total : error;
 }
 
+static ssize_t buffer_write(const void *content, int fd, size_t offset)
+{
+	const tierpool_buf *b = content;
+
+	return write(fd, b->data + offset, tp_min(b->len - offset, SSIZE_MAX));
+}
+
 ssize_t tierpool_buf_write_fd_from(const tierpool_buf *b, int fd, size_t *offset)
 {
 	int error = buffer_refuse(b);
-	size_t from_start = 0, total = 0;
 
-	if (!offset)
-		offset = &from_start;
-	if (!error && *offset > b->len)
-		error = -EINVAL;
-	while (!error && *offset < b->len) {
-		ssize_t n = write(fd, b->data + *offset, tp_min(b->len - *offset, SSIZE_MAX));
-
-		if (n > 0) {
-			/* At once: the next write may be where the thread ends. */
-			*offset += (size_t)n;
-			total += (size_t)n;
-		} else if (n == 0) {
-			error = -EIO; /* write(2) gives 0 for 0 bytes only; never loop on it */
-		} else if (errno != EINTR) {
-			error = -errno;
-		}
-	}
-	return total ? (ssize_t)total : error;
+	return tp_write_out(b, fd, offset, error ? 0 : b->len, error, buffer_write);
 }
 
 ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd)

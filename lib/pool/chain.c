@@ -29,6 +29,7 @@
 
 #include "base/compiler.h"
 #include "pool/grow.h"
+#include "pool/write_out.h"
 
 /* Bytes of a block if the program does not say: the capacity of a pipe (pipe(7)). */
 #define BLOCK_DEFAULT ((size_t)64 << 10)
@@ -208,31 +209,18 @@ size_t tierpool_chain_iovec(const tierpool_chain *c, size_t offset, struct iovec
 	return needed;
 }
 
+static ssize_t chain_write(const void *content, int fd, size_t offset)
+{
+	struct iovec iov[WRITE_GROUP];
+	size_t needed = tierpool_chain_iovec(content, offset, iov, WRITE_GROUP);
+
+	return writev(fd, iov, (int)tp_min(needed, WRITE_GROUP));
+}
+
 ssize_t tierpool_chain_write_fd(const tierpool_chain *c, int fd, size_t *offset)
 {
-	int error = tierpool_chain_error(c);
-	size_t from_start = 0, total = 0;
-
-	if (!offset)
-		offset = &from_start;
-	if (!error && *offset > tierpool_chain_len(c))
-		error = -EINVAL;
-	while (!error && *offset < tierpool_chain_len(c)) {
-		struct iovec iov[WRITE_GROUP];
-		size_t needed = tierpool_chain_iovec(c, *offset, iov, WRITE_GROUP);
-		ssize_t n = writev(fd, iov, (int)tp_min(needed, WRITE_GROUP));
-
-		if (n > 0) {
-			/* At once: the next writev may be where the thread ends. */
-			*offset += (size_t)n;
-			total += (size_t)n;
-		} else if (n == 0) {
-			error = -EIO; /* writev(2) gives 0 for 0 bytes only; never loop on it */
-		} else if (errno != EINTR) {
-			error = -errno;
-		}
-	}
-	return total ? (ssize_t)total : error;
+	return tp_write_out(
+		c, fd, offset, tierpool_chain_len(c), tierpool_chain_error(c), chain_write);
 }
 
 int tierpool_chain_flatten(tierpool_chain *c, tierpool_buf *into)

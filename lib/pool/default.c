@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The process's own pool. Owns it, and what the environment says of it: an operator has no other way to
- * set the options of a pool that lies inside a library, so the environment goes before the program.
+ * set the options of a pool that lies inside a library, so a variable overrides what the program says.
  */
 #include <errno.h>
 #include <limits.h>
