@@ -6,7 +6,7 @@
  *     tierpool_buf_printf(b, "{\"id\":%d,\"text\":\"", id);
  *     tierpool_buf_append(b, text, length);
  *     tierpool_buf_append_str(b, "\"}\n");
- *     ssize_t n = tierpool_buf_write_fd(b, fd);   // or the first error of all the calls above
+ *     bool sent = tierpool_buf_write_fd(b, fd) == (ssize_t)b->len;   // and all the calls above went well
  *     tierpool_put(b);
  *
  * This file includes the public interface but for <tierpool/chain.h> (output in blocks, for writev),

@@ -17,7 +17,8 @@
  * So in the comments below Errors: leaves out what is common to all: -ENOMEM for a NULL buffer, the
  * error that sticks already, and -EINVAL after a misuse, if a handler was installed and returned.
  * Misuse is any of these calls on a buffer that was put back, or whose private fields were
- * overwritten, or whose len is larger than cap: see tierpool_on_misuse and tierpool_put in pool.h.
+ * overwritten, or whose len is larger than cap (but for reset, which repairs that, clear_error and
+ * secret): see tierpool_on_misuse and tierpool_put in pool.h.
  *
  * Threads, signals, errno: see tierpool.h.
  */
@@ -304,7 +305,8 @@ TIERPOOL_NODISCARD TIERPOOL_API int tierpool_buf_error(const tierpool_buf *b);
 /*
  * Reads from fd and appends, until end of file or until max bytes are read, whichever comes first.
  * EINTR is retried. A full buffer is grown as by tierpool_buf_reserve(b, 64 KiB), or for what is
- * left of max if that is less. max 0 reads nothing.
+ * left of max if that is less. max 0 reads nothing, and returns 0 as the end of
+ * file does.
  *
  * Blocks:  as read(2) does on fd, and for all of max: on a socket or pipe until max bytes have come
  *          or it is closed. A thread may be cancelled there.
@@ -323,8 +325,8 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_read_fd(tierpool_buf *b, in
  * Blocks:  as write(2) does on fd. A thread may be cancelled there. SIGPIPE comes as from write(2).
  * Errors:  -errno of write(2), which does not stick (-EAGAIN: fd is non-blocking and is full);
  *          -EIO: write(2) wrote nothing and said no error.
- * Returns: the number of bytes written, n. It is less than len if fd would block, or fails, after
- *          some bytes. Then another call of this function begins at the start:
+ * Returns: the number of bytes written, n: compare it with len. It is less if fd would block, or fails,
+ *          after some bytes. Then another call of this function begins at the start:
  *          tierpool_buf_write_fd_from goes on. If nothing was written: a negative errno.
  */
 TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf *b, int fd);
@@ -332,11 +334,19 @@ TIERPOOL_NODISCARD TIERPOOL_API ssize_t tierpool_buf_write_fd(const tierpool_buf
 /*
  * The same from *offset on, for a descriptor that does not block. All is written when *offset is len.
  * If it is not, wait until fd can be written, and call again. (If fd is a socket, ignore SIGPIPE, so
- * that a peer that has gone is -EPIPE.) A head that is known last, such as that of HTTP, may come first:
- * leave room for it by setting len, write it so that it ends where the body begins, and begin there.
+ * that a peer that has gone is -EPIPE.) Or take off what was written by tierpool_buf_consume, if more is
+ * appended meanwhile: an offset keeps the content.
  *
- * offset:  where in the content to begin; moved behind what was written, also if the call fails later or
- *          its thread is cancelled. NULL: from the start
+ * A head that is known last, such as that of HTTP, may go first. Leave room for it in front of the body:
+ *
+ *     b->len = HEAD_MOST;                             // no more than cap
+ *     tierpool_buf_append(b, body, n);
+ *     offset = HEAD_MOST - head_length;
+ *     memcpy(b->data + offset, head, head_length);
+ *     sent = tierpool_buf_write_fd_from(b, fd, &offset);
+ *
+ * offset:  where in the content to begin; moved behind what was written, also if an error follows. NULL:
+ *          from the start
  * Blocks:  as tierpool_buf_write_fd.
  * Errors:  as tierpool_buf_write_fd; -EINVAL, which does not stick: *offset is larger than len.
  * Returns: the number of bytes written; 0 if none was left. If an error came and nothing was written: a

@@ -9,7 +9,8 @@
  *   libcurl    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, tierpool_write_cb_curl),
  *              curl_easy_setopt(curl, CURLOPT_WRITEDATA, b)
  *
- * A yajl_gen keeps the buffer that it was configured with: yajl_gen_config a second time frees it.
+ * Take a new yajl_gen for each buffer: yajl_gen_config a second time makes yajl free the tierpool_buf, which
+ * is not its own, and crash.
  *
  * Check which result the library expects: some expect another one from a function of the same type.
  * ERR_print_errors_cb of OpenSSL goes on after a positive result only; xmlOutputWriteCallback of libxml2

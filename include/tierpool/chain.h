@@ -8,7 +8,7 @@
  *     tierpool_chain c;
  *     tierpool_chain_init(&c, tierpool_default(), 0);
  *     tierpool_chain_append(&c, text, length);                // as often as you like
- *     ssize_t n = tierpool_chain_write_fd(&c, fd, &offset);   // or the first error of all appends
+ *     ssize_t n = tierpool_chain_write_fd(&c, fd, &offset);   // the length, or less, or an error
  *     tierpool_chain_reset(&c);
  *
  * The same two rules as in <tierpool/buffer.h> make it safe to check once, at the end:
@@ -18,6 +18,11 @@
  *   - Errors of append stick. After the first one each append fails with that same error, and changes
  *     nothing, until tierpool_chain_reset. A failed append leaves the chain exactly as it was. Errors of
  *     writev(2) do not stick.
+ *
+ * Of numbers, JSON and printf a buffer has the calls: format into one, and append its content. As a write
+ * callback takes a chain:
+ *
+ *     static void to_chain(void *c, const char *text, size_t n) { tierpool_chain_append(c, text, n); }
  *
  * A chain belongs to one thread at a time. In reports and in the profile all blocks of chains have one
  * site, tierpool_chain; the stacks of the profile tell who appended. A block is borrowed as

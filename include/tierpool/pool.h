@@ -180,7 +180,8 @@ TIERPOOL_API size_t tierpool_destroy(tierpool *pool);
 
 /*
  * Gives the process's own pool, for programs that do not need several, and for libraries. It is made
- * at the first call, as by tierpool_default_setup(NULL), and is never destroyed.
+ * at the first call, as by tierpool_default_setup(NULL), and is never destroyed. A library is linked with
+ * libtierpool.so: one that hides the archive in itself has a default pool of its own.
  *
  * Errors:  errno is ENOMEM.
  * Returns: the pool; NULL with errno on failure.
@@ -192,11 +193,12 @@ TIERPOOL_API tierpool *tierpool_default(void);
  * early in main, before the first tierpool_default; a library does not call it.
  *
  * A variable of the environment overrides the option of the same name, also if this is never called:
- *   TIERPOOL_RETAIN=bytes     retain, such as 65536, 64M or 1G; 0 keeps nothing
+ *   TIERPOOL_RETAIN=bytes     retain, such as 65536, 64M or 1G (K, M, G, upper case); 0 keeps nothing
  *   TIERPOOL_MAX_SIZE=bytes   max_size; ignored if it does not go with the options, such as tiers
  *   TIERPOOL_DECAY_MS=n       decay_ms, in milliseconds; never: TIERPOOL_DECAY_NEVER
  *
- * Errors:  -EBUSY: the pool exists already, and nothing was changed; else as tierpool_create.
+ * Errors:  -EBUSY: the pool exists already, and nothing was changed (tierpool_retain_set changes its
+ *          bound); else as tierpool_create.
  * Returns: 0, or a negative errno. If it fails a later call may succeed.
  */
 TIERPOOL_NODISCARD TIERPOOL_API int tierpool_default_setup(const struct tierpool_options *options);
@@ -245,7 +247,7 @@ typedef struct tierpool_site {
  * buffers grow to, sooner. The same calls on one CPU calibrate alike in every run, if none decays.
  * tierpool_sites_print says what was learned.
  *
- *   - What was there before a tierpool_buf_reset or tierpool_buf_set counts. A len that the program
+ *   - What was there before a tierpool_buf_reset, set or consume counts. A len that the program
  *     lowers itself is seen only where the buffer has grown: use tierpool_buf_reset for that.
  *   - A put with nothing teaches nothing, nor does a buffer of tierpool_get_sized.
  *   - A site that began small keeps its small default when its buffers become larger than 64 KiB:

@@ -62,7 +62,7 @@ struct tierpool_stats {
 	/* How the pool works. */
 	size_t default_size;   /* what tierpool_get lends where it has no site, as calibrated now */
 	size_t max_size;       /* the largest tier that is kept now (tierpool_put), at most the */
-			       /* max_size of the options; 0: none */
+			       /* max_size of the options, if retain has room for it; 0: none */
 	uint64_t calibrations; /* of all sites */
 	uint64_t ticks;      /* decay steps of any cause: by itself, tierpool_tick, the reaper, a */
 			     /* shared budget (also at TIERPOOL_DECAY_NEVER) */
@@ -161,7 +161,8 @@ TIERPOOL_API int tierpool_stats_print(tierpool *pool, FILE *out);
  * also what tierpool_stats_print shows. Tiers that were never used are left out, and pools that are
  * destroyed. Of sites, which the profile knows (tierpool/profile.h), the 100 with the most gets are
  * written. What is no UTF-8 in a name is replaced. The last line is "# EOF": a program that adds metrics
- * of its own writes them before.
+ * of its own writes them before. The Content-Type is text/plain; version=0.0.4; out may be the stream of
+ * a buffer (tierpool_buf_open).
  * lib/PROFILING.md has an example of an HTTP handler.
  *
  * Errors:  -EINVAL: out is NULL; -ENOMEM; -EIO: out reports an error (a buffered stream does so later).
@@ -173,7 +174,7 @@ TIERPOOL_API int tierpool_metrics_write(FILE *out);
  * Prints what each site of a pool has learned, a line a site: first the calls without a site, then
  * the others in the order in which they first borrowed.
  *
- *   gets      an estimate, from one get in 256: a few hundred off
+ *   gets      an estimate, from one get in 256: off by some 16 times its square root (10,000: 1,600)
  *   default   the size that tierpool_get lends there now; K, M: KiB, MiB
  *   changes   how often the default changed
  *   growths   per get; growths are counted exactly, and divided by the estimate

@@ -53,7 +53,7 @@ function inline(s,   result, word, font, before, behind, tail) {
 		} else if (word ~ /^-?E(INVAL|NOMEM|BUSY|AGAIN|INTR|IO|NOENT|2BIG|PIPE|ALREADY|NODATA|ILSEQ|OVERFLOW|[A-Z]*)$/ &&
 			   (word ~ /^-/ || word ~ /^E(INVAL|NOMEM|BUSY|AGAIN|INTR|IO|NOENT|PIPE)$/)) {
 			font = "B"
-		} else if (word ~ /^(tierpool|TIERPOOL)_/ || word == "tierpool.h" && before != "<") {
+		} else if (word ~ /^(tierpool|TIERPOOL)_/ || word == "tierpool.h" && before != "<" && behind != "p") {
 			font = "B"
 			if (word in shown_on && shown_on[word] != current && behind != "(")
 				tail = "(3)"
