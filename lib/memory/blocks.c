@@ -2,6 +2,7 @@
 #include "memory/blocks.h"
 
 #include "base/compiler.h"
+#include "memory/bufstate.h"
 #include "memory/pages.h"
 #include "memory/sizeclass.h"
 
@@ -325,19 +326,22 @@ char *tp_block_grow(struct tp_blocks *blocks, char *block, size_t larger)
 
 /* ---- owners ---- */
 
-tierpool_buf *tp_block_owner(const void *address)
+tierpool_buf *tp_block_owner(const void *data)
 {
-	struct tp_run *run;
 	tierpool_buf **owner, *b;
+	struct tp_run *run;
 	unsigned shard;
 
 	/* Most addresses lie in no run, if free of another library asks: that costs a look and no write. */
-	if (!tp_pagemap_get(address))
+	if (!tp_pagemap_get(data))
 		return NULL;
 	shard = tp_pagemap_enter();
-	run = tp_pagemap_get(address);
-	owner = run && !((uintptr_t)run & TP_PAGEMAP_HEADERS) ? tp_run_owner(run, address) : NULL;
+	run = tp_pagemap_get(data);
+	owner = run && !((uintptr_t)run & TP_PAGEMAP_HEADERS) ? tp_run_owner(run, data) : NULL;
 	b = owner ? tp_load_acquire(owner) : NULL;
+	/* Before leave: headers stay until lookups have left. */
+	if (b && !tp_bufstate_is_data(b, data))
+		b = NULL;
 	tp_pagemap_leave(shard);
 	return b;
 }

@@ -80,11 +80,8 @@ char *tp_block_grow(struct tp_blocks *blocks, char *block, size_t larger);
 /* Whether the blocks of a tier grow so, whatever lies behind them: they have runs, which may move. */
 bool tp_blocks_grow_in_place(const struct tp_blocks *blocks, unsigned tier);
 
-/*
- * The buffer that has the block which an address lies in, whoever owns it at the moment; for any
- * address. NULL: no block of a run, or a free one.
- */
-tierpool_buf *tp_block_owner(const void *address);
+/* The borrowed buffer whose data this is, for any address. NULL: none whose block lies in a run. */
+tierpool_buf *tp_block_owner(const void *data);
 
 /* ---- giving pages back ---- */
 

@@ -387,7 +387,7 @@ static void bufhead_give(struct tp_bufheads *heads, tierpool_buf *b)
 void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b)
 {
 	tp_bufstate_set(b, tp_bufstate(TP_STATE_RELEASED));
-	tp_bufhead_block_forget(b);
+	tp_bufhead_block_set(b, NULL, b->cap);
 	if (tp_unlikely(tp_debug.unpooled)) {
 		bufhead_free_alone(heads, b);
 		return;
@@ -402,18 +402,8 @@ void tp_bufhead_free(struct tp_bufheads *heads, tierpool_buf *b)
 	tp_lock_give(&heads->lock);
 }
 
-/* Acquire, both: they pair with tp_bufhead_block_set, and the second look at data comes last. */
-static bool bufhead_has(const tierpool_buf *b, const void *address)
-{
-	char *data = tp_load_acquire(&b->data);
-	size_t cap = tp_load_acquire(&b->cap);
-
-	return data && (uintptr_t)address - (uintptr_t)data < cap &&
-	       tp_load_relaxed(&b->data) == data;
-}
-
 /* In the lock: as tp_bufheads_find, of one chunk. */
-static tierpool_buf *bufhead_find(const struct tp_bufhead_chunk *chunk, const void *address)
+static tierpool_buf *bufhead_find(const struct tp_bufhead_chunk *chunk, const void *data)
 {
 	tierpool_buf *head = (tierpool_buf *)(void *)chunk;
 
@@ -424,25 +414,25 @@ static tierpool_buf *bufhead_find(const struct tp_bufhead_chunk *chunk, const vo
 			tierpool_buf *b =
 				head + (size_t)page * PAGE_HEADERS + __builtin_ctzll(used);
 
-			if (bufhead_has(b, address))
+			if (tp_bufstate_is_data(b, data))
 				return b;
 		}
 	}
 	return NULL;
 }
 
-tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *address)
+tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *data)
 {
 	tierpool_buf *found = NULL;
 
 	tp_lock_take(&heads->lock);
 	for (struct tp_bufhead_chunk *chunk = heads->chunks; chunk && !found; chunk = chunk->next)
-		found = bufhead_find(chunk, address);
+		found = bufhead_find(chunk, data);
 	for (size_t i = 0; i < heads->alone_count && !found; i++) {
 		tierpool_buf *b =
 			(tierpool_buf *)~heads->alone[i]; /* NOLINT(performance-no-int-to-ptr) */
 
-		if (bufhead_has(b, address))
+		if (tp_bufstate_is_data(b, data))
 			found = b;
 	}
 	tp_lock_give(&heads->lock);

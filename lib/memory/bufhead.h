@@ -56,23 +56,14 @@ bool tp_bufhead_is_gone(const tierpool_buf *b);
 /* Gives all pages back that have no header of a buffer; a free leaves a few of them. */
 void tp_bufheads_purge(struct tp_bufheads *heads);
 
-/*
- * The buffer whose block an address lies in; looks at all of them. NULL: there is none, or it is
- * exchanging its block at this moment.
- */
-tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *address);
+/* The borrowed buffer whose data this is; looks at all of them. NULL: there is none. */
+tierpool_buf *tp_bufheads_find(struct tp_bufheads *heads, const void *data);
 
-/* Notes the block that a buffer has, for tp_bufheads_find. Before: it has none (as forget leaves it). */
+/* Notes the block that a buffer has. data NULL: none. */
 static inline void tp_bufhead_block_set(tierpool_buf *b, char *data, size_t cap)
 {
-	/* Release, both: who sees the one sees what was stored before. Partner: tp_bufheads_find. */
-	tp_store_release(&b->cap, cap);
-	tp_store_release(&b->data, data);
-}
-
-static inline void tp_bufhead_block_forget(tierpool_buf *b)
-{
-	tp_store_relaxed(&b->data, (char *)NULL);
+	b->cap = cap;
+	tp_store_relaxed(&b->data, data); /* others look: tp_bufheads_find, tp_block_owner */
 }
 
 #endif

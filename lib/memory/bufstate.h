@@ -136,6 +136,16 @@ static inline bool tp_bufstate_has(const tierpool_buf *b, enum tp_state state)
 	return b->tp_state & (uint32_t)state << 8;
 }
 
+/*
+ * Whether this is the data of a borrowed buffer; of any one, while its header can be read. Relaxed: of the
+ * caller's own both are as they are, and of another's it does not matter.
+ */
+static inline bool tp_bufstate_is_data(const tierpool_buf *b, const void *data)
+{
+	return tp_load_relaxed(&b->data) == data &&
+	       tp_load_relaxed(&b->tp_state) & (uint32_t)TP_STATE_BORROWED << 8;
+}
+
 static inline void tp_bufstate_add(tierpool_buf *b, enum tp_state state)
 {
 	tp_bufstate_set(b, b->tp_state | (uint32_t)state << 8);
@@ -178,19 +188,6 @@ static inline void tp_bufstate_record_growth(tierpool_buf *b)
 		b->tp_growths++;
 }
 
-/* Notes how long the content is before it goes, or moves. */
-static inline void tp_bufstate_note_len(tierpool_buf *b)
-{
-	if (b->len > b->tp_high_water)
-		b->tp_high_water = b->len < UINT32_MAX ? (uint32_t)b->len : UINT32_MAX;
-}
-
-/* The largest len that is known. */
-static inline size_t tp_bufstate_used(const tierpool_buf *b)
-{
-	return b->len > b->tp_high_water ? b->len : b->tp_high_water;
-}
-
 /* ---- a consumed buffer ---- */
 
 static inline bool tp_bufstate_is_consumed(const tierpool_buf *b)
@@ -214,13 +211,38 @@ static inline void tp_bufstate_front_set(tierpool_buf *b, size_t front)
 	char *block = b->data - was;
 	size_t cap = b->cap + was;
 
-	tp_bufhead_block_forget(b);
 	tp_bufhead_block_set(b, block + front, cap - front);
 	tp_bufstate_lend_note(b);
 	if (front)
 		b->tp_lend = front;
 	tp_bufstate_set(
 		b, (b->tp_state & ~TP_BUFSTATE_CONSUMED) | (front ? TP_BUFSTATE_CONSUMED : 0));
+}
+
+/* ---- how much of a block is used ---- */
+
+static inline void tp_bufstate_note_used(tierpool_buf *b, size_t used)
+{
+	if (used > b->tp_high_water)
+		b->tp_high_water = used < UINT32_MAX ? (uint32_t)used : UINT32_MAX;
+}
+
+/*
+ * Notes how long the content is before it goes, or moves. Of a buffer that was consumed, what a block must
+ * have so that it does not grow: a block that is full is used again from its front if no more moves than
+ * was consumed.
+ */
+static inline void tp_bufstate_note_len(tierpool_buf *b)
+{
+	size_t front = tp_bufstate_front(b);
+
+	tp_bufstate_note_used(b, b->len + (front < b->len ? front : b->len));
+}
+
+/* The largest len that is known; of a buffer that was consumed, as tp_bufstate_note_len. */
+static inline size_t tp_bufstate_used(const tierpool_buf *b)
+{
+	return b->len > b->tp_high_water ? b->len : b->tp_high_water;
 }
 
 static inline unsigned tp_bufstate_age(const tierpool_buf *b)

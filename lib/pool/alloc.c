@@ -90,16 +90,19 @@ void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased
 
 uint32_t tp_pools_without_runs;
 
-tierpool_buf *tp_pool_find(const void *address)
+tierpool_buf *tp_pool_find(const void *data)
 {
-	tierpool_buf *b = tp_block_owner(address);
+	tierpool_buf *b = tp_block_owner(data);
+	struct tp_registered *entry = NULL;
 
 	/* Relaxed: who has a buffer of such a pool came to it after the pool was made. */
 	if (b || !tp_load_relaxed(&tp_pools_without_runs))
 		return b;
-	for (struct tp_registered *entry = NULL; (entry = tp_registry_next(entry));)
-		if (!b && entry->kind->id == TP_KIND_POOL && !tp_pool_of(entry)->blocks.class)
-			b = tp_bufheads_find(&tp_pool_of(entry)->heads, address);
+	while (!b && (entry = tp_registry_next_held(entry, TP_KIND_POOL)))
+		if (!tp_pool_of(entry)->blocks.class)
+			b = tp_bufheads_find(&tp_pool_of(entry)->heads, data);
+	if (entry)
+		tp_registry_let_go(entry);
 	return b;
 }
 

@@ -71,7 +71,10 @@ static tp_cold int buffer_replace_consumed(
 	tierpool_buf *b, size_t keep, const void *src, size_t n, size_t need)
 {
 	size_t front = tp_bufstate_front(b);
-	bool fits = need <= b->cap + front;
+	size_t at = (uintptr_t)src - ((uintptr_t)b->data - front);
+	/* Of a source in the block that is not all content the move would overwrite something. */
+	bool whole = !keep || at >= b->cap + front || (at >= front && at - front + n <= keep);
+	bool fits = whole && need <= b->cap + front;
 
 	if (!(fits && keep <= front) && tp_pool_grow(b, keep, src, n, need))
 		return 0;
@@ -252,13 +255,8 @@ char *tierpool_buf_detach(tierpool_buf *b, size_t *len)
 tierpool_buf *tierpool_buf_of(const void *data)
 {
 	TP_KEEP_ERRNO;
-	tierpool_buf *b = data ? tp_pool_find(data) : NULL;
 
-	/* If the caller does not own this buffer, another thread may write to it: relaxed. */
-	if (!b || tp_load_relaxed(&b->data) != data ||
-		!(tp_load_relaxed(&b->tp_state) & (uint32_t)TP_STATE_BORROWED << 8))
-		return NULL;
-	return b;
+	return data ? tp_pool_find(data) : NULL;
 }
 
 int tierpool_buf_error(const tierpool_buf *b)

@@ -141,11 +141,10 @@ tierpool *tierpool_default(void)
 	if (tp_likely(pool))
 		return pool;
 	error = default_make(NULL);
-	if (error && error != -EBUSY) {
+	pool = tp_load_acquire(&default_pool); /* this thread's or another's */
+	if (!pool)
 		errno = -error;
-		return NULL;
-	}
-	return tp_load_acquire(&default_pool);
+	return pool;
 }
 
 bool tp_pool_is_default(const tierpool *pool)

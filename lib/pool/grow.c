@@ -26,8 +26,6 @@ static void grow_swap_blocks(tierpool_buf *a, tierpool_buf *b)
 
 	char *other = b->data;
 
-	tp_bufhead_block_forget(a);
-	tp_bufhead_block_forget(b);
 	tp_bufhead_block_set(a, other, b->cap);
 	tp_bufhead_block_set(b, data, cap);
 	SWAP(a->tp_lend, b->tp_lend);
@@ -65,7 +63,7 @@ static tp_cold void grow_tell(
 /* A buffer has grown: its put is recorded, if it has a site; the content may be cut off later. */
 static void grow_note(tierpool_buf *b)
 {
-	tp_bufstate_note_len(b);
+	tp_bufstate_note_used(b, b->len);
 	if (b->tp_site_word && b->tp_pool->sites.options.classes.every)
 		tp_bufstate_record_growth(b);
 	tp_bufstate_set(b, b->tp_state); /* for the limit, which follows the capacity */
@@ -89,7 +87,6 @@ static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, si
 	tp_pool_count(pool, TP_TIER_NONE, TP_GROWS_MISSED);
 	if (b->tp_tier != TP_TIER_NONE)
 		tp_pool_count(pool, b->tp_tier, TP_GROWN_AWAY);
-	tp_bufhead_block_forget(b);
 	tp_bufhead_block_set(b, block, size);
 	b->tp_tier = TP_TIER_NONE;
 	b->tp_stack_offset = tp_tiers_stack_offset(&pool->tiers, TP_TIER_NONE);
@@ -104,9 +101,10 @@ static tp_cold bool grow_block(tierpool_buf *b, size_t keep, const void *src, si
 	return true;
 }
 
-/* The content has left the old block, which goes back whole. */
-static tp_cold void grow_forget_front(tierpool_buf *b)
+/* The content has left the old block, which goes back whole, and was too small for need behind its front. */
+static tp_cold void grow_forget_front(tierpool_buf *b, size_t need)
 {
+	tp_bufstate_note_used(b, tp_bufstate_front(b) + need);
 	tp_bufstate_front_set(b, 0);
 }
 
@@ -126,8 +124,11 @@ static size_t grow_size(const tierpool_buf *b, size_t need)
 		size = tp_max(
 			size, tp_calibration_step(&pool->sites.options.classes,
 				      &tp_site_of_number(&pool->sites, number)->sizes, cap, need));
-	/* A double size may be above the largest tier though the need is not. */
-	return need <= largest ? tp_min(size, largest) : size;
+	/*
+	 * A double size may be above the largest tier though the need is not. What was consumed of a block of
+	 * that size is no reason for another one, which would be full as soon.
+	 */
+	return need <= largest && cap < largest ? tp_min(size, largest) : size;
 }
 
 /*
@@ -260,7 +261,7 @@ bool tp_pool_grow(tierpool_buf *b, size_t keep, const void *src, size_t n, size_
 		memcpy(other->data + keep, src, n);
 	b->len = keep + n;
 	if (tp_unlikely(tp_bufstate_is_consumed(b)))
-		grow_forget_front(b);
+		grow_forget_front(b, need);
 	grow_swap_blocks(b, other);
 	tp_block_owner_set(&pool->blocks, b->data, b);
 	tp_block_owner_set(&pool->blocks, other->data, other);

@@ -83,7 +83,6 @@ static tierpool_buf *guard_move(tierpool_buf *b)
 	other->tp_error = 0;
 	other->tp_tier = b->tp_tier;
 	other->tp_stack_offset = b->tp_stack_offset;
-	tp_bufhead_block_forget(b);
 	tp_bufhead_block_set(other, block, b->cap);
 	tp_block_owner_set(&pool->blocks, block, other);
 	tp_bufstate_lend_note(other);

@@ -115,11 +115,10 @@ tierpool_buf *tp_pool_alloc_hard(tierpool *pool, unsigned tier, size_t n);
 void tp_pool_free(tierpool *pool, tierpool_buf *b, enum tp_drop why, bool leased);
 
 /*
- * The buffer that has the block which an address lies in, of any pool, whether borrowed or idle; for
- * any address. Where blocks do not come from runs (memory/blocks.h), it looks at all of the pool's
- * buffers. NULL: there is none.
+ * The borrowed buffer whose data this is, of any pool, also of one that is destroyed; for any address. Where
+ * blocks do not come from runs (memory/blocks.h), it looks at all buffers. NULL: there is none.
  */
-tierpool_buf *tp_pool_find(const void *address);
+tierpool_buf *tp_pool_find(const void *data);
 
 /* Pools whose blocks do not come from runs. */
 extern tp_hidden uint32_t tp_pools_without_runs;

@@ -181,8 +181,10 @@ static tp_outline void put_seldom(tierpool_buf *b)
 
 	if (!plain && !put_check(b))
 		return;
-	if (tp_bufstate_is_consumed(b))
+	if (tp_bufstate_is_consumed(b)) {
+		tp_bufstate_note_len(b);
 		tp_bufstate_front_set(b, 0);
+	}
 	if (tp_bufstate_has(b, TP_STATE_SECRET))
 		explicit_bzero(b->data, b->cap);
 	if (tp_bufstate_has(b, TP_STATE_RECORDED))

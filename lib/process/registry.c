@@ -152,6 +152,21 @@ struct tp_registered *tp_registry_next(struct tp_registered *entry)
 	return next;
 }
 
+struct tp_registered *tp_registry_next_held(struct tp_registered *entry, enum tp_kind_id kind)
+{
+	struct tp_registered *next;
+
+	tp_lock_take(&registry_lock);
+	next = entry ? entry->next : registry_first;
+	while (next && (next->kind->id != kind || !registry_retain_if_alive(next)))
+		next = next->next;
+	tp_lock_give(&registry_lock);
+	registry_holds += next != NULL;
+	if (entry)
+		tp_registry_let_go(entry);
+	return next;
+}
+
 struct tp_registered *tp_registry_next_in_group(
 	struct tp_registered *member, struct tp_registered *entry)
 {

@@ -104,6 +104,12 @@ void tp_registry_let_go(struct tp_registered *entry);
 struct tp_registered *tp_registry_next(struct tp_registered *entry);
 
 /*
+ * A walk by references in place of visits: of what may be closed and is not gone. Lets entry go, and
+ * takes a reference, for a call, to the next one of this kind; NULL: the first. Returns: NULL at the end.
+ */
+struct tp_registered *tp_registry_next_held(struct tp_registered *entry, enum tp_kind_id kind);
+
+/*
  * Ends the visit of entry and visits the one of member's group whose turn is next; NULL: the first
  * of a walk. Returns: NULL when all but member itself have had their turn. A walk may end before;
  * the next one goes on from there. Before: no other walk of this group is under way.

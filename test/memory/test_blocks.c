@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "cpus.h"
 #include "mappings.h"
+#include "memory/bufstate.h"
 #include "memory/pagemap.h"
 #include "memory/pages.h"
 #include "memory/sizeclass.h"
@@ -50,6 +51,16 @@ static void need_runs(void)
 {
 	if (!backing.runs)
 		skip("ASan or Valgrind watches each block, so there are no runs");
+}
+
+/* Which owner has the block that an address lies in: any one may have its data there. */
+static tierpool_buf *owner_of(const void *address)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		owner[i].data = (char *)address;
+		owner[i].tp_state = tp_bufstate(TP_STATE_BORROWED);
+	}
+	return tp_block_owner(address);
 }
 
 static char *block_alloc(unsigned tier)
@@ -154,16 +165,28 @@ Test(blocks, an_owner_is_found_from_each_address_of_a_block)
 
 		tp_block_owner_set(&blocks, other, &owner[1]);
 		for (size_t at = 0; at < sizes[tier]; at += 1 + sizes[tier] / 1000) {
-			cr_assert_eq(tp_block_owner(one + at), &owner[0]);
-			cr_assert_eq(tp_block_owner(other + at), &owner[1]);
+			cr_assert_eq(owner_of(one + at), &owner[0]);
+			cr_assert_eq(owner_of(other + at), &owner[1]);
 		}
-		cr_assert_eq(tp_block_owner(one + sizes[tier] - 1), &owner[0]);
+		cr_assert_eq(owner_of(one + sizes[tier] - 1), &owner[0]);
 		block_free(tier, one);
-		cr_assert_null(tp_block_owner(one));
-		cr_assert_eq(tp_block_owner(other), &owner[1]);
+		cr_assert_null(owner_of(one));
+		cr_assert_eq(owner_of(other), &owner[1]);
 		block_free(tier, other);
-		cr_assert_null(tp_block_owner(other));
+		cr_assert_null(owner_of(other));
 	}
+}
+
+Test(blocks, an_owner_is_found_by_its_data_while_it_is_borrowed)
+{
+	char *block = block_alloc(1);
+
+	need_runs();
+	cr_assert_eq(owner_of(block + 7), &owner[0]);
+	cr_assert_null(tp_block_owner(block));
+	owner[0].tp_state = tp_bufstate(TP_STATE_IDLE);
+	cr_assert_null(tp_block_owner(block + 7));
+	block_free(1, block);
 }
 
 Test(blocks, addresses_that_are_no_blocks_have_no_owner)
@@ -172,18 +195,18 @@ Test(blocks, addresses_that_are_no_blocks_have_no_owner)
 	char *block = block_alloc(1);
 	int local = 0;
 
-	cr_assert_null(tp_block_owner(NULL));
-	cr_assert_null(tp_block_owner(&local));
-	cr_assert_null(tp_block_owner(heap));
-	cr_assert_null(tp_block_owner(large));
-	cr_assert_null(tp_block_owner(sizes));
-	cr_assert_null(tp_block_owner((void *)UINTPTR_MAX));
-	cr_assert_null(tp_block_owner((void *)((uintptr_t)1 << 60)));
+	cr_assert_null(owner_of(NULL));
+	cr_assert_null(owner_of(&local));
+	cr_assert_null(owner_of(heap));
+	cr_assert_null(owner_of(large));
+	cr_assert_null(owner_of(sizes));
+	cr_assert_null(owner_of((void *)UINTPTR_MAX));
+	cr_assert_null(owner_of((void *)((uintptr_t)1 << 60)));
 	free(heap);
 	free(large);
 	block_free(1, block);
 	tp_blocks_fini(&blocks);
-	cr_assert_null(tp_block_owner(block));
+	cr_assert_null(owner_of(block));
 }
 
 /* ---- giving back ---- */
@@ -312,7 +335,7 @@ Test(blocks, a_run_that_cannot_be_ended_is_given_back_serves_again_and_ends_late
 		pass_whole();
 		unmap_fails = (struct failing){0};
 		cr_assert(is_mapped(block), "%zu bytes", n);
-		cr_assert_null(tp_block_owner(block));
+		cr_assert_null(owner_of(block));
 		cr_assert_eq(blocks.spare, 0);
 		if (n >= 2 * TP_PAGES_UNIT)
 			cr_assert_leq(resident_in(block, n), tp_pages_size);
@@ -320,7 +343,7 @@ Test(blocks, a_run_that_cannot_be_ended_is_given_back_serves_again_and_ends_late
 		cr_assert_lt((uintptr_t)again - (uintptr_t)block + n, 2 * n + TP_PAGES_UNIT,
 			"another run");
 		memset(again, 'y', n);
-		cr_assert_eq(tp_block_owner(again + n - 1), &owner[0]);
+		cr_assert_eq(owner_of(again + n - 1), &owner[0]);
 		unmap_fails = (struct failing){1, true};
 		block_free(tier, again);
 		pass_whole();
@@ -446,8 +469,8 @@ static void check_grown(char *block, size_t n)
 	cr_assert(is_filled(block, sizes[LARGE]));
 	memset(block + sizes[LARGE], 'x', n - sizes[LARGE]);
 	cr_assert(is_filled(block, sizes[LARGE]));
-	cr_assert_eq(tp_block_owner(block), &owner[0]);
-	cr_assert_eq(tp_block_owner(block + n - 1), &owner[0]);
+	cr_assert_eq(owner_of(block), &owner[0]);
+	cr_assert_eq(owner_of(block + n - 1), &owner[0]);
 }
 
 Test(blocks, one_grows_in_place_if_there_is_room_behind_it)
@@ -476,8 +499,8 @@ Test(blocks, one_grows_in_place_if_there_is_room_behind_it)
 	tp_block_free(&blocks, TP_TIER_NONE, grown, n);
 	cr_assert_not(is_mapped(grown));
 	cr_assert_not(is_mapped(grown + n - 1));
-	cr_assert_null(tp_block_owner(grown));
-	cr_assert_null(tp_block_owner(grown + n - 1));
+	cr_assert_null(owner_of(grown));
+	cr_assert_null(owner_of(grown + n - 1));
 }
 
 Test(blocks, one_grows_by_a_move_if_there_is_none)
@@ -492,7 +515,7 @@ Test(blocks, one_grows_by_a_move_if_there_is_none)
 	cr_assert_neq(grown, block);
 	check_grown(grown, OVERSIZE);
 	cr_assert_not(is_mapped(block), "the old place is still there");
-	cr_assert_null(tp_block_owner(block));
+	cr_assert_null(owner_of(block));
 	cr_assert_gt(mapped, before);
 	tp_block_free(&blocks, TP_TIER_NONE, grown, OVERSIZE);
 	pass_whole();
@@ -507,7 +530,7 @@ static void check_refused(const char *block, size_t before, char *grown)
 	cr_assert_null(grown);
 	cr_assert_eq(mapped, before);
 	cr_assert(is_filled(block, sizes[LARGE]));
-	cr_assert_eq(tp_block_owner(block + sizes[LARGE] - 1), &owner[0]);
+	cr_assert_eq(owner_of(block + sizes[LARGE] - 1), &owner[0]);
 }
 
 Test(blocks, a_growth_that_is_refused_leaves_all_as_it_was)

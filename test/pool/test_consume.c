@@ -255,3 +255,62 @@ Test(consume, the_wipe_of_a_secret_covers_the_front)
 	tierpool_put(b);
 	cr_assert_eq(tierpool_destroy(pool), 0);
 }
+
+Test(consume, a_buffer_as_large_as_the_largest_tier_is_moved_no_more_often)
+{
+	tierpool *pool = pool_new(.max_size = 64 * KIB);
+	tierpool_buf *b = tierpool_get_sized(pool, 64 * KIB);
+	size_t in = 64 * KIB - 64, out = 0, moved = 0;
+
+	append_pattern(b, 0, in);
+	for (unsigned i = 0; i < 2000; i++) {
+		const char *before;
+
+		cr_assert_eq(tierpool_buf_consume(b, 64), 0);
+		before = b->data;
+		append_pattern(b, in, 64);
+		moved += b->data != before ? b->len : 0;
+		in += 64;
+		out += 64;
+	}
+	expect_pattern(b, out, in - out);
+	cr_assert_leq(moved, out + 3 * 64 * KIB);
+	tierpool_put(b);
+	cr_assert_eq(tierpool_destroy(pool), 0);
+}
+
+/* It is no longer content, but its bytes are there until something is written over them. */
+Test(consume, what_was_consumed_is_appended_as_it_was)
+{
+	tierpool *pool = pool_new();
+	tierpool_buf *b = tierpool_get_sized(pool, 128);
+	const char *token = b->data;
+
+	append_pattern(b, 0, 128);
+	cr_assert_eq(tierpool_buf_consume(b, 70), 0);
+	cr_assert_eq(tierpool_buf_append(b, token, 10), 0);
+	cr_assert_eq(b->len, 68);
+	for (size_t i = 0; i < 10; i++)
+		cr_assert_eq(b->data[58 + i], pattern(i), "%zu", i);
+	tierpool_put(b);
+	cr_assert_eq(tierpool_destroy(pool), 0);
+}
+
+Test(consume, a_place_that_consumes_while_it_fills_learns_its_size)
+{
+	tierpool *pool = pool_new();
+	uint64_t grows = 0;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		tierpool_buf *b = tierpool_get(pool);
+
+		append_pattern(b, 0, 900);
+		cr_assert_eq(tierpool_buf_consume(b, 100), 0);
+		append_pattern(b, 900, 200);
+		tierpool_put(b);
+		if (i == 10000)
+			grows = stats_of(pool).grows;
+	}
+	cr_assert_eq(stats_of(pool).grows, grows);
+	cr_assert_eq(tierpool_destroy(pool), 0);
+}

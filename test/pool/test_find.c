@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From any address in a block its buffer is found, on each backing, also while other threads grow
- * theirs; from any other address nothing is, and nothing is touched.
+ * By its data a borrowed buffer is found, on each backing, also while other threads grow theirs and end
+ * pools; by any other address nothing is, and nothing is touched.
  */
 #include "pool_checks.h"
 
@@ -15,8 +15,8 @@
 #define SIZES 18 /* 64 bytes to 8 MiB */
 #define OVERSIZE (20 * MIB)
 
-/* The public call finds a borrowed buffer, by its data alone. */
-static void check_public(tierpool_buf *b)
+/* A borrowed buffer is found by its data alone. */
+static void check_found(tierpool_buf *b)
 {
 	errno = 7;
 	cr_assert_eq(tierpool_buf_of(b->data), b);
@@ -32,14 +32,6 @@ static void check_public(tierpool_buf *b)
 	cr_assert_eq(errno, 7);
 }
 
-static void check_found(tierpool_buf *b)
-{
-	cr_assert_eq(tp_pool_find(b->data), b);
-	cr_assert_eq(tp_pool_find(b->data + b->cap / 2), b);
-	cr_assert_eq(tp_pool_find(b->data + b->cap - 1), b);
-	cr_assert_neq(tp_pool_find(b->data - 1), b);
-}
-
 static void check_pool(tierpool *pool)
 {
 	tierpool_buf *b[SIZES + 1], *grown;
@@ -50,21 +42,24 @@ static void check_pool(tierpool *pool)
 		cr_assert_not_null(b[i]);
 	}
 	for (unsigned i = 0; i <= SIZES; i++)
-		check_found(b[i]), check_public(b[i]);
+		check_found(b[i]);
 	grown = b[3];
 	was = grown->data;
 	cr_assert_eq(tierpool_buf_reserve(grown, 100 * KIB), 0);
 	check_found(grown);
-	cr_assert_neq(tp_pool_find(was), grown, "its old block is another's");
+	cr_assert_neq(tierpool_buf_of(was), grown, "its old block is another's");
 	cr_assert_eq(tierpool_buf_reserve(b[SIZES], OVERSIZE + MIB), 0);
 	check_found(b[SIZES]);
 	for (unsigned i = 0; i <= SIZES; i++)
 		tierpool_put(b[i]);
-	check_found(b[0]); /* idle */
-	cr_assert_null(tierpool_buf_of(b[0]->data));
 	was = b[0]->data;
-	cr_assert_eq(tierpool_destroy(pool), 0);
-	cr_assert_null(tp_pool_find(was));
+	cr_assert_null(tierpool_buf_of(was), "it is idle");
+	b[0] = tierpool_get_sized(pool, 200);
+	cr_assert_eq(tierpool_destroy(pool), 1);
+	check_found(b[0]); /* of a pool that is destroyed */
+	was = b[0]->data;
+	tierpool_put(b[0]);
+	cr_assert_null(tierpool_buf_of(was));
 }
 
 static void on_backing(const char *name)
@@ -112,16 +107,14 @@ Test(find, any_other_address_is_nobodys)
 	counting_backing_init(&counting);
 	custom = pool_on(&counting, .name = "custom");
 	for (unsigned bit = 0; bit < 64; bit++) {
-		cr_assert_null(tp_pool_find(at(UINT64_C(1) << bit)));
-		cr_assert_null(tp_pool_find(at(-(UINT64_C(1) << bit))));
+		cr_assert_null(tierpool_buf_of(at(UINT64_C(1) << bit)));
+		cr_assert_null(tierpool_buf_of(at(-(UINT64_C(1) << bit))));
 	}
-	cr_assert_null(tp_pool_find(NULL));
 	cr_assert_null(tierpool_buf_of(NULL));
-	cr_assert_null(tp_pool_find(&here));
-	cr_assert_null(tp_pool_find(ours));
+	cr_assert_null(tierpool_buf_of(&here));
 	cr_assert_null(tierpool_buf_of(ours));
-	cr_assert_null(tp_pool_find(b), "a header is no block");
-	cr_assert_null(tp_pool_find(pool));
+	cr_assert_null(tierpool_buf_of(b), "a header is no block");
+	cr_assert_null(tierpool_buf_of(pool));
 	free(ours);
 	tierpool_put(b);
 	tierpool_destroy(custom);
@@ -145,8 +138,7 @@ static void *grow_and_find(void *unused)
 		tierpool_buf *b = (tierpool_get_sized)(crowd.pool, 64);
 
 		for (size_t n = 64; b && n < 8 * KIB; n *= 2)
-			if (tp_pool_find(b->data) != b || tp_pool_find(b->data + b->cap - 1) != b ||
-				tierpool_buf_reserve(b, n))
+			if (tierpool_buf_of(b->data) != b || tierpool_buf_reserve(b, n))
 				tp_add_relaxed(&crowd.wrong, 1u);
 		if (!b)
 			tp_add_relaxed(&crowd.wrong, 1u);
@@ -173,4 +165,60 @@ Test(find, each_thread_finds_its_own_while_blocks_change_hands, .timeout = 120)
 	counting_backing_init(&counting);
 	crowd_finds(pool_new(.name = "runs"));
 	crowd_finds(pool_on(&counting, .name = "custom"));
+}
+
+/* ---- while pools end ---- */
+
+static struct {
+	const void *seen; /* data of a buffer that may be gone */
+	bool stop;
+} gone;
+
+/* Looks for buffers of others, whose pools end, and for its own, whose memory was theirs. */
+static void *find_others(void *unused)
+{
+	while (!tp_load_relaxed(&gone.stop)) {
+		tierpool_buf *b = (tierpool_get_sized)(crowd.pool, 100);
+
+		(void)!tierpool_buf_of(tp_load_relaxed(&gone.seen));
+		if (tierpool_buf_of(b->data) != b)
+			tp_add_relaxed(&crowd.wrong, 1u);
+		tierpool_put(b);
+	}
+	return unused;
+}
+
+static void end_pools(bool custom)
+{
+	pthread_t thread[THREADS];
+
+	crowd.pool = custom ? pool_on(&counting, .retain = TIERPOOL_RETAIN_NONE)
+			    : pool_new(.name = "crowd");
+	gone.stop = false;
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_create(&thread[i], NULL, find_others, NULL);
+	for (unsigned round = 0; round < 300; round++) {
+		tierpool *pool =
+			custom ? pool_on(&counting, .name = "short") : pool_new(.name = "short");
+		tierpool_buf *b[20];
+
+		for (unsigned i = 0; i < 20; i++)
+			b[i] = (tierpool_get_sized)(pool, 100 + 1000 * i);
+		tp_store_relaxed(&gone.seen, (const void *)b[round % 20]->data);
+		for (unsigned i = 0; i < 20; i++)
+			tierpool_put(b[i]);
+		cr_assert_eq(tierpool_destroy(pool), 0);
+	}
+	tp_store_relaxed(&gone.stop, true);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	cr_assert_eq(crowd.wrong, 0, "%u", crowd.wrong);
+	cr_assert_eq(tierpool_destroy(crowd.pool), 0);
+}
+
+Test(find, any_pointer_may_be_looked_for_while_pools_end, .timeout = 120)
+{
+	counting_backing_init(&counting);
+	end_pools(false);
+	end_pools(true);
 }
