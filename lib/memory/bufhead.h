@@ -30,8 +30,7 @@ struct tp_bufheads {
 	/* Those that wait, linked by tp_link, the oldest first; under lock. */
 	tierpool_buf *waiting, *waiting_last;
 	size_t waiting_count;
-	/* Those that are allocations of their own, each as its complement, which no leak checker follows;
-	 * under lock. */
+	/* Allocations of their own, as complements, which no leak checker follows; under lock. */
 	uintptr_t *alone;
 	size_t alone_count, alone_room;
 };

@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/atomic.h"
 #include "base/compiler.h"
 #include "base/keep_errno.h"
 #include "memory/bufstate.h"
@@ -46,6 +45,15 @@ static int buffer_refuse(const tierpool_buf *b)
 	if (!tp_misuse_check(b, false))
 		return -EINVAL;
 	return tp_bufstate_has(b, TP_STATE_FAILED) ? -(int)b->tp_error : 0;
+}
+
+/* Puts n bytes from src, which may lie in the block, behind the first keep bytes of the content: they fit. */
+static int buffer_put_in(tierpool_buf *b, size_t keep, const void *src, size_t n)
+{
+	if (n)
+		memmove(b->data + keep, src, n);
+	b->len = keep + n;
+	return 0;
 }
 
 /*
@@ -81,10 +89,7 @@ static tp_cold int buffer_replace_consumed(
 	if (!fits)
 		return buffer_stick(b, ENOMEM);
 	src = buffer_rewind(b, keep, src);
-	if (n)
-		memmove(b->data + keep, src, n);
-	b->len = keep + n;
-	return 0;
+	return buffer_put_in(b, keep, src, n);
 }
 
 /*
@@ -98,10 +103,7 @@ static int buffer_replace(tierpool_buf *b, size_t keep, const void *src, size_t 
 			return buffer_replace_consumed(b, keep, src, n, need);
 		return tp_pool_grow(b, keep, src, n, need) ? 0 : buffer_stick(b, ENOMEM);
 	}
-	if (n)
-		memmove(b->data + keep, src, n);
-	b->len = keep + n;
-	return 0;
+	return buffer_put_in(b, keep, src, n);
 }
 
 int tierpool_buf_reserve(tierpool_buf *b, size_t extra)
